@@ -1,0 +1,20 @@
+"""earmark: train sound taggers on labels you cannot fully trust."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from earmark.tagging.tagger import Tagger
+
+__version__ = "0.1.0"
+
+
+def load(model: "Path | str") -> "Tagger":
+    """Loads a trained model: a bundle, or the run directory around one.
+
+    Raises:
+        BundleError: it cannot be loaded.
+    """
+    from earmark.tagging.tagger import Tagger
+
+    return Tagger.load(model)

@@ -1,0 +1,1 @@
+"""Scores: computing them, their intervals, the report."""

@@ -1,0 +1,84 @@
+"""What a model or a recipe is, as plain data."""
+
+from pathlib import Path
+from typing import Any
+
+from earmark.nets.tagnet import build_net, parameter_count
+from earmark.recipe import Recipe, load_recipe
+from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
+
+
+def describe(model_or_recipe: str, classes: int) -> dict[str, Any]:
+    """Describes a bundle (or the run directory around one), or a recipe.
+
+    Args:
+        model_or_recipe: a folder, a built-in recipe's name, or a YAML file.
+        classes: K, for the parameters of a recipe's nets; a bundle has its own.
+
+    Returns:
+        ``kind``, ``name``, ``parameters`` (of all nets) and ``members`` (name, sample_rate, window, parameters, weight …).
+
+    Raises:
+        BundleError: a folder that is no model.
+        RecipeError: anything else that is no recipe.
+    """
+    path = Path(model_or_recipe)
+    if path.is_dir():
+        return _describe_bundle(path, read_bundle(path))
+    return _describe_recipe(load_recipe(model_or_recipe), classes)
+
+
+def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
+    members = []
+    for name, settings in recipe.members.items():
+        net = build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
+        members.append(
+            {
+                "name": name,
+                "sample_rate": settings.input.sample_rate,
+                "window": settings.input.window,
+                "parameters": parameter_count(net),
+                "batches": settings.batches,
+                "weight": recipe.ensemble.weights.get(name, 1.0),
+            }
+        )
+    return {
+        "kind": "recipe",
+        "name": recipe.name,
+        "title": recipe.title,
+        "source": recipe.source,
+        "classes": classes,
+        "rule": recipe.ensemble.rule,
+        "parameters": sum(member["parameters"] for member in members),
+        "fingerprint": recipe.fingerprint(),
+        "members": members,
+    }
+
+
+def _describe_bundle(path: Path, config: BundleConfig) -> dict[str, Any]:
+    folder = bundle_folder(path)
+    members = [
+        {
+            "name": member.name,
+            "fold": member.fold,
+            "sample_rate": member.input.sample_rate,
+            "window": member.input.window,
+            "parameters": member.parameters,
+            "weight": member.weight,
+        }
+        for member in config.members
+    ]
+    return {
+        "kind": "bundle",
+        "name": config.recipe,
+        "earmark": config.earmark,
+        "classes": len(config.labels),
+        "labels": config.labels,
+        "rule": config.rule,
+        "parameters": sum(member.parameters for member in config.members),
+        "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+        "data": config.data["source"],
+        "licence": config.licence,
+        "fingerprint": config.fingerprint,
+        "members": members,
+    }

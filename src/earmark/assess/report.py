@@ -1,0 +1,192 @@
+"""``report.html``: a run on one page, with everything in the file itself."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import soundfile
+
+from earmark import __version__, files
+from earmark.assess.evaluate import METRICS, Scored, samples_of
+from earmark.assess.metrics import per_class
+from earmark.assess.run import Run, read_metrics_log
+from earmark.data.clips import ClipSet
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+WORST = 24  # mistakes shown
+PLAYED_SECONDS = 6.0  # of each of them
+NAMES = {"map@3": "MAP@3", "accuracy": "Accuracy", "lwlrap": "lwlrap"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another run of the same clips, to stand beside this one.
+
+    Attributes:
+        this: what this run is called in the comparison.
+        other: what the other one is called.
+        metrics: the other's, as in ``metrics.json``.
+        note: what differs.
+    """
+
+    this: str
+    other: str
+    metrics: Mapping[str, Any]
+    note: str
+
+
+def write_report(
+    run: Run,
+    clips: ClipSet,
+    ensemble: Scored,
+    members: Mapping[str, Scored],
+    metrics: Mapping[str, Any],
+    comparison: Comparison | None = None,
+) -> Path:
+    """Writes the report of a run's out-of-fold scores.
+
+    Args:
+        run: the run.
+        clips: of its store.
+        ensemble: scores of all members together.
+        members: scores of each.
+        metrics: as in ``metrics.json``.
+        comparison: another run beside it.
+
+    Returns:
+        The file.
+    """
+    judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1) & ensemble.clips.verified)
+    if not len(judged.clips):  # nothing was verified: the given labels are all there is
+        judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1))
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
+    info = run.info
+    page = template.render(
+        recipe=run.recipe,
+        version=__version__,
+        info=info,
+        folds=run.finished(),
+        clip_count=len(clips),
+        verified_count=int(clips.verified.sum()),
+        class_count=len(clips.labels),
+        judged=judged,
+        names=NAMES,
+        metrics=metrics,
+        best_kept=sorted(name for name in members if run.recipe.members[name].validation.keep == "best"),
+        comparison=comparison,
+        curves=_learning_curves(run) or "",
+        confusion=_confusion(judged),
+        classes=_class_rows(judged),
+        mistakes=_mistakes(judged),
+    )
+    path = run.path / "report.html"
+    files.write_text(path, page)
+    return path
+
+
+def _figure(figure: Any) -> str:
+    """A matplotlib figure as an inline SVG."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(width, height))
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _learning_curves(run: Run) -> str | None:
+    logs = {
+        f"{member} fold {fold}": read_metrics_log(run.piece(member, fold) / "metrics.csv")
+        for member, folds in run.finished().items()
+        for fold in folds
+    }
+    shown = ("loss", "masked", *METRICS)
+    figure, axes = _new_figure(15, 2.9, len(shown))
+    for axis, column in zip(axes, shown, strict=True):
+        for title, rows in logs.items():
+            points = [(int(row["batch"]), float(row[column])) for row in rows if row[column]]
+            if points:
+                axis.plot(*zip(*points, strict=True), linewidth=1.2, label=title, marker="." if column in METRICS else None)
+        axis.set_title({"loss": "Training loss", "masked": "Masked share"}.get(column) or f"{NAMES[column]}, held-out fold")
+        axis.set_xlabel("batch")
+        axis.grid(alpha=0.3)
+    if len(logs) <= 10:
+        axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    return _figure(figure)
+
+
+def _confusion(judged: Scored) -> str:
+    """Counts of the first guess by given label; clips of several labels count once under each label, unless the guess is one."""
+    labels = judged.clips.labels.names
+    counts = np.zeros((len(labels), len(labels)))
+    for positive, guess in zip(judged.clips.positive, judged.scores.argmax(axis=1), strict=True):
+        if positive[guess]:
+            counts[guess, guess] += 1
+        else:
+            counts[positive, guess] += 1
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = float(np.clip(len(labels) * 0.24, 4.5, 14))
+    figure, (axis,) = _new_figure(size, size)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ticks, font = range(len(labels)), 9 if len(labels) <= 20 else 7
+    axis.set_xticks(ticks, labels, rotation=90, fontsize=font)
+    axis.set_yticks(ticks, labels, fontsize=font)
+    axis.set_xlabel("best guess")
+    axis.set_ylabel("given label")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", fontsize=font - 1, color=colour)
+    return _figure(figure)
+
+
+def _class_rows(judged: Scored) -> list[dict[str, Any]]:
+    values = per_class(judged.scores, judged.clips.positive)
+    rows = [
+        {"label": label, **{name: float(column[k]) for name, column in values.items()}}
+        for k, label in enumerate(judged.clips.labels.names)
+        if values["clips"][k]
+    ]
+    return sorted(rows, key=lambda row: (row["lwlrap"], row["label"]))
+
+
+def _mistakes(judged: Scored) -> list[dict[str, Any]]:
+    """Clips whose best guess is not among their labels, the surest guess first, to listen to."""
+    best = judged.scores.argmax(axis=1)
+    positive, names = judged.clips.positive, judged.clips.labels.names
+    wrong = np.flatnonzero(~positive[np.arange(len(best)), best])
+    worst = sorted(wrong, key=lambda i: -judged.scores[i, best[i]])[:WORST]
+    return [
+        {
+            "clip_id": str(judged.clips.clip_id[i]),
+            "given": ", ".join(names[k] for k in np.flatnonzero(positive[i])),
+            "given_score": float(judged.scores[i][positive[i]].max()),
+            "guess": names[best[i]],
+            "guess_score": float(judged.scores[i, best[i]]),
+            "audio": _ogg(judged.clips, int(i)),
+        }
+        for i in worst
+    ]
+
+
+def _ogg(clips: ClipSet, index: int) -> str:
+    """The beginning of a clip, as a base64 Ogg Vorbis file."""
+    samples = samples_of(clips, index)[: int(PLAYED_SECONDS * clips.sample_rate)]
+    samples = samples / max(1.0, float(np.abs(samples).max()))
+    with io.BytesIO() as file:
+        with soundfile.SoundFile(file, "w", clips.sample_rate, 1, format="OGG", subtype="VORBIS") as ogg:
+            for start in range(0, len(samples), 4096):  # libsndfile's encoder overflows its stack on one long write
+                ogg.write(samples[start : start + 4096])
+        return base64.b64encode(file.getvalue()).decode()
+

@@ -1,0 +1,1 @@
+"""From files and tables of labels to batches on a device."""

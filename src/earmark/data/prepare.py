@@ -1,0 +1,361 @@
+"""Building a store: decode in parallel, write in order, resume where it stopped."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from earmark import audio
+from earmark.data.folds import assign_folds, split_groups
+from earmark.data.manifest import Clip, Manifest
+from earmark.data.store import PCM, VERSION, Store, pcm_name
+from earmark.errors import AudioError, EarmarkWarning, StoreError
+from earmark.progress import progress_bar
+
+MADE_FOLDS = 5  # where the data has none published
+FOLD_SEED = 0
+AHEAD = 8  # clips that a decoding thread may be ahead of the writer: bounds the memory
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did.
+
+    Attributes:
+        store: the finished store.
+        unchanged: there was nothing to do.
+        bad: ``(file_name, reason)`` of each clip that could not be used.
+    """
+
+    store: Store
+    unchanged: bool
+    bad: tuple[tuple[str, str], ...]
+
+
+def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None = None) -> Prepared:
+    """Builds a store, or adds to it what is missing.
+
+    Nothing is done when the store is of the same inputs and has the rates. Rates that it has already stay. A build that was
+    interrupted is taken up where it stopped; the finished store appears at once, under its name.
+
+    Args:
+        manifest: of the data; folds are made where it has none.
+        root: the source's place as the user wrote it, for messages.
+        out: the store's folder.
+        sample_rates: in Hz.
+        jobs: decoding threads; one a core by default.
+
+    Raises:
+        StoreError: ``out`` is something else, it cannot be written, or no clip at all can be used.
+    """
+    aside = out.with_name(out.name + ".old")
+    if aside.exists() and not out.exists():  # stopped between the two renames at the very end
+        aside.rename(out)
+    previous = _open_previous(out)
+    clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
+    _warn_of_split_groups(clips)
+    sizes = [_file_state(manifest.path(clip)) for clip in clips]
+    fingerprint = _fingerprint(manifest, clips, sizes)
+    kept: tuple[int, ...] = ()
+    rates = sorted({*sample_rates, *(previous.sample_rates if previous else ())})
+    if previous and previous.fingerprint == fingerprint:
+        kept = previous.sample_rates
+        if set(rates) == set(kept):
+            return Prepared(previous, True, read_bad(out))
+    try:
+        partial = _build(manifest, clips, sizes, fingerprint, out, [rate for rate in rates if rate not in kept], jobs)
+        rows, bad = _read_journal(partial, fingerprint)[1:]
+        table = _table(clips, rows)
+        if previous and kept:
+            # The columns are the same: they follow from the manifest, which the fingerprint covers.
+            table = pyarrow.concat_tables([pyarrow.parquet.read_table(out / "clips.parquet"), table])
+            bad = list(dict.fromkeys([*read_bad(out), *bad]))
+            for rate in kept:
+                _link(out / pcm_name(rate), partial / pcm_name(rate))
+        if not table.num_rows:
+            shown = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+            shutil.rmtree(partial)
+            raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
+        table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")])
+        pyarrow.parquet.write_table(table, partial / "clips.parquet")
+        _write_bad(partial / "bad.csv", bad)
+        info = {
+            "version": VERSION,
+            "source": manifest.source,
+            "root": root,
+            "sample_rates": rates,
+            "labels": manifest.labels.names,
+            "clips": len(set(table["row"].to_pylist())),
+            "bad": len(bad),
+            "fingerprint": fingerprint,
+            "licence": manifest.licence,
+        }
+        (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / "journal.jsonl").unlink()
+        _swap(partial, out, aside)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the store {out}: {error.strerror or error}; what is done is kept, and the same command goes on from there"
+        ) from None
+    return Prepared(Store.open(out), False, tuple(bad))
+
+
+def read_bad(store: Path) -> tuple[tuple[str, str], ...]:
+    """``(file_name, reason)`` rows of a store's ``bad.csv``."""
+    with (store / "bad.csv").open(encoding="utf-8", newline="") as file:
+        return tuple((row["file_name"], row["reason"]) for row in csv.DictReader(file))
+
+
+def _open_previous(out: Path) -> Store | None:
+    if not out.exists():
+        return None
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()
+        return None
+    if not (out / "store.json").is_file():
+        raise StoreError(f"{out} is there already and is no store; choose another --out")
+    return Store.open(out)
+
+
+def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
+    if groups := split_groups(clips):
+        shown = ", ".join(groups[:5]) + (", …" if len(groups) > 5 else "")
+        what = "recording lies" if len(groups) == 1 else "recordings lie"
+        warnings.warn(f"{len(groups)} {what} in more than one published fold, which is kept: {shown}", EarmarkWarning, stacklevel=3)
+
+
+def _file_state(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change; None where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _fingerprint(manifest: Manifest, clips: Sequence[Clip], sizes: Sequence[tuple[int, int] | None]) -> str:
+    digest = hashlib.sha256(json.dumps([VERSION, manifest.source, manifest.labels.names, manifest.licence]).encode())
+    for clip, size in zip(clips, sizes, strict=True):
+        digest.update(json.dumps([asdict(replace(clip, extra=dict(clip.extra))), size], sort_keys=True).encode())
+    return digest.hexdigest()[:32]
+
+
+def _build(
+    manifest: Manifest,
+    clips: Sequence[Clip],
+    sizes: Sequence[tuple[int, int] | None],
+    fingerprint: str,
+    out: Path,
+    rates: Sequence[int],
+    jobs: int | None,
+) -> Path:
+    """Decodes every clip that the journal does not have yet into ``OUT.partial``, in order."""
+    partial = out.with_name(out.name + ".partial")
+    journal_of = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
+    header, rows, bad = _read_journal(partial, fingerprint)
+    if header != journal_of:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "journal.jsonl").write_text(journal_of + "\n", encoding="utf-8")
+        rows, bad = {}, []
+    done = len(rows) + len(bad)
+    ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
+    threads = jobs or os.cpu_count() or 1
+    files = {rate: (partial / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
+    try:
+        for rate, file in files.items():
+            file.truncate(ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
+        with (partial / "journal.jsonl").open("ab", buffering=0) as journal, progress_bar("prepare", len(clips)) as bar:
+            paths = (None if sizes[i] is None else manifest.path(clips[i]) for i in range(done, len(clips)))
+            work = _decode_all(zip(clips[done:], paths, strict=True), rates, threads)
+            for number, result in enumerate(work, start=done):
+                line: dict[str, Any]
+                if isinstance(result, AudioError):
+                    line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
+                else:
+                    content_hash, encoded = result
+                    line = {"clip": number, "content_hash": content_hash}
+                    for rate, (pcm, columns) in encoded.items():
+                        _write_all(files[rate], pcm.tobytes())
+                        line[str(rate)] = {"offset": ends[rate], **columns}
+                        ends[rate] += len(pcm)
+                _write_all(journal, (json.dumps(line) + "\n").encode())
+                bar.update(number + 1)
+    finally:
+        for file in files.values():
+            file.close()
+    return partial
+
+
+def _decode_all(
+    clips: Iterable[tuple[Clip, Path | None]], rates: Sequence[int], threads: int
+) -> Iterator[tuple[str, dict[int, Any]] | AudioError]:
+    """Decodes in parallel and yields in order. Threads do: libsndfile and soxr let go of the interpreter while they work."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for clip, path in clips:
+                waiting.append(pool.submit(_decode, clip, path, rates))
+                if len(waiting) >= threads * AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _decode(clip: Clip, path: Path | None, rates: Sequence[int]) -> tuple[str, dict[int, Any]] | AudioError:
+    try:
+        if path is None:
+            return AudioError("no such file")
+        samples, rate = audio.read(path, clip.start, clip.end)
+        mono = audio.to_mono(samples)
+        encoded = {to_rate: _encode(audio.resample(mono, rate, to_rate)) for to_rate in rates}
+        return audio.content_hash(path), encoded
+    except AudioError as error:
+        return error
+
+
+def _encode(samples: audio.Samples) -> tuple[np.ndarray, dict[str, float | int]]:
+    """16-bit PCM and the columns that describe it.
+
+    The scale is the power of two that lets the clip fill 16 bits without passing them: over-full audio is not clipped, quiet
+    audio keeps its digits, and what was 16-bit before stays exactly as it was.
+    """
+    high, low = float(samples.max()), float(samples.min())
+    reach = max(high * 32768 / 32767, -low)
+    scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
+    pcm = np.rint(samples * np.float32(32768 / scale)).clip(-32768, 32767).astype(PCM)
+    lead, tail = audio.silent_ends(samples)
+    return pcm, {"length": len(pcm), "scale": float(scale), "peak": max(high, -low), "lead": lead, "tail": tail}
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    """An unbuffered file may take a part only."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _read_journal(partial: Path, fingerprint: str) -> tuple[str | None, dict[int, dict[str, Any]], list[tuple[str, str]]]:
+    """Header, rows of good clips by clip number, bad clips. Stops at the first line whose samples are not all there."""
+    try:
+        lines = (partial / "journal.jsonl").read_bytes().split(b"\n")[:-1]  # the last is empty, or was cut off
+        header = lines[0].decode()
+        info = json.loads(header)
+    except (OSError, IndexError, ValueError):
+        return None, {}, []
+    if info.get("fingerprint") != fingerprint:
+        return None, {}, []
+    there = {str(r): _size(partial / pcm_name(r)) // PCM.itemsize for r in info["sample_rates"]}
+    rows: dict[int, dict[str, Any]] = {}
+    bad: list[tuple[str, str]] = []
+    for kept, text in enumerate(lines[1:]):
+        line = json.loads(text)
+        if "bad" in line:
+            bad.append((line["file_name"], line["bad"]))
+        elif all(line[rate]["offset"] + line[rate]["length"] <= samples for rate, samples in there.items()):
+            rows[line["clip"]] = line
+        else:  # the machine, not only the program, went down
+            (partial / "journal.jsonl").write_bytes(b"\n".join(lines[: kept + 1]) + b"\n")
+            break
+    return header, rows, bad
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Table:
+    """The rows of ``clips.parquet``: one for each good clip and rate."""
+    long = [
+        (number, int(rate), row["content_hash"], row[rate])
+        for number, row in sorted(rows.items())
+        for rate in row
+        if rate.isdigit()
+    ]
+    chosen = [clips[number] for number, *_ in long]
+    own: dict[str, tuple[list[Any], pyarrow.DataType]] = {
+        "row": ([number for number, *_ in long], pyarrow.int64()),  # of the manifest, from 0
+        "clip_id": ([clip.clip_id for clip in chosen], pyarrow.string()),
+        "file_name": ([clip.file_name for clip in chosen], pyarrow.string()),
+        "labels": ([list(clip.labels) for clip in chosen], pyarrow.list_(pyarrow.string())),
+        "verified": ([clip.verified for clip in chosen], pyarrow.bool_()),
+        "fold": ([clip.fold for clip in chosen], pyarrow.int64()),
+        "group": ([clip.group for clip in chosen], pyarrow.string()),
+        "split": ([clip.split for clip in chosen], pyarrow.string()),
+        "start": ([clip.start for clip in chosen], pyarrow.float64()),
+        "end": ([clip.end for clip in chosen], pyarrow.float64()),
+        "scored": ([clip.scored for clip in chosen], pyarrow.bool_()),
+        "content_hash": ([content_hash for _, _, content_hash, _ in long], pyarrow.string()),
+        "sample_rate": ([rate for _, rate, _, _ in long], pyarrow.int64()),
+    }
+    for name in ("offset", "length", "lead", "tail"):
+        own[name] = ([columns[name] for *_, columns in long], pyarrow.int64())
+    for name in ("scale", "peak"):
+        own[name] = ([columns[name] for *_, columns in long], pyarrow.float64())
+    for name in dict.fromkeys(name for clip in clips for name in clip.extra):
+        kept = f"{name}_given" if name in own else name
+        own[kept] = ([clip.extra.get(name) for clip in chosen], pyarrow.string())
+    return pyarrow.table({name: pyarrow.array(values, kind) for name, (values, kind) in own.items()})
+
+
+def _write_bad(path: Path, bad: Sequence[tuple[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file_name", "reason"])
+        writer.writerows(bad)
+
+
+def _link(old: Path, new: Path) -> None:
+    new.unlink(missing_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(old, new)
+
+
+def _swap(partial: Path, out: Path, aside: Path) -> None:
+    if out.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        out.rename(aside)
+    partial.rename(out)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def describe(manifest: Manifest) -> list[str]:
+    """What a data set's tables hold, a line each; no audio is looked at.
+
+    Counts of train clips and how many are verified, classes, folds, recordings; of the test split and how much is scored.
+    """
+    train = [clip for clip in manifest.clips if clip.split == "train"]
+    test = [clip for clip in manifest.clips if clip.split == "test"]
+    published = sorted({clip.fold for clip in train if clip.fold is not None})
+    folds = f"published folds {', '.join(map(str, published))}" if published else f"{MADE_FOLDS} folds made"
+    unlabelled = sum(not clip.labels and not clip.verified for clip in train)
+    lines = [
+        f"{manifest.source}: {len(train):,} train clips, {sum(clip.verified for clip in train):,} verified, "
+        f"{len(manifest.labels)} classes, {len({clip.group for clip in train}):,} recordings, {folds}"
+    ]
+    if unlabelled:
+        lines.append(f"{unlabelled:,} train clips are unlabelled")
+    if test:
+        usage = Counter(clip.extra.get("usage", "") for clip in test)
+        by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
+        lines.append(
+            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored" + (f" ({by_usage})" if by_usage else "")
+        )
+    return [*lines, *manifest.notes]

@@ -1,0 +1,38 @@
+"""ESC-50 (Piczak, 2015): 2,000 clips of 50 classes in five published folds, as WAV or in the original Ogg release."""
+
+from pathlib import Path
+
+from earmark.data.manifest import Clip, Manifest, make_manifest, read_table
+from earmark.errors import ManifestError
+
+TABLES = ("meta/esc50.csv", "esc50.csv")
+COLUMNS = {"filename", "fold", "target", "category", "src_file"}
+
+
+def scan(root: Path, label_separator: str) -> Manifest:
+    """Folds are the published ones, 1–5; the group is the Freesound id of the recording (``src_file``)."""
+    table = next((root / name for name in TABLES if (root / name).is_file()), None)
+    if table is None:
+        raise ManifestError(str(root), [f"is not ESC-50: no {' or '.join(TABLES)}"])
+    header, rows = read_table(table)
+    if missing := COLUMNS - set(header):
+        raise ManifestError(str(table), [f"no column {name!r}" for name in sorted(missing)])
+    names = {int(row["target"]): row["category"] for _, row in rows}
+    clips = [
+        Clip(
+            f"audio/{row['filename']}",
+            (row["category"],),
+            fold=int(row["fold"]),
+            group=row["src_file"],
+            extra={key: row[key] for key in header if key not in ("filename", "fold", "category", "src_file")},
+        )
+        for _, row in rows
+    ]
+    return make_manifest(
+        "esc50",
+        root,
+        clips,
+        str(table),
+        labels=[names[target] for target in sorted(names)],
+        licence="CC BY-NC 3.0 (the ESC-10 subset CC BY)",
+    )

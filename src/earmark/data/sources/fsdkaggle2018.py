@@ -1,0 +1,65 @@
+"""FSDKaggle2018 (Fonseca et al., DCASE 2018 Task 2): 41 classes, of whose training labels 3,710 were verified.
+
+Read as published (``FSDKaggle2018.meta/`` and ``.audio_*``) or as in the competition (``train.csv``, ``audio_train/``).
+"""
+
+from pathlib import Path
+
+from earmark.data.manifest import NO_FOLD, Clip, Manifest, make_manifest, read_table
+from earmark.errors import ManifestError
+
+META = ("FSDKaggle2018.meta", ".")
+TRAIN_TABLES = ("train_post_competition.csv", "train.csv")  # the first has the Freesound ids and licences
+TEST_TABLE = "test_post_competition.csv"
+SCORED_USAGE = ("Public", "Private")
+
+
+def scan(root: Path, label_separator: str) -> Manifest:
+    """Groups are the Freesound ids where the tables have them. ``usage`` is kept; test rows without one are not scored."""
+    train = _find(root, [f"{meta}/{name}" for meta in META for name in TRAIN_TABLES])
+    if train is None:
+        raise ManifestError(str(root), [f"is not FSDKaggle2018: no {' or '.join(TRAIN_TABLES)} in it or in {META[0]}"])
+    header, rows = read_table(train)
+    if missing := {"fname", "label", "manually_verified"} - set(header):
+        raise ManifestError(str(train), [f"no column {name!r}" for name in sorted(missing)])
+    folder = _audio_folder(root, "train")
+    clips = [
+        Clip(
+            f"{folder}/{row['fname']}",
+            (row["label"],),
+            verified=row["manually_verified"] == "1",
+            group=row.get("freesound_id") or row["fname"],
+            extra={key: row[key] for key in ("license",) if key in row},
+        )
+        for _, row in rows
+    ]
+    notes = []
+    test = _find(root, [f"{meta}/{TEST_TABLE}" for meta in META])
+    if test is None:
+        notes.append(f"no {TEST_TABLE}: the data set has no test split here")
+    else:
+        folder = _audio_folder(root, "test")
+        for _, row in read_table(test)[1]:
+            scored = row["usage"] in SCORED_USAGE
+            clips.append(
+                Clip(
+                    f"{folder}/{row['fname']}",
+                    (row["label"],) if scored else (),
+                    verified=scored,
+                    fold=NO_FOLD,
+                    group=row.get("freesound_id") or row["fname"],
+                    split="test",
+                    scored=scored,
+                    extra={key: row[key] for key in ("usage", "license") if key in row},
+                )
+            )
+    return make_manifest("fsdkaggle2018", root, clips, str(train), licence="Creative Commons, a clip each: column license", notes=notes)
+
+
+def _find(root: Path, names: list[str]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _audio_folder(root: Path, split: str) -> str:
+    published = f"FSDKaggle2018.audio_{split}"
+    return published if (root / published).is_dir() else f"audio_{split}"

@@ -1,0 +1,10 @@
+"""The project's own table, CSV or Parquet: see the data contract in the documentation."""
+
+from pathlib import Path
+
+from earmark.data.manifest import Manifest, read_manifest
+
+
+def scan(root: Path, label_separator: str) -> Manifest:
+    """Reads the manifest file ``root``."""
+    return read_manifest(root, label_separator)

@@ -1,0 +1,100 @@
+"""The store: every clip decoded once, as flat 16-bit PCM a rate, and the table that says where each clip lies in it.
+
+A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and one ``pcm-RATE.i16`` (little-endian) a rate.
+``clips.parquet`` has a row for each clip and rate: what the manifest says of the clip, its content hash, and ``sample_rate``,
+``offset`` and ``length`` (samples), ``scale`` and ``peak`` (sample = pcm / 32768 · scale), ``lead`` and ``tail`` (samples of
+digital silence at the ends).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from earmark.errors import StoreError
+from earmark.labels import LabelSet
+
+VERSION = 1
+PCM = np.dtype("<i2")
+
+
+def pcm_name(sample_rate: int) -> str:
+    """The file of one rate's samples."""
+    return f"pcm-{sample_rate}.i16"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A finished store, opened for reading.
+
+    Attributes:
+        path: its folder.
+        source: the name of the source it was made from.
+        root: that source's folder or file, as it was given.
+        sample_rates: in Hz.
+        labels: the classes.
+        clip_count: clips that are in it.
+        bad_count: clips that could not be used.
+        fingerprint: changes with the source's tables and files.
+        licence: of the data, where known.
+    """
+
+    path: Path
+    source: str
+    root: str
+    sample_rates: tuple[int, ...]
+    labels: LabelSet
+    clip_count: int
+    bad_count: int
+    fingerprint: str
+    licence: str
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """Opens a store.
+
+        Raises:
+            StoreError: there is none, it is of another version, or a file of it is missing or too short.
+        """
+        try:
+            info = json.loads((path / "store.json").read_text(encoding="utf-8"))
+            version = info["version"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(f"{path} is no store; `earmark prepare SOURCE ROOT --out {path} --sample-rate HZ` makes one") from None
+        if version != VERSION:
+            raise StoreError(f"{path} is a store of version {version}; this earmark reads version {VERSION}: prepare it again")
+        return cls(
+            path,
+            info["source"],
+            info["root"],
+            tuple(info["sample_rates"]),
+            LabelSet(tuple(info["labels"])),
+            info["clips"],
+            info["bad"],
+            info["fingerprint"],
+            info["licence"],
+        )
+
+    def table(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
+        """The rows of ``clips.parquet`` of one rate, and that rate's samples, int16 ``[samples]``, memory-mapped.
+
+        Raises:
+            StoreError: the store has not that rate, or a file of it is missing or too short.
+        """
+        if sample_rate not in self.sample_rates:
+            have = ", ".join(map(str, self.sample_rates))
+            add = f"earmark prepare {self.source} {self.root} --out {self.path} --sample-rate {sample_rate}"
+            raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `{add}` adds it")
+        try:
+            table = pyarrow.parquet.read_table(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
+            # Copy-on-write only because torch warns of memory that it may not write to; nothing writes.
+            pcm = np.memmap(self.path / pcm_name(sample_rate), dtype=PCM, mode="c")
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise StoreError(f"{self.path} is damaged: {error}") from None
+        ends = table["offset"].to_numpy() + table["length"].to_numpy()
+        if int(ends.max(initial=0)) > len(pcm):
+            raise StoreError(f"{self.path} is damaged: {pcm_name(sample_rate)} is shorter than clips.parquet says")
+        return table, pcm

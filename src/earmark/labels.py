@@ -1,0 +1,46 @@
+"""Label names ↔ class indices."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The K classes of a data set or a model, in the order of a model's scores.
+
+    >>> labels = LabelSet(("Bark", "Cello"))
+    >>> labels.encode([("Cello",), ("Bark", "Cello"), ()]).tolist()
+    [[False, True], [True, True], [False, False]]
+    >>> labels.decode(np.array([0.1, 0.9]), top_k=1)
+    [('Cello', 0.9)]
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise ValueError("a label stands twice in the label set")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, labels: Iterable[Sequence[str]]) -> NDArray[np.bool_]:
+        """Bool ``[N, K]`` from each clip's label names.
+
+        Raises:
+            KeyError: a name that is not in the set.
+        """
+        index = {name: i for i, name in enumerate(self.names)}
+        rows = [[index[name] for name in clip] for clip in labels]
+        encoded = np.zeros((len(rows), len(self)), dtype=np.bool_)
+        for row, columns in enumerate(rows):
+            encoded[row, columns] = True
+        return encoded
+
+    def decode(self, scores: NDArray[np.floating], top_k: int | None = None, threshold: float = 0.0) -> list[tuple[str, float]]:
+        """One clip's scores ``[K]`` as (name, score), best first: at most ``top_k`` of them, none below ``threshold``."""
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [(self.names[i], float(scores[i])) for i in best if scores[i] >= threshold]

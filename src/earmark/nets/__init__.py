@@ -1,0 +1,1 @@
+"""The nets: front end → backbone → head."""

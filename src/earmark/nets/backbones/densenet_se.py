@@ -1,0 +1,89 @@
+"""The single-block DenseNet with squeeze-and-excitation of Jeong & Lim (§3.2.1 low-level module, §3.2.2, figure 2)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate in 0..1 computed from all channels' global averages. ``[B, C, F, N]`` → the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(channels, channels // 2)
+        self.expand = nn.Linear(channels // 2, channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.expand(torch.relu(self.reduce(image.mean(dim=(2, 3))))))
+        return image * gate[:, :, None, None]
+
+
+class DenseModule(nn.Module):
+    """BN → ReLU → 1×1 conv → BN → ReLU → conv → squeeze-excitation → concatenate with the input → max-pool.
+
+    Shape:
+        ``[B, C, F, N]`` → ``[B, C + growth, ceil(F / pool[0]), ceil(N / pool[1])]``.
+    """
+
+    def __init__(
+        self, in_channels: int, growth: int, kernel: tuple[int, int], pool: tuple[int, int], epsilon: float, momentum: float
+    ) -> None:
+        super().__init__()
+        self.input_norm = nn.BatchNorm2d(in_channels, epsilon, momentum)
+        self.bottleneck = nn.Conv2d(in_channels, growth, 1)
+        self.bottleneck_norm = nn.BatchNorm2d(growth, epsilon, momentum)
+        self.conv = nn.Conv2d(growth, growth, kernel, padding="same")
+        self.excitation = SqueezeExcitation(growth)
+        self.pool = nn.MaxPool2d(pool, ceil_mode=True)  # sizes round up: 64 bands survive eight poolings as 1
+
+    def forward(self, image: Tensor) -> Tensor:
+        narrow = self.bottleneck(torch.relu(self.input_norm(image)))
+        features = self.excitation(self.conv(torch.relu(self.bottleneck_norm(narrow))))
+        # Pooling acts on each channel alone, so the two parts are pooled before they are joined: less to copy.
+        return torch.cat([self.pool(image), self.pool(features)], dim=1)
+
+
+class Backbone(nn.Module):
+    """One dense block: no channel ever leaves the concatenation, so the input itself reaches the head.
+
+    Args:
+        in_channels: channels of the front end's image.
+        stem: filters of the linear convolution in front, concatenated with its input.
+        growth: the width k of each module in turn.
+        kernel: of every spatial convolution (``[3, 3]`` for log-mel, ``[1, 3]`` for waveforms).
+        pool: of every max-pooling.
+        epsilon: of the batch normalisations (Keras's 1e-3).
+        momentum: of their running statistics, PyTorch's sense (Keras's 0.99 is 0.01 here).
+
+    Shape:
+        ``[B, in_channels, F, N]`` → ``[B, out_channels, F', N']``, ``out_channels = in_channels + stem + sum(growth)``.
+
+    >>> net = Backbone(1, stem=15, growth=[16, 32])
+    >>> net(torch.zeros(2, 1, 64, 50)).shape
+    torch.Size([2, 64, 16, 13])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stem: int,
+        growth: Sequence[int],
+        kernel: Sequence[int] = (3, 3),
+        pool: Sequence[int] = (2, 2),
+        epsilon: float = 1e-3,
+        momentum: float = 0.01,
+    ) -> None:
+        super().__init__()
+        kernel_size, pool_size = (kernel[0], kernel[1]), (pool[0], pool[1])
+        self.stem = nn.Conv2d(in_channels, stem, kernel_size, padding="same")
+        channels = in_channels + stem
+        modules = []
+        for width in growth:
+            modules.append(DenseModule(channels, width, kernel_size, pool_size, epsilon, momentum))
+            channels += width
+        self.dense = nn.Sequential(*modules)
+        self.out_channels = channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.dense(torch.cat([image, self.stem(image)], dim=1))

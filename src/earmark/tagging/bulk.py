@@ -1,0 +1,112 @@
+"""Tagging many files, with a ledger of those that could not be used."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from earmark import audio, files
+from earmark.errors import AudioError, EarmarkError
+from earmark.progress import progress_bar
+from earmark.tagging.formats import TaggedFile, header, render
+from earmark.tagging.tagger import Tag, Tagger
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What `tag_files` did.
+
+    Attributes:
+        tagged: files with tags in the output.
+        bad: ``(file, reason)`` of each file that could not be used.
+        ledger: the CSV file that lists those; None where there was none to write.
+    """
+
+    tagged: int
+    bad: tuple[tuple[str, str], ...]
+    ledger: Path | None
+
+
+def find_audio(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and the audio files below the folders named; each once, in that order.
+
+    Raises:
+        EarmarkError: there is nothing at one of the paths, or no audio below a folder.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            below = list(audio.find_files(path))
+            if not below:
+                raise EarmarkError(f"{path}: no audio files below it (endings {', '.join(sorted(audio.SUFFIXES))})")
+            found.update(dict.fromkeys(below))
+        elif path.exists() or path.is_symlink():
+            found[path] = None
+        else:
+            raise EarmarkError(f"{path}: no such file or folder")
+    return list(found)
+
+
+def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None) -> Tagged:
+    """Tags files and folders of files, each sound as a whole.
+
+    Args:
+        tagger: the model.
+        paths: files, and folders that are searched.
+        top_k: labels a file at most.
+        threshold: no label below it.
+        form: one of ``table``, ``csv``, ``jsonl``.
+        out: the file to write, whole or not at all; stdout where None.
+
+    Raises:
+        EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
+    """
+    found = find_audio(paths)
+    bad: list[tuple[str, str]] = []
+    try:
+        with _output(out) as stream, progress_bar("tag", len(found)) as bar:
+            stream.write(header(form))
+            for number, path in enumerate(found, start=1):
+                try:
+                    stream.write(render(_tag_one(tagger, path, top_k, threshold), form))
+                except AudioError as error:
+                    bad.append((str(path), str(error)))
+                bar.update(number)
+        ledger = _write_ledger(out, bad) if out is not None else None
+    except OSError as error:
+        if out is None:
+            raise  # a closed pipe is not the user's mistake
+        raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from None
+    return Tagged(len(found) - len(bad), tuple(bad), ledger)
+
+
+def _tag_one(tagger: Tagger, path: Path, top_k: int, threshold: float) -> TaggedFile:
+    samples, rate = audio.read(path)
+    scores = tagger.scores(audio.to_mono(samples)[None], rate)[0]
+    tags = [Tag(*found) for found in tagger.labels.decode(scores, top_k, threshold)]
+    return TaggedFile(str(path), 0.0, samples.shape[1] / rate, tags)
+
+
+@contextmanager
+def _output(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    with files.replacing(out) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        yield stream
+
+
+def _write_ledger(out: Path, bad: Sequence[tuple[str, str]]) -> Path | None:
+    """``OUT.bad.csv``; one of an earlier call goes where nothing was bad this time."""
+    ledger = out.with_name(out.name + ".bad.csv")
+    if not bad:
+        ledger.unlink(missing_ok=True)
+        return None
+    with files.replacing(ledger) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file_name", "reason"])
+        writer.writerows(bad)
+    return ledger

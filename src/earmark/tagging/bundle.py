@@ -1,0 +1,110 @@
+"""The bundle: a finished model as a folder, an ensemble of one or more nets. JSON and safetensors only: nothing in it runs.
+
+``config.json`` (members with their net, rate, file, activation, weight and views, the rule that combines them, the labels,
+where it comes from), a ``.safetensors`` file a member, ``README.md`` (the model card).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from earmark import files
+from earmark.errors import BundleError
+from earmark.recipe import InputSettings, Part
+
+VERSION = 1
+CONFIG = "config.json"
+
+
+class BundleMember(BaseModel):
+    """One trained net."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str  # the recipe's member
+    fold: int
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's own folder
+    input: InputSettings
+    frontend: Part
+    backbone: Part
+    head: Part
+    activation: Literal["softmax"]
+    weight: Annotated[float, Field(gt=0)]
+    views: Annotated[list[Literal["whole"]], Field(min_length=1)]  # the versions of a clip that are scored
+    parameters: int
+
+
+class BundleConfig(BaseModel):
+    """``config.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal["earmark-bundle"] = "earmark-bundle"
+    version: int = VERSION
+    earmark: str
+    recipe: str
+    fingerprint: str
+    labels: Annotated[list[str], Field(min_length=1)]
+    rule: Literal["geometric_mean", "arithmetic_mean"]
+    members: Annotated[list[BundleMember], Field(min_length=1)]
+    data: dict[str, Any]
+    licence: str
+
+
+def read_bundle(path: Path) -> BundleConfig:
+    """Reads and checks a bundle's ``config.json``; the weights are not opened.
+
+    Raises:
+        BundleError: there is no bundle, it is of a newer version, or something in it is wrong or missing.
+    """
+    import json
+
+    if path.is_dir() and not (path / CONFIG).is_file() and (path / "bundle" / CONFIG).is_file():
+        path = path / "bundle"  # a run directory was named
+    try:
+        data = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or data.get("format") != "earmark-bundle":
+            raise ValueError("it says nothing of an earmark bundle")
+    except OSError:
+        raise BundleError(f"{path} is no model: no {CONFIG} in it; a finished run has one in RUN/bundle") from None
+    except ValueError as error:
+        raise BundleError(f"{path / CONFIG} is no bundle's: {error}") from None
+    if isinstance(version := data.get("version"), int) and version > VERSION:
+        made = data.get("earmark", "a newer one")
+        raise BundleError(f"{path} is a bundle of version {version}, made by earmark {made}; this one reads up to version {VERSION}")
+    try:
+        config = BundleConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(f"{path / CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if missing := [member.file for member in config.members if not (path / member.file).is_file()]:
+        raise BundleError(f"{path}: {', '.join(missing)} is missing")
+    return config
+
+
+def bundle_folder(path: Path) -> Path:
+    """The bundle's own folder, where ``path`` may be the run directory around it."""
+    return path if (path / CONFIG).is_file() else path / "bundle"
+
+
+def write_card(path: Path, config: BundleConfig, lines: list[str]) -> None:
+    """Writes the model card ``README.md``: what the model is, what it was trained on, how well it does."""
+    rates = ", ".join(f"{rate:,} Hz" for rate in sorted({member.input.sample_rate for member in config.members}))
+    text = [
+        f"# {config.recipe}",
+        "",
+        f"A sound tagger of {len(config.labels)} classes, trained with earmark {config.earmark}.",
+        "",
+        f"- {len(config.members)} nets, {sum(member.parameters for member in config.members):,} parameters in all, at {rates}; "
+        f"combined by the {config.rule.replace('_', ' ')} of their scores",
+        f"- trained on {config.data['source']}: {config.data['clips']:,} clips; licence of the data: {config.licence or 'not known'}",
+        f"- recipe fingerprint `{config.fingerprint}`",
+        *(f"- {line}" for line in lines),
+        "",
+        "```",
+        "earmark tag sounds/ --model THIS_FOLDER",
+        "```",
+        "",
+        "Classes: " + ", ".join(config.labels),
+        "",
+    ]
+    files.write_text(path / "README.md", "\n".join(text))

@@ -1,0 +1,123 @@
+"""From a file or samples to tags, with a bundle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earmark import audio
+from earmark.errors import BundleError
+from earmark.labels import LabelSet
+from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
+from earmark.tagging.ensemble import combine
+
+
+class Tag(NamedTuple):
+    """A label and how sure the model is of it, 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A loaded bundle. Make one with `Tagger.load` or `earmark.load`.
+
+    Attributes:
+        config: what the bundle says of itself.
+        labels: its classes.
+        nets: one a member, each waveform ``[B, T]`` → scores ``[B, K]``.
+    """
+
+    config: BundleConfig
+    labels: LabelSet
+    nets: tuple[Any, ...]
+
+    @classmethod
+    def load(cls, model: Path | str) -> Self:
+        """Loads a bundle (or the bundle of a run directory).
+
+        Raises:
+            BundleError: it cannot be loaded.
+        """
+        path = Path(model)
+        config = read_bundle(path)
+        folder = bundle_folder(path)
+        nets = tuple(_open_net(folder, member, len(config.labels)) for member in config.members)
+        return cls(config, LabelSet(tuple(config.labels)), nets)
+
+    @property
+    def sample_rates(self) -> list[int]:
+        """The rates that its members take, in Hz, ascending."""
+        return sorted({member.input.sample_rate for member in self.config.members})
+
+    def tag(self, source: Path | str | NDArray[np.floating], sample_rate: int | None = None, top_k: int = 3) -> list[Tag]:
+        """The best labels of one sound.
+
+        Args:
+            source: a file, or samples ``[samples]`` or ``[channels, samples]``, −1..1.
+            sample_rate: of samples, in Hz; not for a file.
+            top_k: how many labels.
+
+        Raises:
+            AudioError: the file cannot be used.
+            ValueError: samples without a rate, or a file with one.
+        """
+        if isinstance(source, np.ndarray):
+            if sample_rate is None:
+                raise ValueError("samples need their sample_rate")
+            samples = np.atleast_2d(source).astype(np.float32)
+        else:
+            if sample_rate is not None:
+                raise ValueError("a file brings its own sample rate")
+            samples, sample_rate = audio.read(source)
+        scores = self.scores(audio.to_mono(samples)[None], sample_rate)[0]
+        return [Tag(*found) for found in self.labels.decode(scores, top_k)]
+
+    def scores(self, batch: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        """Scores of mono sounds.
+
+        Args:
+            batch: float32 ``[B, T]``, −1..1.
+            sample_rate: in Hz.
+
+        Returns:
+            float32 ``[B, K]``.
+
+        Raises:
+            AudioError: the sounds are shorter than one sample at a member's rate.
+        """
+        found = [
+            self.combined({rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}) for samples in batch
+        ]
+        return np.stack(found)
+
+    def combined(self, samples: Mapping[int, audio.Samples]) -> NDArray[np.float32]:
+        """Scores ``[K]`` of one mono sound that is given at each of `sample_rates`."""
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for member, net in zip(self.config.members, self.nets, strict=True):
+                settings = member.input
+                waveform = audio.model_input(samples[settings.sample_rate], settings.window, settings.trim_silence)
+                found.append(net(torch.from_numpy(waveform[None]))[0].numpy())
+        return combine(found, [member.weight for member in self.config.members], self.config.rule)
+
+
+def _open_net(folder: Path, member: BundleMember, classes: int) -> Any:
+    # Only here does tagging need torch and the nets.
+    import safetensors
+    import safetensors.torch
+
+    from earmark.nets.tagnet import build_net
+
+    net = build_net(member.frontend, member.backbone, member.head, member.input.sample_rate, classes)
+    try:
+        net.load_state_dict(safetensors.torch.load_file(folder / member.file))
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        raise BundleError(f"{folder / member.file}: not this net's weights: {str(error).splitlines()[0]}") from None
+    return net.eval()
