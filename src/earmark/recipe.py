@@ -49,13 +49,14 @@ class BatchSettings(Settings):
     gain: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.0, 1.0)  # w ~ U(low, high]
     peak: Literal["window", "clip"] = "window"  # what max|x| is taken over
     verified_by: Literal["dominant", "both"] = "dominant"  # whose flag a mixed example carries
+    speed: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]] = (1.0, 1.0)  # log-uniform, pitch with it
 
-    @field_validator("gain")
+    @field_validator("gain", "speed")
     @classmethod
-    def _ordered(cls, gain: tuple[float, float]) -> tuple[float, float]:
-        if gain[0] > gain[1]:
-            raise ValueError("the lower gain is above the upper one")
-        return gain
+    def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] > limits[1]:
+            raise ValueError("the lower limit is above the upper one")
+        return limits
 
 
 class LossSettings(Settings):

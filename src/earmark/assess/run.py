@@ -22,6 +22,8 @@ from earmark.errors import RunError
 from earmark.labels import LabelSet
 from earmark.recipe import Recipe, load_recipe
 
+RUN_NAMES = ("run.json", "members", "oof.parquet", "metrics.json", "report.html", "bundle")  # besides recipe.yaml
+
 
 @dataclass(frozen=True)
 class RunInfo:

@@ -15,6 +15,7 @@ from earmark.data.clips import ClipSet
 from earmark.recipe import BatchSettings
 
 FULL_SCALE = 32768.0  # of 16-bit PCM
+STREAMS = ("order", "crops", "mixing", "speeds")
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,18 @@ class Windows:
     Args:
         clips: the clips, with the PCM they point into.
         window: samples of a cut.
+        fastest: the highest speed that will be asked for.
     """
 
-    def __init__(self, clips: ClipSet, window: int) -> None:
-        pcm = clips.pcm
-        if len(pcm) < window:  # a store smaller than one window
-            pcm = torch.nn.functional.pad(pcm, (0, window - len(pcm)))
+    def __init__(self, clips: ClipSet, window: int, fastest: float = 1.0) -> None:
         self.window = window
-        self.rows = pcm.unfold(0, window, 1)  # a view [N − window + 1, window]: choosing rows copies each as one block
-        self.offset = torch.from_numpy(clips.offset).to(pcm.device)
-        self.length = torch.from_numpy(clips.length).to(pcm.device)
-        self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(pcm.device, torch.float32)
-        self.time = torch.arange(window, device=pcm.device)
+        missing = round(window * fastest) - len(clips.pcm)  # a store smaller than one window
+        self.pcm = torch.nn.functional.pad(clips.pcm, (0, missing)) if missing > 0 else clips.pcm
+        self.offset = torch.from_numpy(clips.offset).to(self.pcm.device)
+        self.length = torch.from_numpy(clips.length).to(self.pcm.device)
+        self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(self.pcm.device, torch.float32)
 
-    def cut(self, clip: Tensor, position: Tensor) -> Tensor:
+    def cut(self, clip: Tensor, position: Tensor, speed: float = 1.0) -> Tensor:
         """A window of each clip.
 
         A clip longer than the window is cut at a place; a shorter one lies at a place among zeros (random split of the
@@ -60,24 +59,31 @@ class Windows:
         Args:
             clip: int64 ``[B]``, indices into the clips.
             position: float64 ``[B]``.
+            speed: the clips play this much faster and higher (linear interpolation).
 
         Returns:
             float32 ``[B, window]``.
         """
-        spare = self.length[clip] - self.window
+        taken = round(self.window * speed)
+        rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
+        spare = self.length[clip] - taken
         place = (position * (spare.abs() + 1)).long()
         shift = torch.where(spare >= 0, place, -place)  # the window's first sample, counted from the clip's first
         wanted = self.offset[clip] + shift
-        start = wanted.clamp(0, len(self.rows) - 1)
-        waveform = self.rows.index_select(0, start).to(torch.float32)
+        start = wanted.clamp(0, len(rows) - 1)
+        waveform = rows.index_select(0, start).to(torch.float32)
+        time = torch.arange(taken, device=waveform.device)
         # Short clips at the very ends of the store: their window would begin before its first or end after its last sample.
         displaced = (wanted != start).nonzero().squeeze(1)
         if len(displaced):
-            moved = (self.time + (wanted - start)[displaced, None]).clamp(0, self.window - 1)
+            moved = (time + (wanted - start)[displaced, None]).clamp(0, taken - 1)
             waveform[displaced] = waveform[displaced].gather(1, moved)
-        place_in_clip = self.time + shift[:, None]
+        place_in_clip = time + shift[:, None]
         outside = (place_in_clip < 0) | (place_in_clip >= self.length[clip, None])
-        return waveform.masked_fill_(outside, 0.0).mul_(self.scale[clip, None])
+        waveform = waveform.masked_fill_(outside, 0.0).mul_(self.scale[clip, None])
+        if taken == self.window:
+            return waveform
+        return torch.nn.functional.interpolate(waveform.unsqueeze(1), size=self.window, mode="linear").squeeze(1)
 
 
 class BalancedBatches:
@@ -98,7 +104,7 @@ class BalancedBatches:
 
     def __init__(self, clips: ClipSet, window: int, settings: BatchSettings, seed: np.random.SeedSequence) -> None:
         self.settings = settings
-        self.windows = Windows(clips, window)
+        self.windows = Windows(clips, window, settings.speed[1])
         self.device = clips.pcm.device
         self.targets = torch.from_numpy(clips.targets).to(self.device)
         self.verified = torch.from_numpy(clips.verified).to(self.device)
@@ -114,11 +120,11 @@ class BalancedBatches:
             raise ValueError("every class needs a training clip, and there must be two classes")
         self.clips = len(clips.offset)
         # One generator for each kind of choice: changing how examples are mixed leaves the order of the clips as it was.
-        self.order, self.crops, self.mixing = (np.random.default_rng(s) for s in seed.spawn(3))
+        self.order, self.crops, self.mixing, self.speeds = (np.random.default_rng(s) for s in seed.spawn(4))
 
     def state(self) -> dict[str, Any]:
         """Where the generators stand, as plain numbers and strings."""
-        return {name: getattr(self, name).bit_generator.state for name in ("order", "crops", "mixing")}
+        return {name: getattr(self, name).bit_generator.state for name in STREAMS}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
@@ -140,17 +146,20 @@ class BalancedBatches:
         share = np.maximum(share, 1 - share)  # the clip that was drawn for its class always dominates
         low, high = settings.gain
         gain = high - (high - low) * self.mixing.random(len(first))  # (low, high]: never silence
-        return self._mix(*(torch.from_numpy(a).to(self.device) for a in (first, second, position, share, gain)))
+        slowest, fastest = settings.speed
+        # One speed for all first clips and one for all second ones: cutting and interpolating stay two operations each.
+        speed = np.exp(self.speeds.uniform(np.log(slowest), np.log(fastest), 2)).tolist()
+        return self._mix(*(torch.from_numpy(a).to(self.device) for a in (first, second, position, share, gain)), speed)
 
     def _draw(self, class_index: np.ndarray) -> np.ndarray:
         slot = self.order.integers(0, self.class_size[class_index])
         return self.clip_of_slot[self.class_start[class_index] + slot]
 
-    def _mix(self, first: Tensor, second: Tensor, position: Tensor, share: Tensor, gain: Tensor) -> Batch:
+    def _mix(self, first: Tensor, second: Tensor, position: Tensor, share: Tensor, gain: Tensor, speed: list[float]) -> Batch:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
         share, gain = share.float()[:, None], gain.float()[:, None]
-        waveform = self._normalised(first, position[0]).mul_(gain * share)
-        waveform += self._normalised(second, position[1]).mul_(gain * (1 - share))
+        waveform = self._normalised(first, position[0], speed[0]).mul_(gain * share)
+        waveform += self._normalised(second, position[1], speed[1]).mul_(gain * (1 - share))
         targets = share * self.targets[first] + (1 - share) * self.targets[second]
         match self.settings.verified_by:
             case "dominant":
@@ -159,8 +168,8 @@ class BalancedBatches:
                 verified = self.verified[first] & self.verified[second]
         return Batch(waveform, targets, verified)
 
-    def _normalised(self, clip: Tensor, position: Tensor) -> Tensor:
-        waveform = self.windows.cut(clip, position)
+    def _normalised(self, clip: Tensor, position: Tensor, speed: float) -> Tensor:
+        waveform = self.windows.cut(clip, position, speed)
         if self.settings.peak == "window":
             low, high = torch.aminmax(waveform, dim=1)
             peak = torch.maximum(high, -low)

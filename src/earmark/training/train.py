@@ -16,7 +16,7 @@ import earmark
 from earmark import files
 from earmark.assess.evaluate import any_rate, out_of_fold, run_metrics, score_clips, write_metrics
 from earmark.assess.report import write_report
-from earmark.assess.run import Run, RunInfo, write_predictions
+from earmark.assess.run import RUN_NAMES, Run, RunInfo, write_predictions
 from earmark.data.batching import BalancedBatches
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
@@ -188,8 +188,8 @@ def _open_run(path: Path, recipe: Recipe) -> Run:
             changed = ", ".join(_differences(run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")))
             raise RunError(f"{path} holds a run of another recipe (changed: {changed}); choose another --out, or the same settings")
         return run
-    if any(child.name != ".lock" for child in path.iterdir()):
-        raise RunError(f"{path} is not empty and is no run directory; choose another --out")
+    if taken := sorted({child.name for child in path.iterdir()} & set(RUN_NAMES)):
+        raise RunError(f"{path} is no run directory and has {', '.join(taken)} already; choose another --out")
     files.write_text(path / "recipe.yaml", recipe.to_yaml())
     return Run(path, recipe)
 
