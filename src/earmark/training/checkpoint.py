@@ -18,7 +18,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, 
     """Writes tensors, and ``state`` as JSON in the file's header."""
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with files.replacing(path) as partial:
-        safetensors.torch.save_file(plain, partial, metadata={"state": json.dumps(state)} if state is not None else None)
+        # Not save_file, which makes a file that only its owner may read.
+        partial.write_bytes(safetensors.torch.save(plain, {"state": json.dumps(state)} if state is not None else None))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -1,0 +1,74 @@
+"""What many tests share: where the real data is, a small rendered data set, a small trained run."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from earmark.data.manifest import read_manifest, write_manifest
+from earmark.data.prepare import prepare
+from earmark.data.store import Store
+from earmark.data.synth import RATE, render_clips
+from earmark.recipe import Recipe, load_recipe
+
+REPOSITORY = Path(__file__).parent.parent
+SMALL = (
+    "precision=float32",
+    "members.*.batch.clips_per_class=1",
+    "members.*.backbone.growth=[4, 8, 8]",
+    "members.*.schedule=[{batches: 12, rate: 3.0e-3, final_rate: 1.0e-5}]",
+    "members.*.validation.every=6",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Nets this small are faster on one thread, and results do not depend on the machine's cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets: $EARMARK_DATA, else ../shared/data; skips where neither is there."""
+    named = os.environ.get("EARMARK_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not (folder / "esc50").is_dir():
+        pytest.skip(f"no real clips: {folder} has no esc50 (set EARMARK_DATA to a folder that has)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 80 rendered clips of ten kinds, half of them verified, in two folds; five more are the test split."""
+    from dataclasses import replace
+
+    folder = tmp_path_factory.mktemp("rendered")
+    clips = render_clips(folder, per_kind=8, verified_share=0.5, folds=2, seed=3)
+    # Places 1 and 2 of a kind would else always fall into the same folds as its verified flags: see `render_clips`.
+    test = {clips[i].file_name for i in range(0, 80, 16)}
+    clips = [replace(clip, split="test", fold=None) if clip.file_name in test else clip for clip in clips]
+    write_manifest(folder / "manifest.csv", clips)
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def store(rendered: Path) -> Store:
+    """The rendered clips as a store at 8 and 16 kHz."""
+    return prepare(read_manifest(rendered), str(rendered), rendered.parent / "store", [8000, RATE]).store
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """`tiny`, smaller still: seconds a run."""
+    return load_recipe("tiny", SMALL)
+
+
+@pytest.fixture(scope="session")
+def finished_run(store: Store, small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two folds. Not to be written to: copy it first."""
+    from earmark.training.train import TrainRequest, train
+
+    out = tmp_path_factory.mktemp("run") / "run"
+    train(TrainRequest(small_recipe, store, out))
+    return out

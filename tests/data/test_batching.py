@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.data.batching import BalancedBatches, Windows
+from earmark.data.clips import ClipSet
+from earmark.labels import LabelSet
+from earmark.recipe import BatchSettings
+from tests.reference.mixing import mix, window
+
+PLAIN = BatchSettings()
+
+
+def clip_set(lengths: list[int], labels: list[list[bool]], seed: int = 0, verified: list[bool] | None = None) -> ClipSet:
+    rng = np.random.default_rng(seed)
+    count, length = len(lengths), np.array(lengths)
+    pcm = rng.integers(-3000, 3000, length.sum()).astype(np.int16)
+    offset = np.cumsum(length) - length
+    peak = np.array([np.abs(pcm[o : o + n]).max() / 32768 for o, n in zip(offset, length, strict=True)])
+    return ClipSet(
+        pcm=torch.from_numpy(pcm),
+        sample_rate=16000,
+        labels=LabelSet(tuple(f"c{k}" for k in range(len(labels[0])))),
+        clip_id=np.array([f"{i}.wav" for i in range(count)]),
+        offset=offset,
+        length=length,
+        scale=rng.choice([0.25, 1.0, 2.0], count),
+        peak=peak,
+        lead=np.zeros(count, np.int64),
+        tail=np.zeros(count, np.int64),
+        positive=np.array(labels),
+        verified=np.array(verified if verified is not None else [True] * count),
+        fold=np.zeros(count, np.int64),
+        test=np.zeros(count, bool),
+        scored=np.ones(count, bool),
+        group=np.array([f"{i}" for i in range(count)]),
+    )
+
+
+def samples(clips: ClipSet, i: int) -> list[float]:
+    first, length = int(clips.offset[i]), int(clips.length[i])
+    return (clips.pcm[first : first + length].numpy() / 32768 * clips.scale[i]).tolist()
+
+
+@pytest.mark.parametrize("length", [1, 5, 40, 64, 65, 300])
+def test_windows_agree_with_the_slow_cut_at_both_ends_of_the_store_too(length: int) -> None:
+    clips = clip_set([length, 200, length], [[True, False], [False, True], [True, False]])
+    for position in (0.0, 0.37, 0.999):
+        found = Windows(clips, 64).cut(torch.arange(3), torch.full((3,), position, dtype=torch.float64))
+        expected = [window(samples(clips, i), 64, position) for i in range(3)]
+        assert torch.allclose(found, torch.tensor(expected), atol=1e-7)
+
+
+def test_a_store_smaller_than_a_window_is_padded() -> None:
+    clips = clip_set([3, 4], [[True, False], [False, True]])
+    found = Windows(clips, 50).cut(torch.arange(2), torch.tensor([0.5, 0.9], dtype=torch.float64))
+    assert torch.allclose(found, torch.tensor([window(samples(clips, i), 50, p) for i, p in ((0, 0.5), (1, 0.9))]))
+
+
+def test_every_place_of_a_short_clip_in_its_window_can_be_drawn() -> None:
+    clips = clip_set([2, 100], [[True, False], [False, True]])
+    places = {
+        int(Windows(clips, 5).cut(torch.tensor([0]), torch.tensor([p], dtype=torch.float64))[0].abs().argmax() > -1)
+        and int((Windows(clips, 5).cut(torch.tensor([0]), torch.tensor([p], dtype=torch.float64))[0] != 0).float().argmax())
+        for p in np.linspace(0, 0.999, 50)
+    }
+    assert places == {0, 1, 2, 3}
+
+
+def test_speed_2_plays_an_octave_higher() -> None:
+    time = np.arange(4000)
+    clips = replace(clip_set([4000], [[True, False]]), pcm=torch.from_numpy((8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16)))
+    found = Windows(clips, 1000, 2.0).cut(torch.tensor([0]), torch.zeros(1, dtype=torch.float64), speed=2.0)[0]
+    assert found.shape == (1000,)
+    assert int(np.abs(np.fft.rfft(found.numpy())).argmax()) == 20  # periods in 1,000 samples: 10 at normal speed
+
+
+@pytest.mark.parametrize("settings", [PLAIN, BatchSettings(peak="clip", gain=(0.5, 0.5)), BatchSettings(clips_per_class=3)])
+def test_batches_agree_with_equation_2(settings: BatchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [[i % 3 == k for k in range(3)] for i in range(12)]
+    clips = clip_set([50 + 20 * i for i in range(12)], labels, verified=[i % 2 == 0 for i in range(12)])
+    stream = BalancedBatches(clips, 128, settings, np.random.SeedSequence(4))
+    drawn = {}
+    original = stream._mix
+
+    def spy(*arguments):  # type: ignore[no-untyped-def]
+        drawn["choices"] = arguments
+        return original(*arguments)
+
+    monkeypatch.setattr(stream, "_mix", spy)
+    batch = stream.next()
+    first, second, position, share, gain, _ = drawn["choices"]
+    assert len(first) == 3 * settings.clips_per_class
+    for n in range(len(first)):
+        j, k = int(first[n]), int(second[n])
+        cuts = [window(samples(clips, i), 128, float(position[m, n])) for m, i in ((0, j), (1, k))]
+        if settings.peak == "clip":  # the reference divides by the window's peak: bring the clip's in by hand
+            expected = float(gain[n]) * (
+                float(share[n]) * np.array(cuts[0]) / clips.peak[j] + (1 - float(share[n])) * np.array(cuts[1]) / clips.peak[k]
+            )
+        else:
+            expected = np.array(mix(cuts[0], cuts[1], float(share[n]), float(gain[n])))
+        assert np.allclose(batch.waveform[n], expected, atol=1e-6)
+        target = float(share[n]) * clips.targets[j] + (1 - float(share[n])) * clips.targets[k]
+        assert np.allclose(batch.targets[n], target, atol=1e-6)
+        assert bool(batch.verified[n]) == bool(clips.verified[j])
+
+
+def test_every_batch_has_one_dominant_clip_of_each_class_and_a_partner_of_another() -> None:
+    labels = [[i % 5 == k for k in range(5)] for i in range(40)]
+    stream = BalancedBatches(clip_set([30] * 40, labels), 30, PLAIN, np.random.SeedSequence(0))
+    for _ in range(20):
+        targets = stream.next().targets
+        assert targets.argmax(dim=1).tolist() == [0, 1, 2, 3, 4]
+        assert (targets.max(dim=1).values >= 0.5).all()
+        assert torch.allclose(targets.sum(dim=1), torch.ones(5))
+        assert ((targets > 0).sum(dim=1) == 2).all()
+
+
+def test_mixing_share_follows_the_folded_beta_distribution() -> None:
+    import scipy.stats
+
+    labels = [[i % 10 == k for k in range(10)] for i in range(20)]
+    stream = BalancedBatches(clip_set([8] * 20, labels), 8, PLAIN, np.random.SeedSequence(1))
+    shares = torch.cat([stream.next().targets.max(dim=1).values for _ in range(300)]).double().numpy()
+    beta = scipy.stats.beta(0.4, 0.4)
+    assert scipy.stats.kstest(shares, lambda x: 2 * beta.cdf(x) - 1).pvalue > 0.01  # λ folded to 0.5–1
+
+
+def test_gain_is_uniform_and_never_zero() -> None:
+    labels = [[True, False], [False, True]]
+    clips = clip_set([64, 64], labels)
+    stream = BalancedBatches(clips, 64, BatchSettings(gain=(0.0, 1.0)), np.random.SeedSequence(1))
+    peaks = torch.cat([stream.next().waveform.abs().amax(dim=1) for _ in range(400)])
+    assert peaks.min() > 0
+    assert peaks.max() <= 1 + 1e-6
+
+
+def test_silent_clips_do_not_divide_by_zero() -> None:
+    clips = clip_set([64, 64], [[True, False], [False, True]])
+    clips.pcm.zero_()
+    batch = BalancedBatches(clips, 64, PLAIN, np.random.SeedSequence(0)).next()
+    assert torch.equal(batch.waveform, torch.zeros(2, 64))
+
+
+def test_none_of_these_is_a_row_of_its_own_with_a_uniform_target() -> None:
+    clips = clip_set([20, 20, 20], [[True, False], [False, True], [False, False]], verified=[False, False, True])
+    stream = BalancedBatches(clips, 20, BatchSettings(partner="other_class"), np.random.SeedSequence(0))
+    batch = stream.next()
+    assert batch.waveform.shape == (3, 20)
+    assert clips.targets[2].tolist() == [0.5, 0.5]
+    assert batch.verified.tolist() == [False, False, True]
+
+
+def test_both_clips_must_be_verified_where_the_recipe_says_so() -> None:
+    clips = clip_set([20, 20], [[True, False], [False, True]], verified=[True, False])
+    stream = BalancedBatches(clips, 20, BatchSettings(verified_by="both"), np.random.SeedSequence(0))
+    assert stream.next().verified.tolist() == [False, False]
+
+
+def test_partner_any_draws_from_the_own_class_too() -> None:
+    labels = [[True, False], [True, False], [False, True], [False, True]]
+    stream = BalancedBatches(clip_set([20] * 4, labels), 20, BatchSettings(partner="any"), np.random.SeedSequence(0))
+    pure = [(stream.next().targets.max(dim=1).values > 0.9999).any().item() for _ in range(50)]
+    assert any(pure)  # both clips of one class: the target stays one-hot; never so with another class's partner
+
+
+def test_a_saved_state_goes_on_with_the_same_batches() -> None:
+    labels = [[i % 4 == k for k in range(4)] for i in range(12)]
+    clips = clip_set([100] * 12, labels)
+    settings = BatchSettings(speed=(0.8, 1.25))
+    stream = BalancedBatches(clips, 64, settings, np.random.SeedSequence(2))
+    stream.next()
+    state = stream.state()
+    expected = stream.next()
+    other = BalancedBatches(clips, 64, settings, np.random.SeedSequence(99))
+    other.load_state(state)
+    assert torch.equal(other.next().waveform, expected.waveform)
+
+
+def test_a_class_without_a_clip_is_refused() -> None:
+    with pytest.raises(ValueError, match="every class"):
+        BalancedBatches(clip_set([20, 20], [[True, False], [True, False]]), 20, PLAIN, np.random.SeedSequence(0))
