@@ -1,0 +1,68 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from earmark.assess.evaluate import any_rate, out_of_fold, run_metrics
+from earmark.assess.report import Comparison, write_report
+from earmark.assess.run import Run
+from earmark.data.store import Store
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href") and tag not in ("use", "a")]
+
+
+def test_the_report_is_one_file_with_everything_in_it(finished_run: Path) -> None:
+    page = (finished_run / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert all(link.startswith(("data:", "#")) for link in links.found)
+    assert "<script" not in page
+    assert not re.search(r"@import|url\(http", page)
+    for heading in ("Learning curves", "Confusion", "Classes, the weakest first", "Worst mistakes"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("<svg") == 2
+
+
+def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: Store, tmp_path: Path) -> None:
+    from dataclasses import replace
+    import shutil
+
+    import numpy as np
+
+    from earmark.labels import LabelSet
+
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    run = Run.open(copy)
+    clips = any_rate(store)
+    ensemble, members = out_of_fold(run, clips)
+    evil = replace(
+        ensemble.clips,
+        labels=LabelSet(tuple(f"<b>{name}&$_^" for name in clips.labels.names)),
+        clip_id=np.array([f"<script>alert(1)</script>{name}" for name in ensemble.clips.clip_id]),
+    )
+    path = write_report(run, clips, replace(ensemble, clips=evil), members, run_metrics(run, ensemble, members))
+    page = path.read_text()
+    assert "<script>alert" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_another_run_can_stand_beside_it(finished_run: Path, store: Store, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    run = Run.open(copy)
+    clips = any_rate(store)
+    ensemble, members = out_of_fold(run, clips)
+    metrics = run_metrics(run, ensemble, members)
+    other = {**metrics, "map@3": {"value": 0.123, "low": 0.1, "high": 0.2, "clips": 3}}
+    page = write_report(run, clips, ensemble, members, metrics, Comparison("ours", "theirs", other, "what differs")).read_text()
+    assert "ours against theirs" in page
+    assert "0.123" in page

@@ -1,0 +1,104 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import earmark
+from earmark.tagging.bulk import find_audio, tag_files
+from earmark.tagging.ensemble import combine
+from earmark.tagging.formats import TaggedFile, header, render
+from earmark.tagging.tagger import Tag
+
+
+def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
+    bundle = finished_run / "bundle"
+    names = sorted(path.name for path in bundle.iterdir())
+    assert names == ["README.md", "config.json", "logmel-fold0.safetensors", "logmel-fold1.safetensors"]
+    config = json.loads((bundle / "config.json").read_text())
+    assert config["labels"][:2] == ["bell", "chirps"]
+    assert {(m["fold"], m["activation"], m["weight"], tuple(m["views"])) for m in config["members"]} == {
+        (0, "softmax", 1.0, ("whole",)),
+        (1, "softmax", 1.0, ("whole",)),
+    }
+    card = (bundle / "README.md").read_text()
+    assert "10 classes" in card
+    assert "2 nets" in card
+
+
+def test_tags_are_the_ensembles_best_labels_whatever_form_the_sound_comes_in(finished_run: Path, rendered: Path) -> None:
+    tagger = earmark.load(finished_run)
+    path = rendered.parent / "audio" / "0003.wav"
+    samples, rate = soundfile.read(path, dtype="float32")
+    tags = tagger.tag(path)
+    assert tags == tagger.tag(str(path)) == tagger.tag(samples, rate)
+    assert tagger.tag(np.stack([samples, samples]), rate) == tags  # stereo
+    scores = tagger.scores(samples[None], rate)[0]
+    assert [tag.score for tag in tags] == sorted(scores.tolist(), reverse=True)[:3]
+    assert tags[0].label == tagger.labels.names[int(scores.argmax())]
+    import torch
+
+    waveform = earmark.audio.model_input(samples, 16000, False) if hasattr(earmark, "audio") else None
+    assert waveform is not None
+    with torch.inference_mode():
+        each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in tagger.nets]
+    assert np.allclose(combine(each, [1, 1], "geometric_mean"), scores, atol=1e-6)
+
+
+def test_louder_is_not_different(finished_run: Path, rendered: Path) -> None:
+    tagger = earmark.load(finished_run)
+    samples, rate = soundfile.read(rendered.parent / "audio" / "0010.wav", dtype="float32")
+    assert np.allclose(tagger.scores(samples[None], rate), tagger.scores(samples[None] * 0.01, rate), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["plain.wav", "two words.wav", 'quote".wav', "new\nline.wav", "comma,.wav", "Жук-é.wav"])
+def test_every_name_survives_csv_and_jsonl(name: str) -> None:
+    found = TaggedFile(name, 0.0, 1.25, [Tag("Bark, loud", 0.5), Tag("Meow", 0.25)])
+    rows = list(csv.DictReader(io.StringIO(header("csv") + render(found, "csv"))))
+    assert [(row["file"], row["label"], row["end"]) for row in rows] == [(name, "Bark, loud", "1.250"), (name, "Meow", "1.250")]
+    line = render(found, "jsonl")
+    assert line.count("\n") == 1
+    assert json.loads(line)["file"] == name
+    assert render(found, "table").count("\n") == 1
+
+
+def test_a_folder_is_searched_and_bad_files_go_to_the_ledger(finished_run: Path, rendered: Path, tmp_path: Path) -> None:
+    for name in ("b.wav", "a/x.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((rendered.parent / "audio" / "0001.wav").read_bytes())
+    (tmp_path / "bad.wav").write_text("no sound")
+    out = tmp_path / "tags.csv"
+    done = tag_files(earmark.load(finished_run), [tmp_path, tmp_path / "b.wav"], 2, 0.0, "csv", out)
+    assert done.tagged == 2
+    assert [row["file"] for row in csv.DictReader(out.open())] == [str(tmp_path / n) for n in ("a/x.wav", "a/x.wav", "b.wav", "b.wav")]
+    ledger = list(csv.DictReader((tmp_path / "tags.csv.bad.csv").open()))
+    assert [row["file_name"] for row in ledger] == [str(tmp_path / "bad.wav")]
+    (tmp_path / "bad.wav").unlink()
+    tag_files(earmark.load(finished_run), [tmp_path], 2, 0.0, "csv", out)
+    assert not (tmp_path / "tags.csv.bad.csv").exists()  # an old ledger would name files that are fine now
+
+
+def test_the_threshold_leaves_out_what_is_below(finished_run: Path, rendered: Path) -> None:
+    tagger = earmark.load(finished_run)
+    path = rendered.parent / "audio" / "0001.wav"
+    best = tagger.tag(path)[0].score
+    scores = tagger.scores(soundfile.read(path, dtype="float32")[0][None], 16000)[0]
+    assert len(tagger.labels.decode(scores, None, best)) == 1
+
+
+def test_files_are_found_once(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    assert find_audio([tmp_path / "a.wav", tmp_path]) == [tmp_path / "a.wav"]
+
+
+def test_a_reader_that_goes_away_is_no_fault(finished_run: Path, rendered: Path) -> None:
+    command = f"{sys.executable} -m earmark tag {rendered.parent / 'audio'} --model {finished_run} | head -n 1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
