@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from earmark import audio
 from earmark.data.manifest import read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
@@ -20,6 +21,12 @@ SMALL = (
     "members.*.schedule=[{batches: 12, rate: 3.0e-3, final_rate: 1.0e-5}]",
     "members.*.validation.every=6",
 )
+
+
+def read_mono(path: Path, sample_rate: int) -> audio.Samples:
+    """A file as a net of that rate hears it."""
+    samples, rate = audio.read(path)
+    return audio.resample(audio.to_mono(samples), rate, sample_rate)
 
 
 @pytest.fixture(autouse=True, scope="session")

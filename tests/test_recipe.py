@@ -21,7 +21,11 @@ def test_the_2018_system_is_complete() -> None:
     }
     for name, member in recipe.members.items():
         assert member.input.window == 64000
-        assert [(p.batches, p.rate, p.last_rate) for p in member.schedule] == [(150_000, 1e-3, 1e-3), (100_000, 1e-4, 1e-4), (50_000, 1e-5, 1e-5)]
+        assert [(p.batches, p.rate, p.last_rate) for p in member.schedule] == [
+            (150_000, 1e-3, 1e-3),
+            (100_000, 1e-4, 1e-4),
+            (50_000, 1e-5, 1e-5),
+        ]
         assert member.batches == 300_000
         assert (member.batch.mix_alpha, member.batch.partner, member.loss.masking) == (0.4, "other_class", 0.8)
         assert (member.validation.every, member.validation.keep) == (1000, "best")

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from earmark.errors import AudioError
 Samples = NDArray[np.float32]
 
 HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
+BLOCK = 1 << 20  # frames decoded at once
+UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a stream whose header does not know its own length
 OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last page begins within them
 
 #: File name endings, in lower case, that are taken for audio when a folder is searched.
@@ -40,9 +43,8 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
     Raises:
         AudioError: the file is missing, is no audio, is cut off, holds no samples, or holds NaN or infinite samples.
     """
-    path = Path(path)
     try:
-        with path.open("rb") as raw:
+        with open(path, "rb") as raw:
             _refuse_cut_off(raw)
         with soundfile.SoundFile(path) as file:
             rate, frames = int(file.samplerate), int(file.frames)
@@ -52,12 +54,14 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
                 raise AudioError(f"{start or 0:g}–{last / rate:g} s asked for, but the file is {frames / rate:g} s long")
             last = min(last, frames)
             file.seek(first)
-            data = file.read(last - first, dtype="float32", always_2d=True)
+            data = _read_blocks(file, last - first)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None
     except OSError as error:
         raise AudioError(_plain(error)) from None
-    if len(data) < last - first:
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # raw samples, a NUL in the name, nonsense in a header
+        raise AudioError(f"not readable as audio ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+    if len(data) < last - first and frames != UNKNOWN_LENGTH:
         raise AudioError(f"cut off: {len(data)} of {last - first} samples can be decoded")
     if not len(data):
         raise AudioError("no samples")
@@ -66,14 +70,13 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
     return np.ascontiguousarray(data.T), rate
 
 
-def read_mono(path: Path | str, sample_rate: int, start: float | None = None, end: float | None = None) -> Samples:
-    """Reads a file, mixes it to mono and resamples it: float32 ``[samples]``.
-
-    Raises:
-        AudioError: see `read` and `resample`.
-    """
-    samples, rate = read(path, start, end)
-    return resample(to_mono(samples), rate, sample_rate)
+def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples:
+    """Up to so many frames, as ``[frames, channels]``: what a header says may be far more than there is memory for."""
+    blocks = []
+    while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype="float32", always_2d=True)):
+        blocks.append(block)
+        frames -= len(block)
+    return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
 
 
 def content_hash(path: Path | str) -> str:
@@ -182,10 +185,15 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
 
 def _refuse_cut_off(raw: Any) -> None:
     """libsndfile reads a WAV or Ogg file that lost its end without a word; a file that lost its end is not the clip."""
-    head = raw.read(12)
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raise AudioError("is no ordinary file")
+    head = raw.read(28)
     size = os.fstat(raw.fileno()).st_size
     if size == 0:
         raise AudioError("the file is empty")
+    if (promised := _promised_size(head)) > size:
+        raise AudioError(f"cut off: {size} of {promised} bytes are there")
+    raw.seek(12)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         position = 12
         while len(header := raw.read(8)) == 8:
@@ -207,6 +215,19 @@ def _refuse_cut_off(raw: Any) -> None:
         segments = tail[page + 27 : page + 27 + tail[page + 26]]
         if len(segments) < tail[page + 26] or len(tail) < page + 27 + len(segments) + sum(segments):
             raise AudioError("cut off within the last Ogg page")
+
+
+def _promised_size(head: bytes) -> int:
+    """The size of the whole file by its header, in the formats whose header says it and is believed; else 0."""
+    if head[:4] == b"FORM":  # AIFF
+        return 8 + int.from_bytes(head[4:8], "big")
+    if head[:4] == b".snd" and (length := int.from_bytes(head[8:12], "big")) != 0xFFFFFFFF:  # AU
+        return int.from_bytes(head[4:8], "big") + length
+    if head[:4] == b"RF64" and head[12:16] == b"ds64":
+        return 8 + int.from_bytes(head[20:28], "little")
+    if head[:4] == b"riff":  # W64: a 16-byte name, then the size of all
+        return int.from_bytes(head[16:24], "little")
+    return 0
 
 
 def _plain(error: OSError) -> str:

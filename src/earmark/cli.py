@@ -1,6 +1,7 @@
 """The command line: parse, call, print. What takes long to import is imported by the command that needs it."""
 
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -55,7 +56,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def say(text: str) -> None:
-    """A line of the answer, on stdout; a name that holds a line break cannot break it."""
+    """A line of the answer, on stdout."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -114,7 +115,9 @@ def data_corrupt(
     clips = corrupt(found.clips, kind.value, rate, seed)
     write_manifest(out, clips, label_separator)
     wrong = sum(clip.extra[TRUTH] != ",".join(clip.labels) for clip in clips)
-    say(f"{out}: {len(clips):,} clips, {wrong:,} of {sum(not clip.verified for clip in clips):,} unverified ones with a wrong label")
+    say(
+        f"{out}: {len(clips):,} clips, {wrong:,} of {sum(not clip.verified for clip in clips):,} unverified ones with a wrong label"
+    )
 
 
 @app.command()
@@ -146,13 +149,19 @@ def prepare(
         raise typer.Exit(SKIPPED)
 
 
-def _tell_bad(bad: list[tuple[str, str]], of: int, ledger: str) -> None:
-    """Missing files as one count; of the others the first few."""
+def _tell_bad(bad: list[tuple[str, str]], of: int, ledger: str | None) -> None:
+    """Where a ledger lists them all: missing files as one count, and the first few others. Else every one."""
     from earmark.tagging.formats import one_line
 
+    if ledger is None:
+        for name, reason in bad:
+            tell(f"skipped: {one_line(name)}: {reason}")
+        return
     missing = [name for name, reason in bad if reason == "no such file"]
     if missing:
-        tell(f"skipped: {len(missing):,} of {of:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}")
+        tell(
+            f"skipped: {len(missing):,} of {of:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}"
+        )
     others = [(name, reason) for name, reason in bad if reason != "no such file"]
     for name, reason in others[:20]:
         tell(f"skipped: {one_line(name)}: {reason}")
@@ -167,9 +176,13 @@ def train(
     out: Annotated[Path, typer.Option(help="The run directory, new or begun.")],
     members: Annotated[str | None, typer.Option(help="Names with commas between them; all by default.")] = None,
     folds: Annotated[str | None, typer.Option(help="Numbers with commas between them; all by default.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
-    allow_bad: Annotated[bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")] = False,
+    allow_bad: Annotated[
+        bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe. Stopped at any moment, the same command goes on where it was."""
@@ -244,7 +257,7 @@ def tag(
     if out is not None:
         tell(f"{done.tagged:,} files tagged: {out}")
     if done.bad:
-        _tell_bad(list(done.bad), done.tagged + len(done.bad), str(done.ledger) if done.ledger else "the lines above")
+        _tell_bad(list(done.bad), done.tagged + len(done.bad), str(done.ledger) if done.ledger else None)
         if not done.tagged:
             raise EarmarkError(f"none of the {len(done.bad):,} files could be used")
         raise typer.Exit(SKIPPED)
@@ -298,9 +311,14 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         tell("stopped; what is done is kept, and the same command goes on from there")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # the reader of our output has gone; typer turns that into an exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor can the interpreter's last flush fail
         return OK
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("earmark"):
+            raise
+        tell(f"error: this needs {error.name}, which is not installed; pip install 'earmark[train]' brings it")
+        return UNUSABLE
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -15,7 +15,8 @@ from earmark.data.manifest import read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.synth import KINDS, RATE, render, render_clips
 from earmark.recipe import load_recipe
-from earmark.tagging.formats import TaggedFile, render as render_tags
+from earmark.tagging.formats import TaggedFile
+from earmark.tagging.formats import render as render_tags
 from earmark.tagging.tagger import Tagger
 from earmark.training.train import TrainRequest, train
 
@@ -48,7 +49,9 @@ def run_demo(out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     manifest = read_manifest(manifest_path)
     unverified = [clip for clip in manifest.clips if not clip.verified]
     wrong = sum(clip.extra[TRUTH] != ",".join(clip.labels) for clip in unverified)
-    say(f"{len(manifest.clips)} clips, {len(unverified)} of them unverified; {wrong} of those ({wrong / len(unverified):.0%}) carry a wrong label")
+    say(
+        f"{len(manifest.clips)} clips, {len(unverified)} of them unverified; {wrong} of those ({wrong / len(unverified):.0%}) carry a wrong label"
+    )
     store = prepare(manifest, str(manifest_path), here / "store", [RATE]).store
     say("training with loss masking")
     masked = train(TrainRequest(load_recipe("tiny"), store, out))
@@ -66,7 +69,9 @@ def run_demo(out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     )
     report = write_report(run, clips_of_store, ensemble, members, masked, comparison)
     for title, found in (("with masking", masked), ("without", plain)):
-        values = (f"{key} {found[key]['value']:.3f} ({found[key]['low']:.3f}–{found[key]['high']:.3f})" for key in ("map@3", "accuracy"))
+        values = (
+            f"{key} {found[key]['value']:.3f} ({found[key]['low']:.3f}–{found[key]['high']:.3f})" for key in ("map@3", "accuracy")
+        )
         say(f"{title:>13}: {', '.join(values)} on {found['map@3']['clips']} held-out verified clips")
     say("tagging five new sounds:")
     tagger = Tagger.load(run.bundle)

@@ -1,9 +1,12 @@
 """Files that are there whole or not at all."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from earmark.errors import EarmarkError
 
 
 @contextmanager
@@ -26,3 +29,23 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+@contextmanager
+def locked(lock: Path, what: Path) -> Iterator[None]:
+    """Keeps other processes out of ``what`` while the block runs. The empty file ``lock`` stays: removing it would race.
+
+    Raises:
+        EarmarkError: another process is in it, or the lock cannot be made.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise EarmarkError(f"cannot write {what}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EarmarkError(f"{what} is in use by another earmark process") from None
+        yield

@@ -10,18 +10,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bar:
     """One bar; see `progress_bar`."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, completed: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=total, note="")
+        self._task = progress.add_task("", total=total, completed=completed, note="")
 
-    def update(self, completed: int, note: str = "") -> None:
-        """Sets how much is done, and what stands behind the bar."""
-        self._progress.update(self._task, completed=completed, note=note)
+    def update(self, completed: int, note: str | None = None) -> None:
+        """Sets how much is done, and what stands behind the bar; the old note stays where there is no new one."""
+        if note is None:
+            self._progress.update(self._task, completed=completed)
+        else:
+            self._progress.update(self._task, completed=completed, note=note)
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Bar]:
-    """A bar that shows while the block runs, and is gone after it."""
+def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = False) -> Iterator[Bar]:
+    """A bar that shows while the block runs, and is gone after it.
+
+    Args:
+        title: in front of it.
+        total: when it is full.
+        completed: where it begins.
+        hidden: show nothing, because something else is being written to the terminal.
+    """
     console = Console(stderr=True)
     progress = Progress(
         TextColumn(title, markup=False),
@@ -32,7 +42,7 @@ def progress_bar(title: str, total: int) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=hidden or not console.is_terminal,
     )
     with progress:
-        yield Bar(progress, total)
+        yield Bar(progress, total, completed)

@@ -1,5 +1,6 @@
 """A recipe: every setting of one system, typed; loading, ``--set`` overrides and the fingerprint."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -201,7 +202,7 @@ def _resolve_likes(members: Mapping[str, Any]) -> dict[str, Any]:
             model = own.pop("like")
             if model not in resolved:
                 raise RecipeError(f"members.{name}.like: no member {model!r} above it")
-            own = _merge(resolved[model], own)
+            own = _merge(copy.deepcopy(resolved[model]), own)  # else --set would change both
         resolved[str(name)] = own
     return resolved
 
@@ -210,7 +211,9 @@ def _merge(base: Any, own: Any) -> Any:
     """``own`` over ``base``; a part with another ``name`` takes nothing from the old one."""
     if not isinstance(base, dict) or not isinstance(own, dict) or own.get("name", base.get("name")) != base.get("name"):
         return own
-    return {key: _merge(base.get(key), own[key]) if key in own else base[key] for key in [*base, *(k for k in own if k not in base)]}
+    return {
+        key: _merge(base.get(key), own[key]) if key in own else base[key] for key in [*base, *(k for k in own if k not in base)]
+    }
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:

@@ -12,6 +12,7 @@ from earmark.data.clips import load_clips
 from earmark.data.store import Store
 from earmark.nets.tagnet import build_net
 from earmark.recipe import InputSettings, load_recipe
+from tests.conftest import read_mono
 
 
 def test_scores_of_grouped_clips_are_those_of_one_clip_at_a_time(store: Store) -> None:
@@ -42,7 +43,7 @@ def test_the_bundle_tags_a_file_as_the_run_scored_the_clip(finished_run: Path, s
         net = next(net for net, m in zip(tagger.nets, tagger.config.members, strict=True) if m.fold == fold)
         import torch
 
-        waveform = audio.model_input(audio.read_mono(rendered.parent / str(found.clips.clip_id[i]), 16000), 16000, False)
+        waveform = audio.model_input(read_mono(rendered.parent / str(found.clips.clip_id[i]), 16000), 16000, False)
         with torch.inference_mode():
             assert np.allclose(net(torch.from_numpy(waveform[None]))[0].numpy(), found.scores[i], atol=1e-4)
 
@@ -58,7 +59,7 @@ def test_the_test_split_is_scored_with_the_bundle(finished_run: Path, store: Sto
     rows = pyarrow.parquet.read_table(copy / "test.parquet").to_pylist()
     tagger = load(copy)
     for row in rows:
-        expected = tagger.scores(audio.read_mono(rendered.parent / row["clip_id"], 16000)[None], 16000)[0]
+        expected = tagger.scores(read_mono(rendered.parent / row["clip_id"], 16000)[None], 16000)[0]
         assert np.allclose(row["scores"], expected, atol=1e-4)
 
 

@@ -30,8 +30,8 @@ def test_the_report_is_one_file_with_everything_in_it(finished_run: Path) -> Non
 
 
 def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: Store, tmp_path: Path) -> None:
-    from dataclasses import replace
     import shutil
+    from dataclasses import replace
 
     import numpy as np
 

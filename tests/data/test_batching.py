@@ -71,7 +71,9 @@ def test_every_place_of_a_short_clip_in_its_window_can_be_drawn() -> None:
 
 def test_speed_2_plays_an_octave_higher() -> None:
     time = np.arange(4000)
-    clips = replace(clip_set([4000], [[True, False]]), pcm=torch.from_numpy((8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16)))
+    clips = replace(
+        clip_set([4000], [[True, False]]), pcm=torch.from_numpy((8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16))
+    )
     found = Windows(clips, 1000, 2.0).cut(torch.tensor([0]), torch.zeros(1, dtype=torch.float64), speed=2.0)[0]
     assert found.shape == (1000,)
     assert int(np.abs(np.fft.rfft(found.numpy())).argmax()) == 20  # periods in 1,000 samples: 10 at normal speed

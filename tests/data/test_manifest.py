@@ -56,7 +56,7 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "file_name,labels,verified,fold,split,start,end\n"
-        ",x,,,,,\n../up.wav,x,,,,,\nc,x,maybe,,,,\nd,x,,-1,,,\ne,x,,,dev,,\nf,x,,,,2,1\ng,x,,,,soon,\nh,\"x,x\",,,,,\ni,x,,,,,\ni,x,,,,,\n",
+        ',x,,,,,\n../up.wav,x,,,,,\nc,x,maybe,,,,\nd,x,,-1,,,\ne,x,,,dev,,\nf,x,,,,2,1\ng,x,,,,soon,\nh,"x,x",,,,,\ni,x,,,,,\ni,x,,,,,\n',
     )
     with pytest.raises(ManifestError) as caught:
         read_manifest(path)

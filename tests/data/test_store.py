@@ -12,13 +12,13 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from earmark import audio
 from earmark.assess.evaluate import samples_of
 from earmark.data.clips import load_clips
 from earmark.data.manifest import Clip, make_manifest, read_manifest, write_manifest
 from earmark.data.prepare import prepare, read_bad
 from earmark.data.store import Store
 from earmark.errors import StoreError
+from tests.conftest import read_mono
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -38,7 +38,7 @@ def test_clips_read_back_as_they_were_in_the_files(rendered: Path, store: Store)
 def test_other_rates_are_resampled(rendered: Path, store: Store) -> None:
     clips = load_clips(store, 8000)
     path = rendered.parent / str(clips.clip_id[3])
-    expected = audio.read_mono(path, 8000)
+    expected = read_mono(path, 8000)
     assert len(expected) == clips.length[3]
     assert np.abs(samples_of(clips, 3) - expected).max() <= clips.scale[3] / 32768
 
@@ -99,7 +99,7 @@ def test_a_build_that_was_killed_goes_on_and_ends_byte_equal(jobs: int, rendered
     sizes = []
     while not (tmp_path / "store").exists():
         process = subprocess.Popen([sys.executable, "-c", code])
-        journal = tmp_path / "store.partial" / "journal.jsonl"
+        journal = tmp_path / ".store.partial" / "journal.jsonl"
         before = journal.stat().st_size if journal.exists() else 0
         while process.poll() is None and (journal.stat().st_size if journal.exists() else 0) < before + 3000:
             time.sleep(0.005)
@@ -111,14 +111,14 @@ def test_a_build_that_was_killed_goes_on_and_ends_byte_equal(jobs: int, rendered
     assert kills == 3
     assert sizes[:3] == sorted(sizes[:3])  # each start went on where the last one stopped
     assert contents(tmp_path / "store") == contents(store.path)
-    assert not (tmp_path / "store.partial").exists()
+    assert not (tmp_path / ".store.partial").exists()
 
 
 def test_a_clip_half_written_when_the_machine_went_down_is_done_again(rendered: Path, store: Store, tmp_path: Path) -> None:
     manifest = read_manifest(rendered)
     out = tmp_path / "store"
     prepare(manifest, str(rendered), out, [8000, 16000])
-    partial = tmp_path / "store.partial"
+    partial = tmp_path / ".store.partial"
     out.rename(partial)
     table = pyarrow.parquet.read_table(partial / "clips.parquet").to_pylist()
     fingerprint = Store.open(partial).fingerprint
@@ -140,7 +140,7 @@ def test_a_clip_half_written_when_the_machine_went_down_is_done_again(rendered: 
 def test_stopped_between_the_two_renames_the_old_store_comes_back(rendered: Path, tmp_path: Path) -> None:
     manifest = read_manifest(rendered)
     prepare(manifest, "m", tmp_path / "store", [8000])
-    (tmp_path / "store").rename(tmp_path / "store.old")
+    (tmp_path / "store").rename(tmp_path / ".store.old")
     assert prepare(manifest, "m", tmp_path / "store", [8000]).unchanged
 
 

@@ -46,7 +46,9 @@ def test_seven_of_eight_heads_are_about_0_6_million() -> None:
 
 
 @pytest.mark.parametrize(("kernel", "pool", "image"), [((3, 3), (2, 2), (1, 1, 64, 500)), ((1, 3), (1, 2), (1, 1, 1, 64000))])
-def test_sizes_round_up_so_64_bands_survive_eight_poolings(kernel: tuple[int, int], pool: tuple[int, int], image: tuple[int, ...]) -> None:
+def test_sizes_round_up_so_64_bands_survive_eight_poolings(
+    kernel: tuple[int, int], pool: tuple[int, int], image: tuple[int, ...]
+) -> None:
     net = Backbone(1, stem=1, growth=[2] * 8, kernel=kernel, pool=pool).eval()
     found = net(torch.zeros(image)).shape
     assert found == (1, 2 + 16, 1, -(-image[3] // 256))

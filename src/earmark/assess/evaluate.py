@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from earmark import audio, files
-from earmark.assess.metrics import Estimate, estimates
+from earmark.assess.metrics import METRICS, Estimate, estimates
 from earmark.assess.run import Predictions, Run, write_predictions
 from earmark.data.batching import FULL_SCALE
 from earmark.data.clips import ClipSet, load_clips
@@ -23,7 +23,6 @@ from earmark.tagging.ensemble import combine
 from earmark.tagging.tagger import Tagger
 
 BATCH_SAMPLES = 16 * 64000  # bounds the memory of one forward pass, save for a single clip that is longer
-METRICS = ("map@3", "accuracy", "lwlrap")
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ def score_clips(net: torch.nn.Module, clips: ClipSet, settings: InputSettings, d
 
     Returns:
         float32 ``[N, K]``, in the order of the clips.
+
+    Raises:
+        RunError: the scores are not finite.
     """
     found = np.zeros((len(clips), len(clips.labels)), np.float32)
     was_training = net.training
@@ -75,6 +77,8 @@ def score_clips(net: torch.nn.Module, clips: ClipSet, settings: InputSettings, d
         for indices, waveform in _equal_lengths(clips, settings):
             found[indices] = net(torch.from_numpy(waveform).to(device)).float().cpu().numpy()
     net.train(was_training)
+    if not np.isfinite(found).all():
+        raise RunError("the net's scores are not numbers: the training diverged; start it anew with a lower rate")
     return found
 
 
@@ -116,6 +120,8 @@ def out_of_fold(run: Run, clips: ClipSet) -> tuple[Scored, dict[str, Scored]]:
 def _with_clips(predictions: Predictions, clips: ClipSet, run: Run) -> Scored:
     if not np.isin(predictions.clip_id, clips.clip_id).all():
         raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
+    if predictions.labels != clips.labels:
+        raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
     return Scored(clips[_positions(clips.clip_id, predictions.clip_id)], predictions.scores)
 
 
@@ -135,7 +141,7 @@ def run_metrics(run: Run, ensemble: Scored, members: Mapping[str, Scored]) -> di
         **_verified_and_all(ensemble),
         "members": {name: _verified_and_all(found) for name, found in members.items()},
         "folds": run.finished(),
-        "weights": {name: run.recipe.members[name].validation.keep for name in members},
+        "keep": {name: run.recipe.members[name].validation.keep for name in members},
         "recipe": run.recipe.name,
         "fingerprint": run.recipe.fingerprint(),
     }
@@ -149,7 +155,7 @@ def _verified_and_all(found: Scored) -> dict[str, Any]:
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    files.write_text(path, json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+    files.write_text(path, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def run_store(run: Run, store: Path | None = None) -> Store:
@@ -187,12 +193,17 @@ def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
         raise RunError(f"{store.path} has no test split")
     if first.labels != tagger.labels:
         raise RunError(f"{store.path} has other classes than {run.path}")
-    scores = np.zeros((len(first), len(first.labels)), np.float32)
-    with progress_bar("score", len(first)) as bar:
-        for index in range(len(first)):
-            scores[index] = tagger.combined({rate: samples_of(clips, index) for rate, clips in sets.items()})
-            bar.update(index + 1)
-    write_predictions(run.path / "test.parquet", first.labels, list(first.clip_id), scores, member="ensemble", fold=-1, snapshot="bundle")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    members = tagger.config.members
+    each = []
+    with progress_bar("score", len(members)) as bar:
+        for number, (member, net) in enumerate(zip(members, tagger.nets, strict=True), start=1):
+            each.append(score_clips(net.to(device), sets[member.input.sample_rate], member.input, device))
+            bar.update(number)
+    scores = combine(each, [member.weight for member in members], tagger.config.rule)
+    write_predictions(
+        run.path / "test.parquet", first.labels, list(first.clip_id), scores, member="ensemble", fold=-1, snapshot="bundle"
+    )
     found = Scored(first, scores)
     metrics = {**_verified_and_all(found), "recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint()}
     write_metrics(run.path / "metrics-test.json", metrics)

@@ -24,7 +24,8 @@ def describe(model_or_recipe: str, classes: int) -> dict[str, Any]:
     """
     path = Path(model_or_recipe)
     if path.is_dir():
-        return _describe_bundle(path, read_bundle(path))
+        folder = bundle_folder(path)
+        return _describe_bundle(folder, read_bundle(folder))
     return _describe_recipe(load_recipe(model_or_recipe), classes)
 
 
@@ -55,8 +56,7 @@ def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
     }
 
 
-def _describe_bundle(path: Path, config: BundleConfig) -> dict[str, Any]:
-    folder = bundle_folder(path)
+def _describe_bundle(folder: Path, config: BundleConfig) -> dict[str, Any]:
     members = [
         {
             "name": member.name,

@@ -3,7 +3,6 @@
 Every metric is a mean of per-clip values with per-clip weights, so that one resampling serves all.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ Scores = NDArray[np.floating]
 Positive = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
+METRICS = ("map@3", "accuracy", "lwlrap")
 RESAMPLES = 2000
 BLOCK = 200  # resamples computed at once: bounds the memory
 
@@ -74,6 +74,21 @@ def label_ranking_precision(scores: Scores, positive: Positive) -> Values:
     return np.where(positive, labels_at_least / at_least, 0.0)
 
 
+def _sums(scores: Scores, positive: Positive) -> dict[str, tuple[Values, Values]]:
+    """Each metric as a numerator and a denominator a clip: its value is the one's sum over the other's."""
+    one = np.ones(len(scores))
+    return {
+        "map@3": (precision_at_3(scores, positive), one),
+        "accuracy": (hits(scores, positive), one),
+        "lwlrap": (label_ranking_precision(scores, positive).sum(axis=1), positive.sum(axis=1).astype(np.float64)),
+    }
+
+
+def values(scores: Scores, positive: Positive) -> dict[str, float]:
+    """MAP@3, accuracy and lwlrap of clips ``[N, K]`` with at least one label each."""
+    return {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in _sums(scores, positive).items()}
+
+
 def estimates(scores: Scores, positive: Positive, group: NDArray[np.str_], seed: int = 0) -> dict[str, Estimate]:
     """MAP@3, accuracy and lwlrap of clips with at least one label, each with its 95 % bootstrap interval.
 
@@ -88,17 +103,10 @@ def estimates(scores: Scores, positive: Positive, group: NDArray[np.str_], seed:
     Returns:
         By metric: ``map@3``, ``accuracy``, ``lwlrap``.
     """
-    labels = positive.sum(axis=1).astype(np.float64)
-    one = np.ones(len(labels))
-    per_clip: Mapping[str, tuple[Values, Values]] = {
-        "map@3": (precision_at_3(scores, positive), one),
-        "accuracy": (hits(scores, positive), one),
-        "lwlrap": (label_ranking_precision(scores, positive).sum(axis=1), labels),  # a sum over labels, per label
-    }
     _, group_index = np.unique(group, return_inverse=True)
     groups = int(group_index.max()) + 1
-    columns = np.stack([column for pair in per_clip.values() for column in pair], axis=1)
-    sums = np.stack([np.bincount(group_index, column, groups) for column in columns.T], axis=1)  # [G, 2 · metrics]
+    columns = [column for pair in _sums(scores, positive).values() for column in pair]
+    sums = np.stack([np.bincount(group_index, column, groups) for column in columns], axis=1)  # [groups, 2 · metrics]
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(0, RESAMPLES, BLOCK):
@@ -107,9 +115,9 @@ def estimates(scores: Scores, positive: Positive, group: NDArray[np.str_], seed:
     drawn = np.concatenate(draws)
     total = sums.sum(axis=0)
     found = {}
-    for i, name in enumerate(per_clip):
+    for i, name in enumerate(METRICS):
         low, high = np.percentile(drawn[:, 2 * i] / drawn[:, 2 * i + 1], [2.5, 97.5])
-        found[name] = Estimate(float(total[2 * i] / total[2 * i + 1]), float(low), float(high), len(labels))
+        found[name] = Estimate(float(total[2 * i] / total[2 * i + 1]), float(low), float(high), len(scores))
     return found
 
 

@@ -1,7 +1,6 @@
 """``report.html``: a run on one page, with everything in the file itself."""
 
 import base64
-import html
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +11,16 @@ import jinja2
 import numpy as np
 import soundfile
 
-from earmark import __version__, files
-from earmark.assess.evaluate import METRICS, Scored, samples_of
-from earmark.assess.metrics import per_class
+from earmark import __version__, audio, files
+from earmark.assess.evaluate import Scored, samples_of
+from earmark.assess.metrics import METRICS, per_class
 from earmark.assess.run import Run, read_metrics_log
 from earmark.data.clips import ClipSet
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # mistakes shown
 PLAYED_SECONDS = 6.0  # of each of them
+VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
 NAMES = {"map@3": "MAP@3", "accuracy": "Accuracy", "lwlrap": "lwlrap"}
 
 
@@ -80,7 +80,7 @@ def write_report(
         metrics=metrics,
         best_kept=sorted(name for name in members if run.recipe.members[name].validation.keep == "best"),
         comparison=comparison,
-        curves=_learning_curves(run) or "",
+        curves=_learning_curves(run),
         confusion=_confusion(judged),
         classes=_class_rows(judged),
         mistakes=_mistakes(judged),
@@ -105,7 +105,7 @@ def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _learning_curves(run: Run) -> str | None:
+def _learning_curves(run: Run) -> str:
     logs = {
         f"{member} fold {fold}": read_metrics_log(run.piece(member, fold) / "metrics.csv")
         for member, folds in run.finished().items()
@@ -184,9 +184,10 @@ def _ogg(clips: ClipSet, index: int) -> str:
     """The beginning of a clip, as a base64 Ogg Vorbis file."""
     samples = samples_of(clips, index)[: int(PLAYED_SECONDS * clips.sample_rate)]
     samples = samples / max(1.0, float(np.abs(samples).max()))
+    rate = min(clips.sample_rate, VORBIS_RATE)
+    samples = audio.resample(samples, clips.sample_rate, rate)
     with io.BytesIO() as file:
-        with soundfile.SoundFile(file, "w", clips.sample_rate, 1, format="OGG", subtype="VORBIS") as ogg:
+        with soundfile.SoundFile(file, "w", rate, 1, format="OGG", subtype="VORBIS") as ogg:
             for start in range(0, len(samples), 4096):  # libsndfile's encoder overflows its stack on one long write
                 ogg.write(samples[start : start + 4096])
         return base64.b64encode(file.getvalue()).decode()
-

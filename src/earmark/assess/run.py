@@ -7,7 +7,8 @@ it trains, ``best.`` and ``last.safetensors``, ``metrics.csv``, ``oof.parquet`` 
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class RunInfo:
 
     Attributes:
         earmark: the version that started it.
-        store: the store's folder.
+        store: the store's folder, absolute.
         store_fingerprint: of its inputs.
         device: ``cpu`` or ``cuda``.
         precision: ``float32`` or ``bfloat16``, as chosen on the machine.
@@ -52,13 +53,13 @@ class Predictions:
 
     Attributes:
         clip_id: str ``[N]``.
-        fold: int64 ``[N]``, the fold whose net made the score.
         scores: float32 ``[N, K]``.
+        labels: the K classes that the scores are of.
     """
 
     clip_id: NDArray[np.str_]
-    fold: NDArray[np.int64]
     scores: NDArray[np.float32]
+    labels: LabelSet
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,16 @@ class Run:
             return None
         except (TypeError, ValueError):
             raise RunError(f"{self.path / 'run.json'} is damaged, or of another version") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Two processes in one run directory would spoil each other's work.
+
+        Raises:
+            EarmarkError: another one is in it, or it cannot be written.
+        """
+        with files.locked(self.path / ".lock", self.path):
+            yield
 
     def write_info(self, info: RunInfo) -> None:
         files.write_text(self.path / "run.json", json.dumps(asdict(info), indent=1) + "\n")
@@ -163,9 +174,8 @@ def read_predictions(paths: Sequence[Path]) -> Predictions:
     """Reads files of `write_predictions`, one after the other."""
     table = pyarrow.concat_tables([pyarrow.parquet.read_table(path) for path in paths])
     flat = table["scores"].combine_chunks().flatten().to_numpy()
-    return Predictions(
-        table["clip_id"].to_numpy().astype(np.str_), table["fold"].to_numpy(), flat.reshape(table.num_rows, -1)
-    )
+    labels = LabelSet(tuple(json.loads(table.schema.metadata[b"labels"])))
+    return Predictions(table["clip_id"].to_numpy().astype(np.str_), flat.reshape(table.num_rows, -1), labels)
 
 
 def read_metrics_log(path: Path) -> list[dict[str, str]]:

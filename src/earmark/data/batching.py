@@ -149,13 +149,14 @@ class BalancedBatches:
         slowest, fastest = settings.speed
         # One speed for all first clips and one for all second ones: cutting and interpolating stay two operations each.
         speed = np.exp(self.speeds.uniform(np.log(slowest), np.log(fastest), 2)).tolist()
-        return self._mix(*(torch.from_numpy(a).to(self.device) for a in (first, second, position, share, gain)), speed)
+        drawn = [torch.from_numpy(a).to(self.device) for a in (first, second, position, share, gain)]
+        return self._mix(*drawn, speed=speed)
 
     def _draw(self, class_index: np.ndarray) -> np.ndarray:
         slot = self.order.integers(0, self.class_size[class_index])
         return self.clip_of_slot[self.class_start[class_index] + slot]
 
-    def _mix(self, first: Tensor, second: Tensor, position: Tensor, share: Tensor, gain: Tensor, speed: list[float]) -> Batch:
+    def _mix(self, first: Tensor, second: Tensor, position: Tensor, share: Tensor, gain: Tensor, *, speed: list[float]) -> Batch:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
         share, gain = share.float()[:, None], gain.float()[:, None]
         waveform = self._normalised(first, position[0], speed[0]).mul_(gain * share)

@@ -24,7 +24,7 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[C
     Args:
         clips: of a manifest.
         kind: one of `KINDS`.
-        rate: 0..1, the share of the unverified, labelled clips that end up wrong, exactly (rounded to whole clips).
+        rate: 0..1, the share of the unverified, labelled clips that are wrong in the end (rounded to whole clips).
         seed: the same seed plants the same noise.
 
     Returns:
@@ -50,7 +50,7 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[C
     marked = [replace(clip, extra={**clip.extra, TRUTH: ",".join(clip.labels)}) for clip in clips]
     wrong = round(rate * len(open_to_it))
     if kind == "vocabulary":
-        return _out_of_vocabulary(marked, classes, open_to_it, wrong, rng)
+        return _out_of_vocabulary(marked, classes, open_to_it, rate, rng)
     partner = _partners(classes, rng)
     for i in rng.choice(open_to_it, size=wrong, replace=False):
         labels = list(marked[i].labels)
@@ -71,11 +71,14 @@ def _partners(classes: Sequence[str], rng: np.random.Generator) -> dict[str, str
 
 
 def _out_of_vocabulary(
-    clips: Sequence[Clip], classes: Sequence[str], open_to_it: Sequence[int], wrong: int, rng: np.random.Generator
+    clips: Sequence[Clip], classes: Sequence[str], open_to_it: Sequence[int], rate: float, rng: np.random.Generator
 ) -> tuple[Clip, ...]:
     gone: set[str] = set()
     outside: list[int] = []
+    wrong = 0
     for name in rng.permutation(classes):
+        kept = sum(gone.isdisjoint(clips[i].labels) for i in open_to_it)
+        wrong = round(rate * kept / (1 - rate)) if rate < 1 else len(open_to_it)  # wrong / (kept + wrong) is the rate
         if len(outside) >= wrong:
             break
         gone.add(str(name))

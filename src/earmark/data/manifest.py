@@ -125,7 +125,7 @@ def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
     Raises:
         ManifestError: with all its faults: unreadable, a column missing, cells that are not what their column holds, rows twice.
     """
-    header, rows = read_table(path)
+    header, rows = read_table(path, label_separator)
     missing = [name for name in ("file_name", "labels") if name not in header]
     if missing:
         raise ManifestError(str(path), [f"no column {name!r}; it has {', '.join(map(repr, header)) or 'none'}" for name in missing])
@@ -161,7 +161,7 @@ def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ","
     files.write_text(path, text.getvalue())
 
 
-def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """A CSV or Parquet table as text.
 
     Returns:
@@ -172,7 +172,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     """
     try:
         if path.suffix == ".parquet":
-            return _read_parquet(path)
+            return _read_parquet(path, label_separator)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ManifestError(str(path), ["no such file"]) from None
@@ -201,7 +201,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     return header, [(number, dict(zip(header, line, strict=True))) for number, line in enumerate(lines[1:], start=1)]
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def _read_parquet(path: Path, label_separator: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -210,19 +210,21 @@ def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]
     except pyarrow.ArrowException as error:
         raise ManifestError(str(path), [f"not readable as Parquet: {str(error).splitlines()[0]}"]) from None
     rows = [
-        (number, {name: _cell_text(value) for name, value in row.items()})
+        (number, {name: _cell_text(value, label_separator) for name, value in row.items()})
         for number, row in enumerate(table.to_pylist(), start=1)
     ]
     return list(table.column_names), rows
 
 
-def _cell_text(value: object) -> str:
+def _cell_text(value: object, label_separator: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return label_separator.join(map(str, value))
+    if isinstance(value, float) and value.is_integer():  # a whole-number column with a gap
+        return str(int(value))
     return str(value)
 
 
@@ -230,14 +232,18 @@ def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[
     """One row of a manifest as a clip, and what is wrong with it (the clip is of use only where that is nothing)."""
     faults: list[str] = []
     name = row["file_name"]
+    if not label_separator:
+        raise ManifestError("--label-separator", ["is empty"])
     if not name.strip():
         faults.append("file_name is empty")
+    elif "\0" in name:
+        faults.append(f"file_name {name!r} has a NUL in it")
     elif Path(name).is_absolute() or ".." in Path(name).parts:
         faults.append(f"file_name {name!r} is not below the manifest's folder")
     labels = tuple(label.strip() for label in row["labels"].split(label_separator) if label.strip())
     if len(set(labels)) < len(labels):
         faults.append(f"labels {row['labels']!r} names a label twice")
-    verified = row.get("verified", "").strip().lower() or "1"
+    verified = row.get("verified", "").strip().lower().removesuffix(".0") or "1"
     if verified not in TRUE | FALSE:
         faults.append(f"verified is {row['verified']!r}, not 0 or 1")
     split = row.get("split", "").strip() or "train"
@@ -246,7 +252,7 @@ def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[
     fold: int | None = None
     if fold_text := row.get("fold", "").strip():
         try:
-            fold = int(fold_text)
+            fold = int(fold_text.removesuffix(".0"))
             if fold < 0:
                 raise ValueError
         except ValueError:
@@ -276,4 +282,4 @@ def _parse_seconds(row: Mapping[str, str], name: str, faults: list[str]) -> floa
 
 
 def _seconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:g}" if seconds < 1e5 else repr(seconds)
+    return "" if seconds is None else repr(seconds).removesuffix(".0")

@@ -1,6 +1,7 @@
 """Building a store: decode in parallel, write in order, resume where it stopped."""
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from earmark import audio
+from earmark import audio, files
 from earmark.data.folds import assign_folds, split_groups
 from earmark.data.manifest import Clip, Manifest
 from earmark.data.store import PCM, VERSION, Store, pcm_name
@@ -60,9 +61,18 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
     Raises:
         StoreError: ``out`` is something else, it cannot be written, or no clip at all can be used.
     """
-    aside = out.with_name(out.name + ".old")
-    if aside.exists() and not out.exists():  # stopped between the two renames at the very end
-        aside.rename(out)
+    out = out.absolute()
+    with files.locked(out.with_name(f".{out.name}.lock"), out):
+        return _prepare(manifest, root, out, sample_rates, jobs)
+
+
+def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None) -> Prepared:
+    aside = out.with_name(f".{out.name}.old")
+    if aside.exists():
+        if out.exists():  # stopped before the very last step
+            shutil.rmtree(aside)
+        else:  # stopped between the two renames
+            aside.rename(out)
     previous = _open_previous(out)
     clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
     _warn_of_split_groups(clips)
@@ -70,7 +80,7 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
     fingerprint = _fingerprint(manifest, clips, sizes)
     kept: tuple[int, ...] = ()
     rates = sorted({*sample_rates, *(previous.sample_rates if previous else ())})
-    if previous and previous.fingerprint == fingerprint:
+    if previous and previous.fingerprint == fingerprint and not previous.damage():
         kept = previous.sample_rates
         if set(rates) == set(kept):
             return Prepared(previous, True, read_bad(out))
@@ -81,11 +91,16 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
         if previous and kept:
             # The columns are the same: they follow from the manifest, which the fingerprint covers.
             table = pyarrow.concat_tables([pyarrow.parquet.read_table(out / "clips.parquet"), table])
-            bad = list(dict.fromkeys([*read_bad(out), *bad]))
             for rate in kept:
                 _link(out / pcm_name(rate), partial / pcm_name(rate))
+            # A clip may be too short for one rate only: a store has the same clips at every rate.
+            times = Counter(table["row"].to_pylist())
+            table = table.filter(pyarrow.array([times[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
+            before = dict(read_bad(out))
+            for number in set(range(len(clips))) - {*table["row"].to_pylist(), *bad}:
+                bad[number] = (clips[number].file_name, before[clips[number].file_name])
         if not table.num_rows:
-            shown = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+            shown = "; ".join(f"{name}: {reason}" for name, reason in list(bad.values())[:3])
             shutil.rmtree(partial)
             raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
         table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")])
@@ -104,12 +119,13 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
         }
         (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (partial / "journal.jsonl").unlink()
+        _settle(partial)
         _swap(partial, out, aside)
     except OSError as error:
         raise StoreError(
             f"cannot write the store {out}: {error.strerror or error}; what is done is kept, and the same command goes on from there"
         ) from None
-    return Prepared(Store.open(out), False, tuple(bad))
+    return Prepared(Store.open(out), False, read_bad(out))
 
 
 def read_bad(store: Path) -> tuple[tuple[str, str], ...]:
@@ -140,7 +156,7 @@ def _file_state(path: Path) -> tuple[int, int] | None:
     """Size and time of the last change; None where there is no such file."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return status.st_size, status.st_mtime_ns
 
@@ -162,21 +178,21 @@ def _build(
     jobs: int | None,
 ) -> Path:
     """Decodes every clip that the journal does not have yet into ``OUT.partial``, in order."""
-    partial = out.with_name(out.name + ".partial")
+    partial = out.with_name(f".{out.name}.partial")
     journal_of = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
     header, rows, bad = _read_journal(partial, fingerprint)
     if header != journal_of:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "journal.jsonl").write_text(journal_of + "\n", encoding="utf-8")
-        rows, bad = {}, []
+        rows, bad = {}, {}
     done = len(rows) + len(bad)
     ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
     threads = jobs or os.cpu_count() or 1
-    files = {rate: (partial / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
+    streams = {rate: (partial / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
     try:
-        for rate, file in files.items():
-            file.truncate(ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
+        for rate, stream in streams.items():
+            stream.truncate(ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
         with (partial / "journal.jsonl").open("ab", buffering=0) as journal, progress_bar("prepare", len(clips)) as bar:
             paths = (None if sizes[i] is None else manifest.path(clips[i]) for i in range(done, len(clips)))
             work = _decode_all(zip(clips[done:], paths, strict=True), rates, threads)
@@ -188,14 +204,14 @@ def _build(
                     content_hash, encoded = result
                     line = {"clip": number, "content_hash": content_hash}
                     for rate, (pcm, columns) in encoded.items():
-                        _write_all(files[rate], pcm.tobytes())
+                        _write_all(streams[rate], pcm.tobytes())
                         line[str(rate)] = {"offset": ends[rate], **columns}
                         ends[rate] += len(pcm)
                 _write_all(journal, (json.dumps(line) + "\n").encode())
                 bar.update(number + 1)
     finally:
-        for file in files.values():
-            file.close()
+        for stream in streams.values():
+            stream.close()
     return partial
 
 
@@ -224,9 +240,12 @@ def _decode(clip: Clip, path: Path | None, rates: Sequence[int]) -> tuple[str, d
         samples, rate = audio.read(path, clip.start, clip.end)
         mono = audio.to_mono(samples)
         encoded = {to_rate: _encode(audio.resample(mono, rate, to_rate)) for to_rate in rates}
-        return audio.content_hash(path), encoded
+        return _content_hash(path), encoded
     except AudioError as error:
         return error
+
+
+_content_hash = functools.lru_cache(maxsize=256)(audio.content_hash)  # many clips may be parts of one file
 
 
 def _encode(samples: audio.Samples) -> tuple[np.ndarray, dict[str, float | int]]:
@@ -250,28 +269,34 @@ def _write_all(file: Any, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _read_journal(partial: Path, fingerprint: str) -> tuple[str | None, dict[int, dict[str, Any]], list[tuple[str, str]]]:
-    """Header, rows of good clips by clip number, bad clips. Stops at the first line whose samples are not all there."""
+def _read_journal(partial: Path, fingerprint: str) -> tuple[str | None, dict[int, dict[str, Any]], dict[int, tuple[str, str]]]:
+    """Header; rows of good clips, and name and reason of bad ones, by clip number. Stops at the first line whose samples are not all there."""
     try:
         lines = (partial / "journal.jsonl").read_bytes().split(b"\n")[:-1]  # the last is empty, or was cut off
         header = lines[0].decode()
         info = json.loads(header)
     except (OSError, IndexError, ValueError):
-        return None, {}, []
+        return None, {}, {}
     if info.get("fingerprint") != fingerprint:
-        return None, {}, []
+        return None, {}, {}
     there = {str(r): _size(partial / pcm_name(r)) // PCM.itemsize for r in info["sample_rates"]}
     rows: dict[int, dict[str, Any]] = {}
-    bad: list[tuple[str, str]] = []
-    for kept, text in enumerate(lines[1:]):
-        line = json.loads(text)
-        if "bad" in line:
-            bad.append((line["file_name"], line["bad"]))
-        elif all(line[rate]["offset"] + line[rate]["length"] <= samples for rate, samples in there.items()):
-            rows[line["clip"]] = line
-        else:  # the machine, not only the program, went down
-            (partial / "journal.jsonl").write_bytes(b"\n".join(lines[: kept + 1]) + b"\n")
+    bad: dict[int, tuple[str, str]] = {}
+    whole = 1
+    for text in lines[1:]:
+        try:
+            line = json.loads(text)
+            if "bad" in line:
+                bad[line["clip"]] = (line["file_name"], line["bad"])
+            elif all(line[rate]["offset"] + line[rate]["length"] <= samples for rate, samples in there.items()):
+                rows[line["clip"]] = line
+            else:
+                break
+        except (ValueError, KeyError, TypeError):
             break
+        whole += 1
+    # What follows was cut off: the disk was full, or the machine, not only the program, went down.
+    os.truncate(partial / "journal.jsonl", sum(len(text) + 1 for text in lines[:whole]))
     return header, rows, bad
 
 
@@ -313,11 +338,11 @@ def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Ta
     return pyarrow.table({name: pyarrow.array(values, kind) for name, (values, kind) in own.items()})
 
 
-def _write_bad(path: Path, bad: Sequence[tuple[str, str]]) -> None:
+def _write_bad(path: Path, bad: dict[int, tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file_name", "reason"])
-        writer.writerows(bad)
+        writer.writerows(fault for _, fault in sorted(bad.items()))
 
 
 def _link(old: Path, new: Path) -> None:
@@ -326,6 +351,13 @@ def _link(old: Path, new: Path) -> None:
         os.link(old, new)
     except OSError:  # a file system without hard links
         shutil.copyfile(old, new)
+
+
+def _settle(folder: Path) -> None:
+    """Brings every file onto the disk itself, so that a power cut after the rename finds what the rename says."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _swap(partial: Path, out: Path, aside: Path) -> None:
@@ -356,6 +388,7 @@ def describe(manifest: Manifest) -> list[str]:
         usage = Counter(clip.extra.get("usage", "") for clip in test)
         by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
         lines.append(
-            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored" + (f" ({by_usage})" if by_usage else "")
+            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored"
+            + (f" ({by_usage})" if by_usage else "")
         )
     return [*lines, *manifest.notes]

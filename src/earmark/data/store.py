@@ -57,7 +57,7 @@ class Store:
         """Opens a store.
 
         Raises:
-            StoreError: there is none, it is of another version, or a file of it is missing or too short.
+            StoreError: there is none, it is of another version, or its ``store.json`` is damaged.
         """
         try:
             info = json.loads((path / "store.json").read_text(encoding="utf-8"))
@@ -66,17 +66,31 @@ class Store:
             raise StoreError(f"{path} is no store; `earmark prepare SOURCE ROOT --out {path} --sample-rate HZ` makes one") from None
         if version != VERSION:
             raise StoreError(f"{path} is a store of version {version}; this earmark reads version {VERSION}: prepare it again")
-        return cls(
-            path,
-            info["source"],
-            info["root"],
-            tuple(info["sample_rates"]),
-            LabelSet(tuple(info["labels"])),
-            info["clips"],
-            info["bad"],
-            info["fingerprint"],
-            info["licence"],
-        )
+        try:
+            return cls(
+                path,
+                info["source"],
+                info["root"],
+                tuple(info["sample_rates"]),
+                LabelSet(tuple(info["labels"])),
+                info["clips"],
+                info["bad"],
+                info["fingerprint"],
+                info["licence"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
+
+    def damage(self) -> str | None:
+        """What is missing of it, if anything: its files are there, and as long as ``clips.parquet`` says."""
+        if not (self.path / "bad.csv").is_file():
+            return "bad.csv is not there"
+        try:
+            for rate in self.sample_rates:
+                self.table(rate)
+        except StoreError as error:
+            return str(error)
+        return None
 
     def table(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
         """The rows of ``clips.parquet`` of one rate, and that rate's samples, int16 ``[samples]``, memory-mapped.
@@ -93,8 +107,11 @@ class Store:
             # Copy-on-write only because torch warns of memory that it may not write to; nothing writes.
             pcm = np.memmap(self.path / pcm_name(sample_rate), dtype=PCM, mode="c")
         except (OSError, ValueError, pyarrow.ArrowException) as error:
-            raise StoreError(f"{self.path} is damaged: {error}") from None
+            raise StoreError(f"{self.path} is damaged ({error}); prepare it again: what is missing is made anew") from None
         ends = table["offset"].to_numpy() + table["length"].to_numpy()
         if int(ends.max(initial=0)) > len(pcm):
-            raise StoreError(f"{self.path} is damaged: {pcm_name(sample_rate)} is shorter than clips.parquet says")
+            raise StoreError(
+                f"{self.path} is damaged ({pcm_name(sample_rate)} is shorter than clips.parquet says); "
+                "prepare it again: what is missing is made anew"
+            )
         return table, pcm

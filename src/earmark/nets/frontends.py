@@ -89,6 +89,8 @@ class LogMel(nn.Module):
         momentum: float = 0.01,
     ) -> None:
         super().__init__()
+        if min(n_fft, hop_length, n_mels) < 1:
+            raise ValueError("n_fft, hop_length and n_mels must be at least 1")
         self.n_fft, self.hop_length, self.dynamic_range = n_fft, hop_length, dynamic_range
         self.waveform_norm = nn.BatchNorm1d(1, epsilon, momentum, affine=False)
         self.waveform_gain = nn.Parameter(torch.ones(1))
@@ -146,7 +148,12 @@ class Waveform(nn.Module):
 
     out_channels = 1
 
-    def __init__(self, sample_rate: int, epsilon: float = 1e-3, momentum: float = 0.01) -> None:
+    def __init__(
+        self,
+        sample_rate: int,  # noqa: ARG002  (every front end is given it)
+        epsilon: float = 1e-3,
+        momentum: float = 0.01,
+    ) -> None:
         super().__init__()
         self.waveform_norm = nn.BatchNorm1d(1, epsilon, momentum)
 

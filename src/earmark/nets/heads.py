@@ -27,11 +27,19 @@ class MeanOfSoftmax(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.BatchNorm2d(in_channels, epsilon, momentum)
+        if heads < 1:
+            raise ValueError("heads must be at least 1")
         self.linear = nn.Linear(in_channels, heads * classes)
+
+    def initialise(self) -> None:
+        """Glorot-uniform weights for each softmax by itself: as one matrix they would be drawn smaller."""
+        with torch.no_grad():
+            for one in self.linear.weight.unflatten(0, (self.heads, -1)):
+                nn.init.xavier_uniform_(one)
 
     def forward(self, image: Tensor) -> Tensor:
         pooled = torch.relu(self.norm(image)).mean(dim=(2, 3))
-        with torch.autocast(pooled.device.type, enabled=False):  # 8 digits are too few for probabilities near 1
+        with torch.autocast(pooled.device.type, enabled=False):  # 8 bits are too few for probabilities near 1
             logits = nn.functional.linear(pooled.float(), self.linear.weight.float(), self.linear.bias.float())
             return logits.unflatten(1, (self.heads, -1)).softmax(dim=-1).mean(dim=1)
 

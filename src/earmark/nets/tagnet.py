@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class TagNet(nn.Module):
     def __init__(self, frontend: nn.Module, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.frontend, self.backbone, self.head = frontend, backbone, head
-        self.activation = str(head.activation)
+        self.activation: Literal["softmax"] = head.activation  # type: ignore[assignment]  (heads are modules to mypy)
 
     def forward(self, waveform: Tensor) -> Tensor:
         image = self.frontend(waveform)
@@ -62,6 +62,8 @@ def build_net(frontend: Part, backbone: Part, head: Part, sample_rate: int, clas
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    if hasattr(last, "initialise"):
+        last.initialise()
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -79,4 +81,4 @@ def _construct(slot: str, part: Part, kind: Any, known: list[str], **given: Any)
     try:
         return kind(**given, **part.arguments)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
-        raise RecipeError(f"{slot} {part.name}: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{slot} {part.name}: {str(error).splitlines()[0]}") from None

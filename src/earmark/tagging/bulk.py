@@ -1,6 +1,7 @@
 """Tagging many files, with a ledger of those that could not be used."""
 
 import csv
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,9 +66,11 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
     """
     found = find_audio(paths)
+    if out is not None and out.is_dir():
+        raise EarmarkError(f"--out {out} is a folder; name a file")
     bad: list[tuple[str, str]] = []
     try:
-        with _output(out) as stream, progress_bar("tag", len(found)) as bar:
+        with _output(out) as stream, progress_bar("tag", len(found), hidden=out is None and sys.stdout.isatty()) as bar:
             stream.write(header(form))
             for number, path in enumerate(found, start=1):
                 try:
@@ -93,7 +96,13 @@ def _tag_one(tagger: Tagger, path: Path, top_k: int, threshold: float) -> Tagged
 @contextmanager
 def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # a name is written as it is, UTF-8 or not
         yield sys.stdout
+        return
+    if out.exists() and not out.is_file():  # a pipe or a device is written to, not replaced
+        with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            yield stream
         return
     with files.replacing(out) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         yield stream

@@ -4,10 +4,11 @@
 where it comes from), a ``.safetensors`` file a member, ``README.md`` (the model card).
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from earmark import files
 from earmark.errors import BundleError
@@ -15,6 +16,12 @@ from earmark.recipe import InputSettings, Part
 
 VERSION = 1
 CONFIG = "config.json"
+
+
+def _all_different(labels: list[str]) -> list[str]:
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label stands twice")
+    return labels
 
 
 class BundleMember(BaseModel):
@@ -43,7 +50,7 @@ class BundleConfig(BaseModel):
     earmark: str
     recipe: str
     fingerprint: str
-    labels: Annotated[list[str], Field(min_length=1)]
+    labels: Annotated[list[str], Field(min_length=1), AfterValidator(_all_different)]
     rule: Literal["geometric_mean", "arithmetic_mean"]
     members: Annotated[list[BundleMember], Field(min_length=1)]
     data: dict[str, Any]
@@ -56,10 +63,6 @@ def read_bundle(path: Path) -> BundleConfig:
     Raises:
         BundleError: there is no bundle, it is of a newer version, or something in it is wrong or missing.
     """
-    import json
-
-    if path.is_dir() and not (path / CONFIG).is_file() and (path / "bundle" / CONFIG).is_file():
-        path = path / "bundle"  # a run directory was named
     try:
         data = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(data, dict) or data.get("format") != "earmark-bundle":
@@ -70,7 +73,9 @@ def read_bundle(path: Path) -> BundleConfig:
         raise BundleError(f"{path / CONFIG} is no bundle's: {error}") from None
     if isinstance(version := data.get("version"), int) and version > VERSION:
         made = data.get("earmark", "a newer one")
-        raise BundleError(f"{path} is a bundle of version {version}, made by earmark {made}; this one reads up to version {VERSION}")
+        raise BundleError(
+            f"{path} is a bundle of version {version}, made by earmark {made}; this one reads up to version {VERSION}"
+        )
     try:
         config = BundleConfig.model_validate(data)
     except ValidationError as error:
@@ -83,7 +88,8 @@ def read_bundle(path: Path) -> BundleConfig:
 
 def bundle_folder(path: Path) -> Path:
     """The bundle's own folder, where ``path`` may be the run directory around it."""
-    return path if (path / CONFIG).is_file() else path / "bundle"
+    inner = path / "bundle"
+    return inner if (inner / CONFIG).is_file() and not (path / CONFIG).is_file() else path
 
 
 def write_card(path: Path, config: BundleConfig, lines: list[str]) -> None:

@@ -51,8 +51,8 @@ def render(found: TaggedFile, form: str) -> str:
         tags = [{"label": tag.label, "score": round(tag.score, 6)} for tag in found.tags]
         line = {"file": found.file, "start": round(found.start, 3), "end": round(found.end, 3), "tags": tags}
         return json.dumps(line, ensure_ascii=False) + "\n"
-    tags = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in found.tags) or "-"
-    return f"{one_line(found.file)}  {tags}\n"
+    listed = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in found.tags) or "-"
+    return f"{one_line(found.file)}  {listed}\n"
 
 
 def one_line(name: str) -> str:

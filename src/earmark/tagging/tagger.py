@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
-from earmark.errors import BundleError
+from earmark.errors import AudioError, BundleError
 from earmark.labels import LabelSet
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 from earmark.tagging.ensemble import combine
+
+MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
 
 
 class Tag(NamedTuple):
@@ -43,9 +45,8 @@ class Tagger:
         Raises:
             BundleError: it cannot be loaded.
         """
-        path = Path(model)
-        config = read_bundle(path)
-        folder = bundle_folder(path)
+        folder = bundle_folder(Path(model))
+        config = read_bundle(folder)
         nets = tuple(_open_net(folder, member, len(config.labels)) for member in config.members)
         return cls(config, LabelSet(tuple(config.labels)), nets)
 
@@ -64,12 +65,14 @@ class Tagger:
 
         Raises:
             AudioError: the file cannot be used.
-            ValueError: samples without a rate, or a file with one.
+            ValueError: samples without a rate, a file with one, or samples of another shape.
         """
         if isinstance(source, np.ndarray):
             if sample_rate is None:
                 raise ValueError("samples need their sample_rate")
             samples = np.atleast_2d(source).astype(np.float32)
+            if samples.ndim > 2 or len(samples) > max(samples.shape[1], 1):
+                raise ValueError(f"samples of shape {source.shape}: [samples] or [channels, samples] is needed")
         else:
             if sample_rate is not None:
                 raise ValueError("a file brings its own sample rate")
@@ -88,8 +91,14 @@ class Tagger:
             float32 ``[B, K]``.
 
         Raises:
-            AudioError: the sounds are shorter than one sample at a member's rate.
+            AudioError: the sounds are empty, not finite, longer than ten minutes, or shorter than a sample at a member's rate.
         """
+        if not batch.shape[1]:
+            raise AudioError("no samples")
+        if not np.isfinite(batch).all():
+            raise AudioError("holds NaN or infinite samples")
+        if batch.shape[1] > MAX_SECONDS * sample_rate:
+            raise AudioError(f"longer than {MAX_SECONDS // 60} minutes: cut it into parts")
         found = [
             self.combined({rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}) for samples in batch
         ]

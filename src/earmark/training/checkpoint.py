@@ -49,5 +49,8 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
         _, number, name = key.split(".")
         parameter = parameters[int(number)]
         # In the memory layout of the parameter, which a fused step asks for.
-        kept = torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else torch.empty_like(value)
+        if value.shape == parameter.shape:
+            kept = torch.empty_like(parameter, dtype=value.dtype)
+        else:  # the step count
+            kept = torch.empty_like(value, device=parameter.device)
         optimiser.state[parameter][name] = kept.copy_(value)

@@ -34,7 +34,8 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
                 backbone=settings.backbone,
                 head=settings.head,
                 activation=net.activation,
-                weight=run.recipe.ensemble.weights.get(name, 1.0),
+                # A member's weight is shared by its folds, however many of them are finished.
+                weight=run.recipe.ensemble.weights.get(name, 1.0) / len(folds),
                 views=["whole"],
                 parameters=parameter_count(net),
             )
@@ -55,8 +56,12 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
         interval = f"{found['low']:.3f}–{found['high']:.3f}"
         lines.append(f"out-of-fold MAP@3 on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval})")
     write_card(partial, config, lines)
-    shutil.rmtree(final, ignore_errors=True)
+    aside = run.path / "bundle.old"
+    shutil.rmtree(aside, ignore_errors=True)
+    if final.exists():
+        final.rename(aside)
     partial.rename(final)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _link_or_copy(old: os.PathLike[str], new: os.PathLike[str]) -> None:

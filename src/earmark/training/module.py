@@ -3,13 +3,16 @@
 import csv
 import ctypes
 import io
+import logging
 import math
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from earmark import files
-from earmark.assess.evaluate import METRICS, Scored, score_clips
+from earmark.assess.evaluate import score_clips
+from earmark.assess.metrics import METRICS, values
 from earmark.assess.run import read_metrics_log
 from earmark.data.batching import BalancedBatches, Batch
 from earmark.data.clips import ClipSet
@@ -70,6 +74,7 @@ def rate_at(schedule: Sequence[Phase], batch: int) -> float:
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """Fabric for one device, ``cpu`` or ``cuda``, in ``float32`` or ``bfloat16`` (autocast)."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it says its precision anew for every net
     return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bfloat16" else "32-true")
 
 
@@ -95,7 +100,8 @@ class FoldTrainer:
 
     def __init__(self, piece: Piece, fabric: Fabric) -> None:
         self.piece, self.fabric, self.settings = piece, fabric, piece.settings
-        net_seed, batch_seed = piece.seed.spawn(2)
+        # A copy: spawning changes the sequence, and a piece stays what it is.
+        net_seed, batch_seed = np.random.SeedSequence(piece.seed.entropy, spawn_key=piece.seed.spawn_key).spawn(2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(net_seed.generate_state(1)[0]))
             self.plain_net = new_net(self.settings, len(piece.training.labels))
@@ -133,16 +139,18 @@ class FoldTrainer:
         if not len(self.piece.validation):
             return {}
         scores = score_clips(self.plain_net, self.piece.validation, self.settings.input, self.fabric.device)
-        found = Scored(self.piece.validation, scores)
-        estimates = found.estimates()
-        return {name: estimate.value for name, estimate in estimates.items()} if estimates else {}
+        return values(scores, self.piece.validation.positive)
 
     def save(self, path: Path) -> None:
         """Writes the whole state."""
         tensors = {f"net.{name}": value for name, value in self.plain_net.state_dict().items()}
         tensors |= optimiser_tensors(self.plain_optimiser)
         tensors["tally"] = self.tally
-        state = {"batch": self.batch_number, "best": self.best if math.isfinite(self.best) else None, "batches": self.batches.state()}
+        state = {
+            "batch": self.batch_number,
+            "best": self.best if math.isfinite(self.best) else None,
+            "batches": self.batches.state(),
+        }
         save_tensors(path, tensors, state)
 
     def load(self, path: Path) -> None:
@@ -177,21 +185,23 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     """
     settings = piece.settings
     piece.path.mkdir(parents=True, exist_ok=True)
+    checkpoint = piece.path / "checkpoint.safetensors"
     if (piece.path / "last.safetensors").is_file():
+        checkpoint.unlink(missing_ok=True)
         return
     trainer = FoldTrainer(piece, fabric)
-    checkpoint = piece.path / "checkpoint.safetensors"
     if checkpoint.is_file():
         trainer.load(checkpoint)
-    log = MetricsLog(piece.path / "metrics.csv", trainer.batch_number, logger)
+    log = MetricsLog(piece.path / "metrics.csv", trainer.batch_number, int(trainer.tally[2]), logger)
     saved_at = time.monotonic()
-    with progress_bar(piece.title, settings.batches) as bar, _saved_on_interrupt(trainer, checkpoint):
+    with progress_bar(piece.title, settings.batches, trainer.batch_number) as bar, _interrupt_noted() as interrupted:
         while trainer.batch_number < settings.batches:
             trainer.step()
             number = trainer.batch_number
-            last = number == settings.batches
-            validate = last or number % settings.validation.every == 0
+            bar.update(number)
+            validate = number == settings.batches or number % settings.validation.every == 0
             if validate or number % LOG_EVERY == 0:
+                log.stop_clock()
                 metrics = trainer.validate() if validate else {}
                 bar.update(number, log.write(number, rate_at(settings.schedule, number - 1), trainer.tally, metrics))
                 trainer.tally = torch.zeros_like(trainer.tally)
@@ -200,31 +210,31 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
                     if score > trainer.best:
                         trainer.best = score
                         save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
-            if validate or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            if validate or interrupted or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 trainer.save(checkpoint)
                 saved_at = time.monotonic()
+            if interrupted:
+                raise KeyboardInterrupt
     save_tensors(piece.path / "last.safetensors", trainer.plain_net.state_dict())
     checkpoint.unlink(missing_ok=True)
 
 
 @contextmanager
-def _saved_on_interrupt(trainer: FoldTrainer, checkpoint: Path) -> Iterator[None]:
-    """Ctrl-C waits for the end of the batch that it falls into, so that the saved state is a whole one."""
-    import signal
+def _interrupt_noted() -> Iterator[list[int]]:
+    """Ctrl-C fills the list instead of stopping at once, so that what is saved is the state between two batches.
 
-    asked: list[int] = []
-    step: Callable[[], None] = trainer.step
+    A second Ctrl-C does stop at once; then the last checkpoint is what remains.
+    """
+    noted: list[int] = []
 
-    def step_then_stop() -> None:
-        step()
-        if asked:
-            trainer.save(checkpoint)
-            raise KeyboardInterrupt
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            signal.default_int_handler(number, frame)
+        noted.append(number)
 
-    trainer.step = step_then_stop  # type: ignore[method-assign]
-    previous = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    previous = signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield noted
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -235,11 +245,12 @@ class MetricsLog:
     Args:
         path: the CSV file; rows of batches after ``batch`` are dropped, since those batches are trained again.
         batch: where training goes on.
+        already: examples that the next row's sums hold from before this start.
         logger: TensorBoard's.
     """
 
-    def __init__(self, path: Path, batch: int, logger: Any | None) -> None:
-        self.path, self.logger = path, logger
+    def __init__(self, path: Path, batch: int, already: int, logger: Any | None) -> None:
+        self.path, self.already, self.logger = path, already, logger
         kept = [row for row in read_metrics_log(path) if int(row["batch"]) <= batch]
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -248,6 +259,11 @@ class MetricsLog:
         files.write_text(path, text.getvalue())
         self.seconds_before = float(kept[-1]["seconds"]) if kept else 0.0
         self.started = self.row_started = time.monotonic()
+        self.row_seconds = 0.0
+
+    def stop_clock(self) -> None:
+        """The next row's speed is up to here: validation is not training."""
+        self.row_seconds = time.monotonic() - self.row_started
 
     def write(self, batch: int, rate: float, tally: Tensor, metrics: dict[str, float]) -> str:
         """Adds a row; returns it as a note for the progress bar.
@@ -265,14 +281,13 @@ class MetricsLog:
             "rate": f"{rate:.4g}",
             "loss": f"{loss / max(count, 1):.5f}",
             "masked": f"{masked / max(count, 1):.4f}",
-            "clips_per_second": f"{count / (now - self.row_started):.1f}",
+            "clips_per_second": f"{(count - self.already) / max(self.row_seconds, 1e-9):.1f}",
             "seconds": f"{self.seconds_before + now - self.started:.1f}",
             **{name: f"{value:.5f}" for name, value in metrics.items()},
         }
-        self.row_started = now
+        self.row_started, self.already = now, 0
         with self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
         if self.logger is not None:
             self.logger.log_metrics({name: float(value) for name, value in row.items() if name != "batch"}, step=batch)
         return f"loss {row['loss']}  masked {float(row['masked']):.1%}  {row['clips_per_second']} clips/s"
-

@@ -1,10 +1,8 @@
 """A run: every member of a recipe on every fold, then scores, metrics, report and bundle."""
 
-import fcntl
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +75,7 @@ def train(request: TrainRequest) -> dict[str, Any]:
         _refuse_unlearnable(first, fold, recipe)
     for name in members:
         new_net(recipe.members[name], len(store.labels))  # a setting that is wrong is told now, not hours later
-    with _locked(request.out):
+    with files.locked(request.out / ".lock", request.out):
         run = _open_run(request.out, recipe)
         info = _start(run, store, data, members, request.device)
         torch.set_num_threads(info.threads)
@@ -86,11 +84,24 @@ def train(request: TrainRequest) -> dict[str, Any]:
             for fold in folds:
                 if not run.is_finished(name, fold):
                     _train_one(run, info, name, fold, data[recipe.members[name].input.sample_rate])
-        return finish(run, store)
+        return _finish(run, store)
 
 
 def finish(run: Run, store: Store) -> dict[str, Any]:
-    """Everything that follows from the finished pieces: joined scores, metrics, bundle, report."""
+    """Computes anew what follows from a run's finished pieces: joined scores, metrics, bundle, report.
+
+    Returns:
+        The metrics, as in ``metrics.json``.
+
+    Raises:
+        RunError: nothing is finished, or the store is not the one that the run was trained on.
+        EarmarkError: another process is in the run directory.
+    """
+    with run.locked():
+        return _finish(run, store)
+
+
+def _finish(run: Run, store: Store) -> dict[str, Any]:
     clips = any_rate(store)
     ensemble, members = out_of_fold(run, clips)
     metrics = run_metrics(run, ensemble, members)
@@ -113,7 +124,8 @@ def _train_one(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet) ->
     )
     fabric = make_fabric(info.device, info.precision)
     train_piece(piece, fabric, _tensorboard(run.path / "tensorboard" / name / f"fold{fold}"))
-    held_out = clips[clips.fold == fold]
+    # With `unverified: all` the fold's own unverified clips were trained on: their scores would not be out of fold.
+    held_out = clips[(clips.fold == fold) & ~_training_mask(clips, fold, run.recipe)]
     net = new_net(settings, len(clips.labels))
     net.load_state_dict(load_tensors(run.counted_weights(name, fold))[0])
     scores = score_clips(net.to(fabric.device), held_out, settings.input, fabric.device)
@@ -152,7 +164,9 @@ def _refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe) -> None:
     if not taught.all():
         names = [name for name, there in zip(clips.labels.names, taught, strict=True) if not there]
         shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise RunError(f"fold {fold}: no training clip outside it has the label {shown}; give every label clips in two folds or more")
+        raise RunError(
+            f"fold {fold}: no training clip outside it has the label {shown}; give every label clips in two folds or more"
+        )
     if len(clips.labels) < 2:
         raise RunError("training needs at least two classes")
 
@@ -164,21 +178,6 @@ def _refuse_bad_store(store: Store, allow: bool) -> None:
             f"{store.path}: {store.bad_count} of {store.bad_count + store.clip_count} clips ({share:.0%}) are bad, more than "
             f"{MAX_BAD_SHARE:.0%}; see {store.path / 'bad.csv'}, mend them and prepare again, or train on the rest with --allow-bad"
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two trainings in one run directory would spoil each other."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with (path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"{path} is in use by another earmark process") from None
-            yield
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise RunError(f"cannot write the run directory {path}: {error.strerror}") from None
 
 
 def _open_run(path: Path, recipe: Recipe) -> Run:
@@ -214,11 +213,11 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if chosen == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
-    precision = run.recipe.precision
+    precision: str = run.recipe.precision
     if precision == "auto":
         settings = run.recipe.members[members[0]]
         precision = _faster_precision(settings, data[settings.input.sample_rate], chosen)
-    info = RunInfo(earmark.__version__, str(store.path), store.fingerprint, chosen, precision, torch.get_num_threads())
+    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, chosen, precision, torch.get_num_threads())
     run.write_info(info)
     return info
 

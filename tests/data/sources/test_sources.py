@@ -47,7 +47,7 @@ def test_audio_folder_with_metadata(tmp_path: Path) -> None:
 
 def test_loose_files_beside_class_folders_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "bark/1.wav", "loose.wav")
-    with pytest.raises(ManifestError, match="'loose.wav' lies in no class folder"):
+    with pytest.raises(ManifestError, match=r"'loose\.wav' lies in no class folder"):
         scan("folder", tmp_path)
 
 

@@ -17,6 +17,14 @@ def scan(root: Path, label_separator: str) -> Manifest:
     header, rows = read_table(table)
     if missing := COLUMNS - set(header):
         raise ManifestError(str(table), [f"no column {name!r}" for name in sorted(missing)])
+    faults = [
+        f"row {number}: {name} is {row[name]!r}, not a whole number"
+        for number, row in rows
+        for name in ("target", "fold")
+        if not row[name].isdecimal()
+    ]
+    if faults:
+        raise ManifestError(str(table), faults)
     names = {int(row["target"]): row["category"] for _, row in rows}
     clips = [
         Clip(

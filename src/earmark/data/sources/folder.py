@@ -29,13 +29,24 @@ def scan(root: Path, label_separator: str) -> Manifest:
         if split:
             parts = parts[1:]
         name = path.relative_to(root).as_posix()
-        if len(parts) < 2:
+        if not _is_text(name):
+            loose.append(f"{name!r} is not named in UTF-8: rename it")
+        elif len(parts) < 2:
             loose.append(f"{name!r} lies in no class folder")
         else:
             clips.append(Clip(name, (parts[0],), split=split or "train", group=name))
     if not clips and not loose:
         raise ManifestError(str(root), [f"no audio files below it (endings {', '.join(sorted(audio.SUFFIXES))})"])
     return make_manifest("folder", root, clips, str(root), faults=loose)
+
+
+def _is_text(name: str) -> bool:
+    """Old archives leave names in other encodings, which a table cannot hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_metadata(path: Path, root: Path, label_separator: str) -> tuple[list[Clip], list[str]]:

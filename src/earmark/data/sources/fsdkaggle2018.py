@@ -22,6 +22,14 @@ def scan(root: Path, label_separator: str) -> Manifest:
     header, rows = read_table(train)
     if missing := {"fname", "label", "manually_verified"} - set(header):
         raise ManifestError(str(train), [f"no column {name!r}" for name in sorted(missing)])
+    faults = [f"row {number}: label is empty" for number, row in rows if not row["label"]]
+    faults += [
+        f"row {number}: manually_verified is {row['manually_verified']!r}, not 0 or 1"
+        for number, row in rows
+        if row["manually_verified"] not in ("0", "1")
+    ]
+    if faults:
+        raise ManifestError(str(train), faults)
     folder = _audio_folder(root, "train")
     clips = [
         Clip(
@@ -39,7 +47,10 @@ def scan(root: Path, label_separator: str) -> Manifest:
         notes.append(f"no {TEST_TABLE}: the data set has no test split here")
     else:
         folder = _audio_folder(root, "test")
-        for _, row in read_table(test)[1]:
+        header, rows = read_table(test)
+        if missing := {"fname", "label", "usage"} - set(header):
+            raise ManifestError(str(test), [f"no column {name!r}" for name in sorted(missing)])
+        for _, row in rows:
             scored = row["usage"] in SCORED_USAGE
             clips.append(
                 Clip(
@@ -53,7 +64,9 @@ def scan(root: Path, label_separator: str) -> Manifest:
                     extra={key: row[key] for key in ("usage", "license") if key in row},
                 )
             )
-    return make_manifest("fsdkaggle2018", root, clips, str(train), licence="Creative Commons, a clip each: column license", notes=notes)
+    return make_manifest(
+        "fsdkaggle2018", root, clips, str(train), licence="Creative Commons, a clip each: column license", notes=notes
+    )
 
 
 def _find(root: Path, names: list[str]) -> Path | None:
