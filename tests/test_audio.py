@@ -31,7 +31,7 @@ def test_start_and_end_cut_the_file(tmp_path) -> None:  # type: ignore[no-untype
     soundfile.write(path, tone(8000), 8000, subtype="FLOAT")
     samples, _ = audio.read(path, 0.125, 0.25)
     assert np.allclose(samples[0], tone(8000)[1000:2000, 0])
-    with pytest.raises(AudioError, match=r"0.6–0.7 s asked for, but the file is 0.5 s long"):
+    with pytest.raises(AudioError, match=r"0.6 s to 0.7 s asked for, but the file is 0.5 s long"):
         audio.read(path, 0.6, 0.7)
 
 

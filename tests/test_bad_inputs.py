@@ -650,12 +650,6 @@ BAD_RUNS = (
         arrange=all_of(copied("run"), other_data),
     ),
     refused(
-        "other device",
-        TRAIN_ON + " --device cuda",
-        "{here}/run was started on cpu and goes on there; leave --device out",
-        arrange=copied("run"),
-    ),
-    refused(
         "evaluated on clips it does not know",
         "evaluate {run} --store {here}/data-store",
         "{run}: its clips are not those of the store; it was trained on another one",
@@ -1057,7 +1051,7 @@ BAD_PLACES = (
     Case(
         "prepare: a clip beyond the end of its file",
         PREPARE,
-        "skipped: a.wav: 0–5 s asked for, but the file is 0.1 s long",
+        "skipped: a.wav: 0 s to 5 s asked for, but the file is 0.1 s long",
         status=3,
         arrange=all_of(text("m.csv", "file_name,labels,end\na.wav,x,5\nb.wav,y,\n"), sound("a.wav", "b.wav")),
     ),

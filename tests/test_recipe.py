@@ -62,10 +62,10 @@ def test_any_change_changes_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["nonsense=1"], "nonsense: Extra inputs"),
-        (["members.logmel.los.masking=1"], "los: Extra inputs"),
+        (["nonsense=1"], "nonsense: no such setting; there are name, title, source, seed"),
+        (["members.logmel.los.masking=1"], "los: no such setting; there are input, frontend, backbone"),
         (["members.logmel.loss.masking=2"], "less than or equal to 1"),
-        (["members.other.loss.masking=1"], "members.other.input: Field required"),
+        (["members.other.loss.masking=1"], "no member 'other'; the members are logmel"),
         (["members.logmel.schedule.3.rate=1"], "no setting"),
         (["seed"], "write it as key=value"),
         (["ensemble.weights.nobody=2"], "the members are logmel"),

@@ -44,15 +44,18 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
         AudioError: the file is missing, is no audio, is cut off, holds no samples, or holds NaN or infinite samples.
     """
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # opening one waits for its writer
+            raise AudioError("is no ordinary file")
         with open(path, "rb") as raw:
             _refuse_cut_off(raw)
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes: a name need not be UTF-8
             rate, frames = int(file.samplerate), int(file.frames)
+            seconds = frames / rate
+            if frames and ((start or 0) >= seconds or (end or 0) > seconds + 1 / rate):
+                until = "the end" if end is None else f"{end:g} s"
+                raise AudioError(f"{start or 0:g} s to {until} asked for, but the file is {seconds:g} s long")
             first = 0 if start is None else round(start * rate)
-            last = frames if end is None else round(end * rate)
-            if frames and (first >= frames or last > frames + 1):
-                raise AudioError(f"{start or 0:g}–{last / rate:g} s asked for, but the file is {frames / rate:g} s long")
-            last = min(last, frames)
+            last = frames if end is None else min(round(end * rate), frames)
             file.seek(first)
             data = _read_blocks(file, last - first)
     except soundfile.LibsndfileError as error:
@@ -94,14 +97,14 @@ def content_hash(path: Path | str) -> str:
 
 def to_mono(samples: Samples) -> Samples:
     """The mean over channels: ``[channels, samples]`` → ``[samples]``."""
-    return samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32)
+    return samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     """Resamples ``[samples]`` with soxr at high quality.
 
     Raises:
-        AudioError: nothing is left, because the clip is shorter than one sample at the new rate.
+        AudioError: nothing is left, because the clip is shorter than one sample at the new rate; or samples near float32's limit.
 
     >>> len(resample(np.zeros(44100, np.float32), 44100, 16000))
     16000
@@ -111,6 +114,8 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
     if not len(resampled):
         raise AudioError(f"too short: {len(samples)} samples at {from_rate} Hz leave none at {to_rate} Hz")
+    if not np.isfinite(resampled).all():
+        raise AudioError("resampling makes infinite samples: they are near the limit of float32")
     return resampled
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from earmark import __version__
-from earmark.errors import EarmarkError, EarmarkWarning
+from earmark.errors import EarmarkError, EarmarkWarning, one_line
 
 OK, FAULT, UNUSABLE, SKIPPED = 0, 1, 2, 3  # exit status
 INTERRUPTED = 130
@@ -101,7 +101,7 @@ def data_corrupt(
     kind: Annotated[NoiseKind, typer.Option(help="The kind of noise.")],
     rate: Annotated[float, typer.Option(help="Share of the unverified labels that become wrong, 0 to 1.")],
     out: Annotated[Path, typer.Option(help="The CSV manifest to write.")],
-    seed: Annotated[int, typer.Option(help="The same seed plants the same noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed plants the same noise.")] = 0,
     label_separator: SeparatorOption = ",",
 ) -> None:
     """Plant known label noise among a manifest's unverified labels; the truth stays in a column of its own."""
@@ -112,6 +112,8 @@ def data_corrupt(
     found = read_manifest(manifest, label_separator)
     if out.parent.resolve() != manifest.parent.resolve():
         raise ManifestError(str(out), [f"must lie in {manifest.parent}: file names are relative to the manifest"])
+    if out.exists() and out.samefile(manifest):
+        raise ManifestError(str(out), ["is the manifest itself; write to another file"])
     clips = corrupt(found.clips, kind.value, rate, seed)
     write_manifest(out, clips, label_separator)
     wrong = sum(clip.extra[TRUTH] != ",".join(clip.labels) for clip in clips)
@@ -151,8 +153,6 @@ def prepare(
 
 def _tell_bad(bad: list[tuple[str, str]], of: int, ledger: str | None) -> None:
     """Where a ledger lists them all: missing files as one count, and the first few others. Else every one."""
-    from earmark.tagging.formats import one_line
-
     if ledger is None:
         for name, reason in bad:
             tell(f"skipped: {one_line(name)}: {reason}")
@@ -294,18 +294,19 @@ def run(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
     warnings.simplefilter("default" if debug else "ignore")
     warnings.simplefilter("always", EarmarkWarning)
-    warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
+    warnings.showwarning = lambda message, *_, **__: tell(f"warning: {one_line(str(message))}")
     try:
         result = typer.main.get_command(app)(arguments or ["--help"], prog_name="earmark", standalone_mode=False)
-        return result if isinstance(result, int) else OK
+        status = result if isinstance(result, int) else OK
+        if status == INTERRUPTED:  # typer has caught it
+            raise KeyboardInterrupt
+        return status
     except typer.TyperException as error:
         tell(f"error: {' '.join(error.format_message().split())}")
         return UNUSABLE
     except EarmarkError as error:
         if debug:
             traceback.print_exc()
-        from earmark.tagging.formats import one_line
-
         tell(f"error: {one_line(str(error))}")
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
@@ -318,6 +319,12 @@ def run(arguments: list[str]) -> int:
         if (error.name or "").startswith("earmark"):
             raise
         tell(f"error: this needs {error.name}, which is not installed; pip install 'earmark[train]' brings it")
+        return UNUSABLE
+    except OSError as error:  # what the file system refuses, wherever we asked it
+        if debug:
+            traceback.print_exc()
+        where = error.filename2 or error.filename
+        tell(f"error: {one_line(f'{where}: ' if where else '')}{error.strerror or error}")
         return UNUSABLE
     except Exception as error:
         if debug:

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 SHOWN_FAULTS = 20
 
 
+def one_line(text: str) -> str:
+    """Control characters escaped: a name from outside cannot break a line of ours."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class EarmarkError(Exception):
     """The request or its inputs are unusable (exit status 2)."""
 

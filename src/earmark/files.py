@@ -1,10 +1,12 @@
 """Files that are there whole or not at all."""
 
+import csv
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from earmark.errors import EarmarkError
 
@@ -29,6 +31,14 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def write_rows(file: TextIO, rows: Iterable[Sequence[object]]) -> None:
+    """Writes CSV rows that read back as they are; Python's writer alone does not quote a lone carriage return."""
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
 
 
 @contextmanager

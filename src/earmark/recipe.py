@@ -75,8 +75,8 @@ class Phase(Settings):
     """A stretch of the schedule: a constant rate, or a cosine from ``rate`` to ``final_rate``."""
 
     batches: Annotated[int, Field(ge=1)]
-    rate: Annotated[float, Field(gt=0)]
-    final_rate: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    final_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @property
     def last_rate(self) -> float:
@@ -188,8 +188,34 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
             _apply_override(data, override)
         return Recipe.model_validate(data)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        faults = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_fault(e)}" for e in error.errors()]
         raise RecipeError(f"{path.name}: " + "; ".join(faults)) from None
+
+
+def _fault(error: Any) -> str:
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    return f"no such setting; there are {', '.join(_settings_at(error['loc'][:-1]))}"
+
+
+def _settings_at(location: Sequence[str | int]) -> list[str]:
+    """The names that a group of settings has, found by walking the schema."""
+    schema = Recipe.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        options = [node, *node.get("anyOf", [])]
+        options = [schema["$defs"][option["$ref"].rsplit("/", 1)[1]] if "$ref" in option else option for option in options]
+        inner = [
+            o.get("properties", {}).get(str(part))
+            or next(iter(o.get("patternProperties", {}).values()), None)  # mappings by name
+            or o.get("additionalProperties")
+            or o.get("items")
+            for o in options
+        ]
+        node = next((found for found in inner if isinstance(found, dict)), {})
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return list(node.get("properties", {}))
 
 
 def _resolve_likes(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,6 +256,8 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         except ValueError:
             pass
     *parents, last = key.split(".")
+    if len(parents) > 1 and parents[0] == "members" and parents[1] not in ("*", *data["members"]):
+        raise RecipeError(f"--set {override}: no member {parents[1]!r}; the members are {_list(data['members'])}")
     places: list[Any] = [data]
     for part in parents:
         places = [child for place in places for child in _children(place, part)]

@@ -87,13 +87,13 @@ def test_batches_agree_with_equation_2(settings: BatchSettings, monkeypatch: pyt
     drawn = {}
     original = stream._mix
 
-    def spy(*arguments):  # type: ignore[no-untyped-def]
+    def spy(*arguments, **named):  # type: ignore[no-untyped-def]
         drawn["choices"] = arguments
-        return original(*arguments)
+        return original(*arguments, **named)
 
     monkeypatch.setattr(stream, "_mix", spy)
     batch = stream.next()
-    first, second, position, share, gain, _ = drawn["choices"]
+    first, second, position, share, gain = drawn["choices"]
     assert len(first) == 3 * settings.clips_per_class
     for n in range(len(first)):
         j, k = int(first[n]), int(second[n])

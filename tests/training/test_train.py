@@ -12,7 +12,7 @@ import torch
 from earmark.assess.run import Run
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
-from earmark.errors import RunError
+from earmark.errors import EarmarkError
 from earmark.recipe import Phase, Recipe, load_recipe
 from earmark.training.module import Piece, make_fabric, rate_at, train_piece
 from earmark.training.train import TrainRequest, _training_mask, train
@@ -103,6 +103,7 @@ def test_training_learns(store: Store, tmp_path: Path) -> None:
         "precision=float32",
         "members.*.backbone.growth=[8, 16, 16, 16]",
         "members.*.batch.mix_alpha=0.1",
+        *(f"members.*.{part}.momentum=0.1" for part in ("frontend", "backbone", "head")),  # so few batches: fresher statistics
         "members.*.schedule=[{batches: 80, rate: 5.0e-3, final_rate: 1.0e-4}]",
         "members.*.validation.every=80",
     ]
@@ -128,7 +129,7 @@ def test_two_trainings_in_one_directory_are_kept_apart(store: Store, small_recip
     (tmp_path / "run").mkdir()
     with (tmp_path / "run" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="in use by another earmark process"):
+        with pytest.raises(EarmarkError, match="in use by another earmark process"):
             train(TrainRequest(small_recipe, store, tmp_path / "run"))
 
 
@@ -144,3 +145,11 @@ def test_training_draws_nothing_from_the_global_generator(store: Store, small_re
         make_fabric("cpu", "float32"),
     )
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_run_goes_on_where_it_was_started(finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    (copy / "run.json").write_text((copy / "run.json").read_text().replace('"cpu"', '"cuda"'))
+    with pytest.raises(EarmarkError, match="started on cuda and goes on there; leave --device out"):
+        train(TrainRequest(small_recipe, store, copy, device="cpu"))

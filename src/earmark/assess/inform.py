@@ -77,7 +77,7 @@ def _describe_bundle(folder: Path, config: BundleConfig) -> dict[str, Any]:
         "rule": config.rule,
         "parameters": sum(member.parameters for member in config.members),
         "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
-        "data": config.data["source"],
+        "data": config.data.source,
         "licence": config.licence,
         "fingerprint": config.fingerprint,
         "members": members,

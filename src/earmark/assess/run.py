@@ -137,7 +137,7 @@ class Run:
         }
 
     def gather(self) -> None:
-        """Joins the finished pieces' scores into the run's own ``oof.parquet``."""
+        """Joins the finished pieces' scores, which `predictions` has read well, into the run's own ``oof.parquet``."""
         paths = [self.piece(member, fold) / "oof.parquet" for member, folds in self.finished().items() for fold in folds]
         table = pyarrow.concat_tables([pyarrow.parquet.read_table(path) for path in paths])
         with files.replacing(self.path / "oof.parquet") as partial:
@@ -171,8 +171,19 @@ def write_predictions(
 
 
 def read_predictions(paths: Sequence[Path]) -> Predictions:
-    """Reads files of `write_predictions`, one after the other."""
-    table = pyarrow.concat_tables([pyarrow.parquet.read_table(path) for path in paths])
+    """Reads files of `write_predictions`, one after the other.
+
+    Raises:
+        RunError: one is damaged.
+    """
+    tables = []
+    for path in paths:
+        try:
+            tables.append(pyarrow.parquet.read_table(path))
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{path} is damaged ({reason}); remove it, and `earmark train` makes it anew") from None
+    table = pyarrow.concat_tables(tables)
     flat = table["scores"].combine_chunks().flatten().to_numpy()
     labels = LabelSet(tuple(json.loads(table.schema.metadata[b"labels"])))
     return Predictions(table["clip_id"].to_numpy().astype(np.str_), flat.reshape(table.num_rows, -1), labels)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,22 +143,21 @@ def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ","
     clips = list(clips)
     extra = list(dict.fromkeys(name for clip in clips for name in clip.extra))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *extra])
-    for clip in clips:
-        writer.writerow(
-            [
-                clip.file_name,
-                label_separator.join(clip.labels),
-                int(clip.verified),
-                "" if clip.fold is None or clip.fold == NO_FOLD else clip.fold,
-                clip.group,
-                clip.split,
-                "" if clip.start is None else _seconds(clip.start),
-                "" if clip.end is None else _seconds(clip.end),
-                *(clip.extra.get(name, "") for name in extra),
-            ]
-        )
+    rows = [
+        [
+            clip.file_name,
+            label_separator.join(clip.labels),
+            int(clip.verified),
+            "" if clip.fold is None or clip.fold == NO_FOLD else clip.fold,
+            clip.group,
+            clip.split,
+            _seconds(clip.start),
+            _seconds(clip.end),
+            *(clip.extra.get(name, "") for name in extra),
+        ]
+        for clip in clips
+    ]
+    files.write_rows(text, [[*COLUMNS, *extra], *rows])
     files.write_text(path, text.getvalue())
 
 
@@ -173,7 +173,8 @@ def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[
     try:
         if path.suffix == ".parquet":
             return _read_parquet(path, label_separator)
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a name may hold any line end
+            text = file.read()
     except FileNotFoundError:
         raise ManifestError(str(path), ["no such file"]) from None
     except IsADirectoryError:
@@ -240,6 +241,8 @@ def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[
         faults.append(f"file_name {name!r} has a NUL in it")
     elif Path(name).is_absolute() or ".." in Path(name).parts:
         faults.append(f"file_name {name!r} is not below the manifest's folder")
+    else:
+        name = posixpath.normpath(name)  # ./a.wav is a.wav
     labels = tuple(label.strip() for label in row["labels"].split(label_separator) if label.strip())
     if len(set(labels)) < len(labels):
         faults.append(f"labels {row['labels']!r} names a label twice")
@@ -253,7 +256,7 @@ def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[
     if fold_text := row.get("fold", "").strip():
         try:
             fold = int(fold_text.removesuffix(".0"))
-            if fold < 0:
+            if not 0 <= fold < 2**31:
                 raise ValueError
         except ValueError:
             faults.append(f"fold is {fold_text!r}, not a whole number from 0")

@@ -90,20 +90,21 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
         table = _table(clips, rows)
         if previous and kept:
             # The columns are the same: they follow from the manifest, which the fingerprint covers.
-            table = pyarrow.concat_tables([pyarrow.parquet.read_table(out / "clips.parquet"), table])
+            before = pyarrow.parquet.read_table(out / "clips.parquet").cast(table.schema)
+            table = pyarrow.concat_tables([before, table])
             for rate in kept:
                 _link(out / pcm_name(rate), partial / pcm_name(rate))
             # A clip may be too short for one rate only: a store has the same clips at every rate.
             times = Counter(table["row"].to_pylist())
             table = table.filter(pyarrow.array([times[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
-            before = dict(read_bad(out))
+            known = dict(read_bad(out))
             for number in set(range(len(clips))) - {*table["row"].to_pylist(), *bad}:
-                bad[number] = (clips[number].file_name, before[clips[number].file_name])
+                bad[number] = (clips[number].file_name, known[clips[number].file_name])
         if not table.num_rows:
             shown = "; ".join(f"{name}: {reason}" for name, reason in list(bad.values())[:3])
             shutil.rmtree(partial)
             raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
-        table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")])
+        table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")]).combine_chunks()
         pyarrow.parquet.write_table(table, partial / "clips.parquet")
         _write_bad(partial / "bad.csv", bad)
         info = {
@@ -153,11 +154,13 @@ def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
 
 
 def _file_state(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change; None where there is no such file."""
+    """Size and time of the last change; None where there is no such file, zeros where it cannot be seen (reading says why)."""
     try:
         status = path.stat()
-    except (OSError, ValueError):  # ValueError: a NUL in the name
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return 0, 0
     return status.st_size, status.st_mtime_ns
 
 
@@ -340,9 +343,7 @@ def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Ta
 
 def _write_bad(path: Path, bad: dict[int, tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file_name", "reason"])
-        writer.writerows(fault for _, fault in sorted(bad.items()))
+        files.write_rows(file, [("file_name", "reason"), *(fault for _, fault in sorted(bad.items()))])
 
 
 def _link(old: Path, new: Path) -> None:

@@ -62,6 +62,8 @@ class Store:
         try:
             info = json.loads((path / "store.json").read_text(encoding="utf-8"))
             version = info["version"]
+        except PermissionError:
+            raise StoreError(f"{path}: no permission to read it") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise StoreError(f"{path} is no store; `earmark prepare SOURCE ROOT --out {path} --sample-rate HZ` makes one") from None
         if version != VERSION:

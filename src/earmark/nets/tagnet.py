@@ -28,7 +28,7 @@ class TagNet(nn.Module):
     def __init__(self, frontend: nn.Module, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.frontend, self.backbone, self.head = frontend, backbone, head
-        self.activation: Literal["softmax"] = head.activation  # type: ignore[assignment]  (heads are modules to mypy)
+        self.activation: Literal["softmax"] = head.activation  # type: ignore[assignment]  # heads are modules to mypy
 
     def forward(self, waveform: Tensor) -> Tensor:
         image = self.frontend(waveform)

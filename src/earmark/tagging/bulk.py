@@ -1,6 +1,5 @@
 """Tagging many files, with a ledger of those that could not be used."""
 
-import csv
 import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,6 +67,8 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
     found = find_audio(paths)
     if out is not None and out.is_dir():
         raise EarmarkError(f"--out {out} is a folder; name a file")
+    if out is not None and out.exists() and any(path.exists() and out.samefile(path) for path in found):
+        raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     try:
         with _output(out) as stream, progress_bar("tag", len(found), hidden=out is None and sys.stdout.isatty()) as bar:
@@ -115,7 +116,5 @@ def _write_ledger(out: Path, bad: Sequence[tuple[str, str]]) -> Path | None:
         ledger.unlink(missing_ok=True)
         return None
     with files.replacing(ledger) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file_name", "reason"])
-        writer.writerows(bad)
+        files.write_rows(file, [("file_name", "reason"), *bad])
     return ledger

@@ -6,7 +6,7 @@ where it comes from), a ``.safetensors`` file a member, ``README.md`` (the model
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,9 +36,18 @@ class BundleMember(BaseModel):
     backbone: Part
     head: Part
     activation: Literal["softmax"]
-    weight: Annotated[float, Field(gt=0)]
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     views: Annotated[list[Literal["whole"]], Field(min_length=1)]  # the versions of a clip that are scored
     parameters: int
+
+
+class BundleData(BaseModel):
+    """What a model was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    clips: int
+    fingerprint: str
 
 
 class BundleConfig(BaseModel):
@@ -53,7 +62,7 @@ class BundleConfig(BaseModel):
     labels: Annotated[list[str], Field(min_length=1), AfterValidator(_all_different)]
     rule: Literal["geometric_mean", "arithmetic_mean"]
     members: Annotated[list[BundleMember], Field(min_length=1)]
-    data: dict[str, Any]
+    data: BundleData
     licence: str
 
 
@@ -102,7 +111,7 @@ def write_card(path: Path, config: BundleConfig, lines: list[str]) -> None:
         "",
         f"- {len(config.members)} nets, {sum(member.parameters for member in config.members):,} parameters in all, at {rates}; "
         f"combined by the {config.rule.replace('_', ' ')} of their scores",
-        f"- trained on {config.data['source']}: {config.data['clips']:,} clips; licence of the data: {config.licence or 'not known'}",
+        f"- trained on {config.data.source}: {config.data.clips:,} clips; licence of the data: {config.licence or 'not known'}",
         f"- recipe fingerprint `{config.fingerprint}`",
         *(f"- {line}" for line in lines),
         "",

@@ -1,11 +1,12 @@
 """Tags of many files as text: table, csv, jsonl."""
 
-import csv
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from earmark import files
+from earmark.errors import one_line
 from earmark.tagging.tagger import Tag
 
 FORMATS = ("table", "csv", "jsonl")
@@ -43,9 +44,8 @@ def render(found: TaggedFile, form: str) -> str:
     """
     if form == "csv":
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for tag in found.tags:
-            writer.writerow([found.file, f"{found.start:.3f}", f"{found.end:.3f}", tag.label, f"{tag.score:.6f}"])
+        span = f"{found.start:.3f}", f"{found.end:.3f}"
+        files.write_rows(text, [(found.file, *span, tag.label, f"{tag.score:.6f}") for tag in found.tags])
         return text.getvalue()
     if form == "jsonl":
         tags = [{"label": tag.label, "score": round(tag.score, 6)} for tag in found.tags]
@@ -53,8 +53,3 @@ def render(found: TaggedFile, form: str) -> str:
         return json.dumps(line, ensure_ascii=False) + "\n"
     listed = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in found.tags) or "-"
     return f"{one_line(found.file)}  {listed}\n"
-
-
-def one_line(name: str) -> str:
-    """A name that cannot break a line: control characters are escaped."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)

@@ -126,7 +126,10 @@ def _open_net(folder: Path, member: BundleMember, classes: int) -> Any:
 
     net = build_net(member.frontend, member.backbone, member.head, member.input.sample_rate, classes)
     try:
-        net.load_state_dict(safetensors.torch.load_file(folder / member.file))
+        weights = safetensors.torch.load_file(folder / member.file)
+        if not all(tensor.isfinite().all() for tensor in weights.values()):
+            raise BundleError(f"{folder / member.file}: its weights hold NaN or infinite numbers")
+        net.load_state_dict(weights)
     except (safetensors.SafetensorError, RuntimeError, OSError) as error:
         raise BundleError(f"{folder / member.file}: not this net's weights: {str(error).splitlines()[0]}") from None
     return net.eval()

@@ -9,7 +9,7 @@ from earmark import files
 from earmark.assess.run import Run
 from earmark.data.store import Store
 from earmark.nets.tagnet import parameter_count
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleMember, write_card
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
 from earmark.training.module import new_net
 
 
@@ -47,7 +47,7 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
         labels=list(store.labels.names),
         rule=run.recipe.ensemble.rule,
         members=members,
-        data={"source": store.source, "clips": store.clip_count, "fingerprint": store.fingerprint},
+        data=BundleData(source=store.source, clips=store.clip_count, fingerprint=store.fingerprint),
         licence=store.licence,
     )
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")

@@ -75,16 +75,26 @@ def train(request: TrainRequest) -> dict[str, Any]:
         _refuse_unlearnable(first, fold, recipe)
     for name in members:
         new_net(recipe.members[name], len(store.labels))  # a setting that is wrong is told now, not hours later
-    with files.locked(request.out / ".lock", request.out):
-        run = _open_run(request.out, recipe)
-        info = _start(run, store, data, members, request.device)
-        torch.set_num_threads(info.threads)
-        keep_freed_memory()
-        for name in members:
-            for fold in folds:
-                if not run.is_finished(name, fold):
-                    _train_one(run, info, name, fold, data[recipe.members[name].input.sample_rate])
-        return _finish(run, store)
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
+    if (request.out / "store.json").exists():
+        raise RunError(f"{request.out} is a store; choose another --out")
+    try:
+        with files.locked(request.out / ".lock", request.out):
+            run = _open_run(request.out, recipe)
+            info = _start(run, store, data, members, request.device)
+            torch.set_num_threads(info.threads)
+            keep_freed_memory()
+            for name in members:
+                for fold in folds:
+                    if not run.is_finished(name, fold):
+                        _train_one(run, info, name, fold, data[recipe.members[name].input.sample_rate])
+            return _finish(run, store)
+    except OSError as error:
+        raise RunError(
+            f"cannot write the run directory {request.out}: {error.strerror or error}; what is done is kept, "
+            "and the same command goes on from there"
+        ) from None
 
 
 def finish(run: Run, store: Store) -> dict[str, Any]:
@@ -211,8 +221,6 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
             raise RunError(f"{run.path} was started on a GPU, and there is none here")
         return info
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if chosen == "cuda" and not torch.cuda.is_available():
-        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
     precision: str = run.recipe.precision
     if precision == "auto":
         settings = run.recipe.members[members[0]]

@@ -75,6 +75,8 @@ class Backbone(nn.Module):
         momentum: float = 0.01,
     ) -> None:
         super().__init__()
+        if stem < 1 or min(growth) < 2 or epsilon <= 0:
+            raise ValueError("stem must be at least 1, every growth at least 2 (squeeze-excitation halves it), epsilon above 0")
         kernel_size, pool_size = (kernel[0], kernel[1]), (pool[0], pool[1])
         self.stem = nn.Conv2d(in_channels, stem, kernel_size, padding="same")
         channels = in_channels + stem
