@@ -132,7 +132,7 @@ def prepare(
     label_separator: SeparatorOption = ",",
 ) -> None:
     """Decode every clip once into a store. A second run over unchanged inputs does nothing; an interrupted one goes on."""
-    from earmark.data.prepare import describe
+    from earmark.data.manifest import describe
     from earmark.data.prepare import prepare as build
     from earmark.data.sources import scan
 

@@ -15,6 +15,7 @@ from earmark.labels import LabelSet
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 COLUMNS = ("file_name", "labels", "verified", "fold", "group", "split", "start", "end")
 NO_FOLD = -1  # of test clips, which train in no fold
+MADE_FOLDS = 5  # where the data has none published
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,3 +287,29 @@ def _parse_seconds(row: Mapping[str, str], name: str, faults: list[str]) -> floa
 
 def _seconds(seconds: float | None) -> str:
     return "" if seconds is None else repr(seconds).removesuffix(".0")
+
+
+def describe(manifest: Manifest) -> list[str]:
+    """What a data set's tables hold, a line each; no audio is looked at.
+
+    Counts of train clips and how many are verified, classes, folds, recordings; of the test split and how much is scored.
+    """
+    train = [clip for clip in manifest.clips if clip.split == "train"]
+    test = [clip for clip in manifest.clips if clip.split == "test"]
+    published = sorted({clip.fold for clip in train if clip.fold is not None})
+    folds = f"published folds {', '.join(map(str, published))}" if published else f"{MADE_FOLDS} folds made"
+    unlabelled = sum(not clip.labels and not clip.verified for clip in train)
+    lines = [
+        f"{manifest.source}: {len(train):,} train clips, {sum(clip.verified for clip in train):,} verified, "
+        f"{len(manifest.labels)} classes, {len({clip.group for clip in train}):,} recordings, {folds}"
+    ]
+    if unlabelled:
+        lines.append(f"{unlabelled:,} train clips are unlabelled")
+    if test:
+        usage = Counter(clip.extra.get("usage", "") for clip in test)
+        by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
+        lines.append(
+            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored"
+            + (f" ({by_usage})" if by_usage else "")
+        )
+    return [*lines, *manifest.notes]

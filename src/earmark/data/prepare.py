@@ -20,12 +20,11 @@ import pyarrow.parquet
 
 from earmark import audio, files
 from earmark.data.folds import assign_folds, split_groups
-from earmark.data.manifest import Clip, Manifest
+from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
 from earmark.data.store import PCM, VERSION, Store, pcm_name
 from earmark.errors import AudioError, EarmarkWarning, StoreError
 from earmark.progress import progress_bar
 
-MADE_FOLDS = 5  # where the data has none published
 FOLD_SEED = 0
 AHEAD = 8  # clips that a decoding thread may be ahead of the writer: bounds the memory
 
@@ -367,29 +366,3 @@ def _swap(partial: Path, out: Path, aside: Path) -> None:
         out.rename(aside)
     partial.rename(out)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def describe(manifest: Manifest) -> list[str]:
-    """What a data set's tables hold, a line each; no audio is looked at.
-
-    Counts of train clips and how many are verified, classes, folds, recordings; of the test split and how much is scored.
-    """
-    train = [clip for clip in manifest.clips if clip.split == "train"]
-    test = [clip for clip in manifest.clips if clip.split == "test"]
-    published = sorted({clip.fold for clip in train if clip.fold is not None})
-    folds = f"published folds {', '.join(map(str, published))}" if published else f"{MADE_FOLDS} folds made"
-    unlabelled = sum(not clip.labels and not clip.verified for clip in train)
-    lines = [
-        f"{manifest.source}: {len(train):,} train clips, {sum(clip.verified for clip in train):,} verified, "
-        f"{len(manifest.labels)} classes, {len({clip.group for clip in train}):,} recordings, {folds}"
-    ]
-    if unlabelled:
-        lines.append(f"{unlabelled:,} train clips are unlabelled")
-    if test:
-        usage = Counter(clip.extra.get("usage", "") for clip in test)
-        by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
-        lines.append(
-            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored"
-            + (f" ({by_usage})" if by_usage else "")
-        )
-    return [*lines, *manifest.notes]

@@ -4,8 +4,7 @@ import pytest
 import soundfile
 
 from earmark.data.folds import assign_folds, split_groups
-from earmark.data.manifest import NO_FOLD
-from earmark.data.prepare import describe
+from earmark.data.manifest import NO_FOLD, describe
 from earmark.data.sources import scan, source_names
 from earmark.errors import ManifestError
 

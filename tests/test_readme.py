@@ -1,0 +1,71 @@
+"""What the README tells a reader to type is typed here."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+SHORT = ["--set", "members.*.schedule.0.batches=3", "--set", "members.*.validation.every=3", "--set", "precision=float32"]
+
+
+def commands() -> list[list[str]]:
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    return [shlex.split(line[2:]) for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
+    """Only the length of the training is cut."""
+    shutil.copytree(rendered.parent / "audio", tmp_path / "sounds")
+    (tmp_path / "labels.csv").write_text(rendered.read_text().replace("audio/", "sounds/"))
+    assert [command[1] for command in commands()] == ["prepare", "train", "evaluate", "tag", "info"]
+    for command in commands():
+        assert command[0] == "earmark"
+        arguments = command[1:] + (SHORT if command[1] == "train" else [])
+        done = subprocess.run(
+            [sys.executable, "-m", "earmark", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+    assert len((tmp_path / "tags.csv").read_text().splitlines()) == 1 + 3 * 80
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_the_example_manifest_and_the_python_lines_work(finished_run: Path, rendered: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from earmark.data.manifest import read_manifest
+
+    (tmp_path / "labels.csv").write_text(re.search(r"```csv\n(.*?)```", README, flags=re.DOTALL).group(1))  # type: ignore[union-attr]
+    clips = read_manifest(tmp_path / "labels.csv").clips
+    assert [clip.labels for clip in clips] == [("Bark",), ("Bark", "Growling"), ()]
+    shutil.copytree(rendered.parent / "audio", tmp_path / "sounds")
+    (tmp_path / "run").symlink_to(finished_run)
+    monkeypatch.chdir(tmp_path)
+    lines = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)  # type: ignore[union-attr]
+    names: dict[str, object] = {}
+    exec(lines, names)
+    assert isinstance(names["label"], str)
+
+
+def test_make_does_what_the_readme_says() -> None:
+    for target, expected in (("demo", "earmark demo --out demo-run"), ("test", "-m pytest")):
+        assert f"make {target}" in README
+        shown = subprocess.run(["make", "-n", target], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        assert expected in shown
+
+
+def test_every_recipe_is_listed_and_every_link_leads_somewhere() -> None:
+    from earmark.recipe import built_in_recipes
+
+    for name in built_in_recipes():
+        assert f"| `{name}` |" in README
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (REPOSITORY / target).is_file(), target
