@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from earmark import audio
 from earmark.data.manifest import read_manifest, write_manifest
@@ -12,6 +13,9 @@ from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.data.synth import RATE, render_clips
 from earmark.recipe import Recipe, load_recipe
+
+settings.register_profile("earmark", deadline=None, derandomize=True)  # the first call of a library may take a second
+settings.load_profile("earmark")
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL = (
@@ -40,8 +44,8 @@ def real_data() -> Path:
     """The folder of real data sets: $EARMARK_DATA, else ../shared/data; skips where neither is there."""
     named = os.environ.get("EARMARK_DATA")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
-    if not (folder / "esc50").is_dir():
-        pytest.skip(f"no real clips: {folder} has no esc50 (set EARMARK_DATA to a folder that has)")
+    if not (folder / "esc50" / "esc50.csv").is_file() or not (folder / "fsdkaggle2018" / "train.csv").is_file():
+        pytest.skip(f"no real data: {folder} has not esc50 and fsdkaggle2018 (set EARMARK_DATA to a folder that has)")
     return folder
 
 
@@ -77,5 +81,5 @@ def finished_run(store: Store, small_recipe: Recipe, tmp_path_factory: pytest.Te
     from earmark.training.train import TrainRequest, train
 
     out = tmp_path_factory.mktemp("run") / "run"
-    train(TrainRequest(small_recipe, store, out))
+    train(TrainRequest(small_recipe, store, out, device="cpu"))
     return out

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 
 from earmark import __version__, cli
 from earmark.data.store import Store
+from tests.conftest import SMALL
 
 
 def test_parameters_of_each_member_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,15 +31,19 @@ def test_info_of_a_run_is_that_of_its_bundle(finished_run: Path, capsys: pytest.
     assert "labels: bell, chirps" in capsys.readouterr().out
 
 
-def test_evaluate_prints_what_it_writes(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_prints_what_it_writes(finished_run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shutil.copytree(finished_run, tmp_path / "run")
     before = json.loads((finished_run / "metrics.json").read_text())
-    assert cli.run(["evaluate", str(finished_run), "--json"]) == 0
+    assert cli.run(["evaluate", str(tmp_path / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == before
 
 
-def test_a_run_can_be_evaluated_from_anywhere(finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_can_be_evaluated_from_anywhere(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(store.path.parent)
+    sets = [part for setting in SMALL for part in ("--set", setting)]
+    assert cli.run(["train", "tiny", "--store", store.path.name, "--out", str(tmp_path / "run"), "--folds", "0", *sets]) == 0
     monkeypatch.chdir(tmp_path)
-    assert cli.run(["evaluate", str(finished_run)]) == 0
+    assert cli.run(["evaluate", "run"]) == 0
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

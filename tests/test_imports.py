@@ -38,7 +38,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "earmark":
             base = node.module.split(".")[1:]
-            for alias in node.names if base or node.names[0].name != "__version__" else []:
+            for alias in [a for a in node.names if base or a.name != "__version__"]:
                 found.append((".".join([*base, alias.name]), id(node) not in inner))
         elif isinstance(node, ast.Import):  # `import earmark` itself brings the version only
             names = [a.name.partition(".")[2] for a in node.names if a.name.startswith("earmark.")]

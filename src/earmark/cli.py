@@ -15,7 +15,8 @@ from earmark import __version__
 from earmark.errors import EarmarkError, EarmarkWarning, one_line
 
 OK, FAULT, UNUSABLE, SKIPPED = 0, 1, 2, 3  # exit status
-INTERRUPTED = 130
+INTERRUPTED = 130  # by Ctrl-C, as shells have it
+RESUMED = ("demo", "prepare", "train")  # commands that go on where they were stopped
 
 app = typer.Typer(
     add_completion=False,
@@ -114,9 +115,9 @@ def data_corrupt(
         raise ManifestError(str(out), [f"must lie in {manifest.parent}: file names are relative to the manifest"])
     if out.exists() and out.samefile(manifest):
         raise ManifestError(str(out), ["is the manifest itself; write to another file"])
-    clips = corrupt(found.clips, kind.value, rate, seed)
+    clips = corrupt(found.clips, kind.value, rate, seed, label_separator)
     write_manifest(out, clips, label_separator)
-    wrong = sum(clip.extra[TRUTH] != ",".join(clip.labels) for clip in clips)
+    wrong = sum(clip.extra[TRUTH] != label_separator.join(clip.labels) for clip in clips)
     say(
         f"{out}: {len(clips):,} clips, {wrong:,} of {sum(not clip.verified for clip in clips):,} unverified ones with a wrong label"
     )
@@ -124,7 +125,7 @@ def data_corrupt(
 
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="manifest, folder, esc50 or fsdkaggle2018.")],
+    source: Annotated[str, typer.Argument(help="Kind of data set: manifest, folder, or a published one by name.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder; for `manifest` the file.")],
     out: Annotated[Path, typer.Option(help="Folder of the store.")],
     sample_rate: Annotated[str, typer.Option(help="In Hz; several with commas between them.")],
@@ -310,7 +311,8 @@ def run(arguments: list[str]) -> int:
         tell(f"error: {one_line(str(error))}")
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
-        tell("stopped; what is done is kept, and the same command goes on from there")
+        goes_on = arguments and arguments[0] in RESUMED
+        tell("stopped; what is done is kept, and the same command goes on from there" if goes_on else "stopped")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):  # the reader of our output has gone; typer turns that into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor can the interpreter's last flush fail

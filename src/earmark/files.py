@@ -58,4 +58,6 @@ def locked(lock: Path, what: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EarmarkError(f"{what} is in use by another earmark process") from None
+        except OSError as error:  # a file system without locks
+            raise EarmarkError(f"cannot lock {what}: {error.strerror}") from None
         yield

@@ -19,7 +19,7 @@ SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names that become folders
 class Settings(BaseModel):
     """Frozen, and nothing that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Part(BaseModel):
@@ -75,8 +75,8 @@ class Phase(Settings):
     """A stretch of the schedule: a constant rate, or a cosine from ``rate`` to ``final_rate``."""
 
     batches: Annotated[int, Field(ge=1)]
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    final_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    rate: Annotated[float, Field(gt=0)]
+    final_rate: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def last_rate(self) -> float:

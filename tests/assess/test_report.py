@@ -44,7 +44,7 @@ def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: St
     ensemble, members = out_of_fold(run, clips)
     evil = replace(
         ensemble.clips,
-        labels=LabelSet(tuple(f"<b>{name}&$_^" for name in clips.labels.names)),
+        labels=LabelSet(tuple(f"<b>{name}&$_^$" for name in clips.labels.names)),
         clip_id=np.array([f"<script>alert(1)</script>{name}" for name in ensemble.clips.clip_id]),
     )
     path = write_report(run, clips, replace(ensemble, clips=evil), members, run_metrics(run, ensemble, members))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from earmark.data.batching import BalancedBatches, Windows
@@ -122,8 +123,6 @@ def test_every_batch_has_one_dominant_clip_of_each_class_and_a_partner_of_anothe
 
 
 def test_mixing_share_follows_the_folded_beta_distribution() -> None:
-    import scipy.stats
-
     labels = [[i % 10 == k for k in range(10)] for i in range(20)]
     stream = BalancedBatches(clip_set([8] * 20, labels), 8, PLAIN, np.random.SeedSequence(1))
     shares = torch.cat([stream.next().targets.max(dim=1).values for _ in range(300)]).double().numpy()
@@ -131,13 +130,22 @@ def test_mixing_share_follows_the_folded_beta_distribution() -> None:
     assert scipy.stats.kstest(shares, lambda x: 2 * beta.cdf(x) - 1).pvalue > 0.01  # λ folded to 0.5–1
 
 
-def test_gain_is_uniform_and_never_zero() -> None:
+def test_gain_is_uniform_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [[True, False], [False, True]]
     clips = clip_set([64, 64], labels)
     stream = BalancedBatches(clips, 64, BatchSettings(gain=(0.0, 1.0)), np.random.SeedSequence(1))
+    gains = []
+    original = stream._mix
+
+    def spy(*arguments, **named):  # type: ignore[no-untyped-def]
+        gains.append(arguments[4])
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(stream, "_mix", spy)
     peaks = torch.cat([stream.next().waveform.abs().amax(dim=1) for _ in range(400)])
     assert peaks.min() > 0
     assert peaks.max() <= 1 + 1e-6
+    assert scipy.stats.kstest(torch.cat(gains).numpy(), "uniform").pvalue > 0.01
 
 
 def test_silent_clips_do_not_divide_by_zero() -> None:

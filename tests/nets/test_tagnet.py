@@ -109,7 +109,7 @@ def test_fresh_weights_are_glorot_uniform_and_follow_the_seed() -> None:
 
 def test_names_and_arguments_that_are_not_known_are_refused_with_the_choices() -> None:
     good = load_recipe("tiny").members["logmel"]
-    assert backbone_names() == ["densenet_se"]
+    assert "densenet_se" in backbone_names()
     with pytest.raises(RecipeError, match=r"no backbone 'resnet'; there are densenet_se"):
         build_net(good.frontend, Part(name="resnet"), good.head, 16000, 5)
     with pytest.raises(RecipeError, match=r"no setting n_mel; it has n_fft, hop_length, n_mels"):

@@ -17,7 +17,7 @@ from tests.conftest import SMALL
 OVERRIDES = (
     *SMALL,
     "members.*.batch.speed=[0.9, 1.1]",
-    "members.*.schedule=[{batches: 40, rate: 3.0e-3, final_rate: 1.0e-5}]",
+    "members.*.schedule=[{batches: 160, rate: 3.0e-3, final_rate: 1.0e-5}]",
     "members.*.validation.every=4",
     "members.*.validation.keep=best",
 )
@@ -26,7 +26,22 @@ KILLS = 5
 
 def command(store: Store, out: Path) -> list[str]:
     sets = [part for override in OVERRIDES for part in ("--set", override)]
-    return [sys.executable, "-m", "earmark", "train", "tiny", "--store", str(store.path), "--out", str(out), "--folds", "1", *sets]
+    return [
+        sys.executable,
+        "-m",
+        "earmark",
+        "train",
+        "tiny",
+        "--store",
+        str(store.path),
+        "--out",
+        str(out),
+        "--folds",
+        "1",
+        "--device",
+        "cpu",
+        *sets,
+    ]
 
 
 def weights(run: Path) -> dict[str, str]:

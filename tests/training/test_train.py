@@ -11,6 +11,8 @@ import torch
 
 from earmark.assess.run import Run
 from earmark.data.clips import load_clips
+from earmark.data.manifest import read_manifest
+from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.recipe import Phase, Recipe, load_recipe
@@ -36,7 +38,12 @@ def test_a_run_has_what_the_contract_says(finished_run: Path, store: Store, smal
     assert Run.open(finished_run).recipe == small_recipe
     for fold in (0, 1):
         piece = finished_run / "members" / "logmel" / f"fold{fold}"
-        assert sorted(path.name for path in piece.iterdir()) == ["last.safetensors", "metrics.csv", "oof.parquet"]
+        assert sorted(path.name for path in piece.iterdir()) == [
+            "best.safetensors",
+            "last.safetensors",
+            "metrics.csv",
+            "oof.parquet",
+        ]
         rows = list(csv.DictReader((piece / "metrics.csv").open()))
         assert [int(row["batch"]) for row in rows] == [6, 12]
         assert all(0 <= float(row["masked"]) < 1 and float(row["loss"]) > 0 and row["map@3"] for row in rows)
@@ -62,7 +69,7 @@ def test_a_finished_run_does_nothing_again(finished_run: Path, store: Store, sma
     copy = tmp_path / "run"
     shutil.copytree(finished_run, copy)
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("fold*/*")}
-    train(TrainRequest(small_recipe, store, copy))
+    train(TrainRequest(small_recipe, store, copy, device="cpu"))
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("fold*/*")} == before
 
 
@@ -71,9 +78,9 @@ def test_members_and_folds_can_be_trained_one_after_the_other(store: Store, tmp_
     text = load_recipe("tiny", SMALL).to_yaml()
     both.write_text(text.replace("ensemble:", "  second: {like: logmel, batch: {gain: [0.5, 1.0]}}\nensemble:", 1))
     recipe = load_recipe(str(both), ["ensemble.weights.second=2"])
-    first = train(TrainRequest(recipe, store, tmp_path / "run", ["logmel"], [1]))
+    first = train(TrainRequest(recipe, store, tmp_path / "run", ["logmel"], [1], device="cpu"))
     assert list(first["members"]) == ["logmel"]
-    second = train(TrainRequest(recipe, store, tmp_path / "run", ["second"], [1]))
+    second = train(TrainRequest(recipe, store, tmp_path / "run", ["second"], [1], device="cpu"))
     assert second["folds"] == {"logmel": [1], "second": [1]}
     assert second["members"]["logmel"] == first["members"]["logmel"]
     config = json.loads((tmp_path / "run" / "bundle" / "config.json").read_text())
@@ -107,7 +114,7 @@ def test_training_learns(store: Store, tmp_path: Path) -> None:
         "members.*.schedule=[{batches: 80, rate: 5.0e-3, final_rate: 1.0e-4}]",
         "members.*.validation.every=80",
     ]
-    metrics = train(TrainRequest(load_recipe("tiny", overrides), store, tmp_path / "run", folds=[0]))
+    metrics = train(TrainRequest(load_recipe("tiny", overrides), store, tmp_path / "run", folds=[0], device="cpu"))
     assert metrics["all"]["map@3"]["value"] > 0.5  # 0.18 by chance
 
 
@@ -130,7 +137,7 @@ def test_two_trainings_in_one_directory_are_kept_apart(store: Store, small_recip
     with (tmp_path / "run" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(EarmarkError, match="in use by another earmark process"):
-            train(TrainRequest(small_recipe, store, tmp_path / "run"))
+            train(TrainRequest(small_recipe, store, tmp_path / "run", device="cpu"))
 
 
 def test_training_draws_nothing_from_the_global_generator(store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
@@ -153,3 +160,22 @@ def test_a_run_goes_on_where_it_was_started(finished_run: Path, store: Store, sm
     (copy / "run.json").write_text((copy / "run.json").read_text().replace('"cpu"', '"cuda"'))
     with pytest.raises(EarmarkError, match="started on cuda and goes on there; leave --device out"):
         train(TrainRequest(small_recipe, store, copy, device="cpu"))
+
+
+@pytest.mark.parametrize("member", list(load_recipe("cochlear2018").members))
+def test_every_member_of_the_2018_system_trains_at_its_rate(member: str, rendered: Path, tmp_path: Path) -> None:
+    """In full, but for the width of its modules and the length of the schedule."""
+    recipe = load_recipe("cochlear2018", ["members.*.schedule=[{batches: 2, rate: 1.0e-3}]", "members.*.validation.every=2"])
+    settings = recipe.members[member]
+    narrow = [2 if width < 64 else 4 for width in settings.backbone.arguments["growth"]]
+    recipe = load_recipe(
+        "cochlear2018",
+        ["members.*.schedule=[{batches: 2, rate: 1.0e-3}]", "members.*.validation.every=2", "precision=float32",
+         f"members.{member}.backbone.growth={narrow}"],
+    )  # fmt: skip
+    manifest = read_manifest(rendered)
+    store = prepare(manifest, str(rendered), tmp_path / "store", [settings.input.sample_rate]).store
+    metrics = train(TrainRequest(recipe, store, tmp_path / "run", [member], [1], device="cpu"))
+    assert list(metrics["members"]) == [member]
+    rows = list(csv.DictReader((tmp_path / "run" / "members" / member / "fold1" / "metrics.csv").open()))
+    assert 0 < float(rows[-1]["loss"]) < 10

@@ -55,7 +55,9 @@ def samples_of(clips: ClipSet, index: int) -> audio.Samples:
     return pcm.astype(np.float32) * np.float32(clips.scale[index] / FULL_SCALE)
 
 
-def score_clips(net: torch.nn.Module, clips: ClipSet, settings: InputSettings, device: torch.device) -> NDArray[np.float32]:
+def score_clips(
+    net: torch.nn.Module, clips: ClipSet, settings: InputSettings, device: torch.device, title: str | None = None
+) -> NDArray[np.float32]:
     """Scores whole clips (Jeong & Lim §3.4), in float32; clips of equal length go through the net together.
 
     Args:
@@ -63,6 +65,7 @@ def score_clips(net: torch.nn.Module, clips: ClipSet, settings: InputSettings, d
         clips: N clips at the member's rate.
         settings: the member's input.
         device: of the net.
+        title: of a progress bar; none is shown without it.
 
     Returns:
         float32 ``[N, K]``, in the order of the clips.
@@ -73,9 +76,11 @@ def score_clips(net: torch.nn.Module, clips: ClipSet, settings: InputSettings, d
     found = np.zeros((len(clips), len(clips.labels)), np.float32)
     was_training = net.training
     net.eval()
-    with torch.inference_mode():
+    done = 0
+    with torch.inference_mode(), progress_bar(title or "", len(clips), hidden=title is None) as bar:
         for indices, waveform in _equal_lengths(clips, settings):
             found[indices] = net(torch.from_numpy(waveform).to(device)).float().cpu().numpy()
+            bar.update(done := done + len(indices))
     net.train(was_training)
     if not np.isfinite(found).all():
         raise RunError("the net's scores are not numbers: the training diverged; start it anew with a lower rate")
@@ -193,13 +198,15 @@ def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
         raise RunError(f"{store.path} has no test split")
     if first.labels != tagger.labels:
         raise RunError(f"{store.path} has other classes than {run.path}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    on_gpu = run.info is not None and run.info.device == "cuda" and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
     members = tagger.config.members
-    each = []
-    with progress_bar("score", len(members)) as bar:
-        for number, (member, net) in enumerate(zip(members, tagger.nets, strict=True), start=1):
-            each.append(score_clips(net.to(device), sets[member.input.sample_rate], member.input, device))
-            bar.update(number)
+    each = [
+        score_clips(
+            net.to(device), sets[member.input.sample_rate], member.input, device, f"score with {member.name} fold {member.fold}"
+        )
+        for member, net in zip(members, tagger.nets, strict=True)
+    ]
     scores = combine(each, [member.weight for member in members], tagger.config.rule)
     write_predictions(
         run.path / "test.parquet", first.labels, list(first.clip_id), scores, member="ensemble", fold=-1, snapshot="bundle"

@@ -140,9 +140,9 @@ def _confusion(judged: Scored) -> str:
     size = float(np.clip(len(labels) * 0.24, 4.5, 14))
     figure, (axis,) = _new_figure(size, size)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    ticks, font = range(len(labels)), 9 if len(labels) <= 20 else 7
-    axis.set_xticks(ticks, labels, rotation=90, fontsize=font)
-    axis.set_yticks(ticks, labels, fontsize=font)
+    ticks, names, font = range(len(labels)), [name.replace("$", r"\$") for name in labels], 9 if len(labels) <= 20 else 7
+    axis.set_xticks(ticks, names, rotation=90, fontsize=font)
+    axis.set_yticks(ticks, names, fontsize=font)
     axis.set_xlabel("best guess")
     axis.set_ylabel("given label")
     for row, column in zip(*np.nonzero(counts), strict=True):

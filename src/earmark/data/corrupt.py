@@ -12,7 +12,7 @@ KINDS = ("symmetric", "class", "vocabulary")
 TRUTH = "true_labels"  # the column that keeps what the labels were
 
 
-def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[Clip, ...]:
+def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int, label_separator: str = ",") -> tuple[Clip, ...]:
     """Gives wrong labels to a share of the unverified, labelled training clips; verified ones are never touched.
 
     - ``symmetric``: one label of the clip becomes any other class, all equally likely.
@@ -26,6 +26,7 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[C
         kind: one of `KINDS`.
         rate: 0..1, the share of the unverified, labelled clips that are wrong in the end (rounded to whole clips).
         seed: the same seed plants the same noise.
+        label_separator: between the labels in the column of the truth.
 
     Returns:
         Clips in the same order, each with the column ``true_labels``.
@@ -47,7 +48,7 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[C
     if not open_to_it:
         raise ManifestError(where, ["no unverified, labelled training clip to corrupt (column verified = 0)"])
     rng = np.random.default_rng(seed)
-    marked = [replace(clip, extra={**clip.extra, TRUTH: ",".join(clip.labels)}) for clip in clips]
+    marked = [replace(clip, extra={**clip.extra, TRUTH: label_separator.join(clip.labels)}) for clip in clips]
     wrong = round(rate * len(open_to_it))
     if kind == "vocabulary":
         return _out_of_vocabulary(marked, classes, open_to_it, rate, rng)

@@ -58,6 +58,7 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
         jobs: decoding threads; one a core by default.
 
     Raises:
+        EarmarkError: another process is building it.
         StoreError: ``out`` is something else, it cannot be written, or no clip at all can be used.
     """
     out = out.absolute()
@@ -118,13 +119,14 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
             "licence": manifest.licence,
         }
         (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (partial / "journal.jsonl").unlink()
         _settle(partial)
+        (partial / "journal.jsonl").unlink()
         _swap(partial, out, aside)
     except OSError as error:
+        at = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise StoreError(
-            f"cannot write the store {out}: {error.strerror or error}; what is done is kept, and the same command goes on from there"
-        ) from None
+            f"cannot write the store {out}: {error.strerror or error}{at}; what is done is kept, and the same command goes on from there"
+        ) from error
     return Prepared(Store.open(out), False, read_bad(out))
 
 
@@ -160,7 +162,8 @@ def _file_state(path: Path) -> tuple[int, int] | None:
         return None
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return 0, 0
-    return status.st_size, status.st_mtime_ns
+    # Who may read it changes neither size nor time, but it changes what can be decoded.
+    return (status.st_size, status.st_mtime_ns) if os.access(path, os.R_OK, effective_ids=True) else (0, 0)
 
 
 def _fingerprint(manifest: Manifest, clips: Sequence[Clip], sizes: Sequence[tuple[int, int] | None]) -> str:
@@ -180,6 +183,7 @@ def _build(
     jobs: int | None,
 ) -> Path:
     """Decodes every clip that the journal does not have yet into ``OUT.partial``, in order."""
+    _content_hash.cache_clear()  # files may have changed since an earlier build
     partial = out.with_name(f".{out.name}.partial")
     journal_of = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
     header, rows, bad = _read_journal(partial, fingerprint)

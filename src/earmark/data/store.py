@@ -67,7 +67,9 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError):
             raise StoreError(f"{path} is no store; `earmark prepare SOURCE ROOT --out {path} --sample-rate HZ` makes one") from None
         if version != VERSION:
-            raise StoreError(f"{path} is a store of version {version}; this earmark reads version {VERSION}: prepare it again")
+            raise StoreError(
+                f"{path} is a store of version {version}; this earmark reads version {VERSION}: prepare into another folder"
+            )
         try:
             return cls(
                 path,

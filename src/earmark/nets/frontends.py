@@ -21,15 +21,13 @@ def _slaney_mel_to_hz(mel: Tensor) -> Tensor:
     return torch.where(mel < 15, linear, logarithmic)
 
 
-def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None) -> Tensor:
+def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
     """Triangular mel filters on Slaney's scale, each normalised to unit area over Hz.
 
     Args:
         sample_rate: in Hz.
         n_fft: FFT length in samples.
-        n_mels: number of bands.
-        f_min: lower edge of the lowest band, Hz.
-        f_max: upper edge of the highest band, Hz; half the sample rate by default.
+        n_mels: number of bands, from 0 Hz to half the sample rate.
 
     Returns:
         float32 ``[n_mels, n_fft // 2 + 1]``, the same as ``librosa.filters.mel(..., htk=False, norm="slaney")``.
@@ -37,12 +35,8 @@ def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.
     >>> mel_filter_bank(16000, 1024, 64).shape
     torch.Size([64, 513])
     """
-    edges_mel = torch.linspace(
-        float(_slaney_hz_to_mel(torch.tensor(f_min, dtype=torch.float64))),
-        float(_slaney_hz_to_mel(torch.tensor(f_max or sample_rate / 2, dtype=torch.float64))),
-        n_mels + 2,
-        dtype=torch.float64,
-    )
+    highest = float(_slaney_hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64)))
+    edges_mel = torch.linspace(0, highest, n_mels + 2, dtype=torch.float64)
     edges = _slaney_mel_to_hz(edges_mel)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]

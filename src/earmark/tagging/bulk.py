@@ -83,7 +83,7 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
     except OSError as error:
         if out is None:
             raise  # a closed pipe is not the user's mistake
-        raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from None
+        raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from error
     return Tagged(len(found) - len(bad), tuple(bad), ledger)
 
 
@@ -100,6 +100,7 @@ def _output(out: Path | None) -> Iterator[TextIO]:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="surrogateescape")  # a name is written as it is, UTF-8 or not
         yield sys.stdout
+        sys.stdout.flush()  # a reader that has gone is noticed here, not when the interpreter ends
         return
     if out.exists() and not out.is_file():  # a pipe or a device is written to, not replaced
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:

@@ -76,6 +76,8 @@ def read_bundle(path: Path) -> BundleConfig:
         data = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(data, dict) or data.get("format") != "earmark-bundle":
             raise ValueError("it says nothing of an earmark bundle")
+    except PermissionError:
+        raise BundleError(f"{path / CONFIG}: no permission to read it") from None
     except OSError:
         raise BundleError(f"{path} is no model: no {CONFIG} in it; a finished run has one in RUN/bundle") from None
     except ValueError as error:

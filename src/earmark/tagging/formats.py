@@ -9,8 +9,6 @@ from earmark import files
 from earmark.errors import one_line
 from earmark.tagging.tagger import Tag
 
-FORMATS = ("table", "csv", "jsonl")
-
 
 @dataclass(frozen=True)
 class TaggedFile:

@@ -69,7 +69,7 @@ def rate_at(schedule: Sequence[Phase], batch: int) -> float:
             way = batch / max(phase.batches - 1, 1)
             return phase.last_rate + (phase.rate - phase.last_rate) * 0.5 * (1 + math.cos(math.pi * way))
         batch -= phase.batches
-    return schedule[-1].last_rate
+    raise ValueError(f"the schedule ends {batch + 1} batches before")
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -176,7 +176,7 @@ def new_net(settings: MemberSettings, classes: int) -> TagNet:
 def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None:
     """Trains a piece to its end, from where it stopped if it was begun before.
 
-    Leaves ``last.safetensors``, ``best.safetensors`` where those count, and ``metrics.csv``. On Ctrl-C the state is saved first.
+    Leaves ``last.safetensors``, ``best.safetensors`` (the best on the fold itself) and ``metrics.csv``. On Ctrl-C the state is saved first.
 
     Args:
         piece: what to train.
@@ -186,7 +186,7 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     settings = piece.settings
     piece.path.mkdir(parents=True, exist_ok=True)
     checkpoint = piece.path / "checkpoint.safetensors"
-    if (piece.path / "last.safetensors").is_file():
+    if all((piece.path / f"{name}.safetensors").is_file() for name in {"last", settings.validation.keep}):
         checkpoint.unlink(missing_ok=True)
         return
     trainer = FoldTrainer(piece, fabric)
@@ -205,11 +205,10 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
                 metrics = trainer.validate() if validate else {}
                 bar.update(number, log.write(number, rate_at(settings.schedule, number - 1), trainer.tally, metrics))
                 trainer.tally = torch.zeros_like(trainer.tally)
-                if validate and settings.validation.keep == "best":
-                    score = metrics.get(settings.validation.metric, float(number))  # nothing to choose by: the newest
-                    if score > trainer.best:
-                        trainer.best = score
-                        save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
+                score = metrics.get(settings.validation.metric, float(number))  # nothing to choose by: the newest
+                if validate and score > trainer.best:
+                    trainer.best = score
+                    save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
             if validate or interrupted or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 trainer.save(checkpoint)
                 saved_at = time.monotonic()

@@ -91,10 +91,11 @@ def train(request: TrainRequest) -> dict[str, Any]:
                         _train_one(run, info, name, fold, data[recipe.members[name].input.sample_rate])
             return _finish(run, store)
     except OSError as error:
+        at = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise RunError(
-            f"cannot write the run directory {request.out}: {error.strerror or error}; what is done is kept, "
+            f"cannot write the run directory {request.out}: {error.strerror or error}{at}; what is done is kept, "
             "and the same command goes on from there"
-        ) from None
+        ) from error
 
 
 def finish(run: Run, store: Store) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def finish(run: Run, store: Store) -> dict[str, Any]:
         The metrics, as in ``metrics.json``.
 
     Raises:
-        RunError: nothing is finished, or the store is not the one that the run was trained on.
+        RunError: nothing is finished, or the store has other clips or classes than the run was trained on.
         EarmarkError: another process is in the run directory.
     """
     with run.locked():
@@ -117,7 +118,8 @@ def _finish(run: Run, store: Store) -> dict[str, Any]:
     metrics = run_metrics(run, ensemble, members)
     run.gather()
     write_metrics(run.path / "metrics.json", metrics)
-    write_bundle(run, store, metrics)
+    if run.info is not None and run.info.store_fingerprint == store.fingerprint:
+        write_bundle(run, store, metrics)  # on another store's clips it stays: it says what the nets were trained on
     write_report(run, clips, ensemble, members, metrics)
     return metrics
 
@@ -138,7 +140,7 @@ def _train_one(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet) ->
     held_out = clips[(clips.fold == fold) & ~_training_mask(clips, fold, run.recipe)]
     net = new_net(settings, len(clips.labels))
     net.load_state_dict(load_tensors(run.counted_weights(name, fold))[0])
-    scores = score_clips(net.to(fabric.device), held_out, settings.input, fabric.device)
+    scores = score_clips(net.to(fabric.device), held_out, settings.input, fabric.device, f"score {piece.title}")
     write_predictions(
         piece.path / "oof.parquet",
         clips.labels,
