@@ -1173,7 +1173,12 @@ def forbidden(name: str, command: str, said: str, status: int = 2) -> Case:
 
 NO_RIGHT = "<words>ermission<words>"
 NO_RIGHTS = (
-    forbidden("prepare: clip", PREPARE.replace("/store", "/s"), "skipped: a.wav: no permission to read it", 3),
+    forbidden(
+        "prepare: clip",
+        PREPARE.replace("{to_store}", "--out {here}/s --sample-rate 16000"),
+        "skipped: a.wav: no permission to read it",
+        3,
+    ),
     forbidden(
         "prepare: folder of a clip",
         "prepare manifest {here}/n.csv {to_store}",
