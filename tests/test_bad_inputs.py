@@ -556,7 +556,7 @@ BAD_STORES = (
     refused(
         "store of a newer version",
         TRAIN_COPY,
-        "{here}/store is a store of version 2; this earmark reads version 1: prepare it again",
+        "{here}/store is a store of version 2; this earmark reads version 1: prepare into another folder",
         arrange=copied("store", rewritten("store.json", '{"version": 2}')),
     ),
     refused(
