@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Bar:
@@ -35,9 +35,8 @@ def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = Fals
     console = Console(stderr=True)
     progress = Progress(
         TextColumn(title, markup=False),
-        BarColumn(),
+        BarColumn(bar_width=10),  # all of it fits into 80 columns
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
         console=console,

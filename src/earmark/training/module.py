@@ -289,4 +289,4 @@ class MetricsLog:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
         if self.logger is not None:
             self.logger.log_metrics({name: float(value) for name, value in row.items() if name != "batch"}, step=batch)
-        return f"loss {row['loss']}  masked {float(row['masked']):.1%}  {row['clips_per_second']} clips/s"
+        return f"loss {float(row['loss']):.3f} masked {float(row['masked']):.1%} {float(row['clips_per_second']):.0f} clips/s"
