@@ -147,18 +147,23 @@ def peak_normalised(samples: Samples) -> Samples:
     return samples / peak if peak > 0 else samples
 
 
-def model_input(samples: Samples, window: int, trim_silence: bool) -> Samples:
-    """A whole clip as a net takes it when scoring (Jeong & Lim §3.4): any silent ends off, padded to the window, peak 1.
+def model_input(samples: Samples, window: int, *, trim_silence: bool = False, tile: bool = False, peak: bool = True) -> Samples:
+    """A whole clip as a net takes it when scoring (Jeong & Lim §3.4): any silent ends off, filled to the window, peak 1.
 
     Args:
         samples: ``[samples]`` at the net's rate.
-        window: samples; a shorter clip is padded to it, a longer one stays whole.
+        window: samples; a shorter clip is filled to it, a longer one stays whole; 0 fills none.
         trim_silence: leave out digital silence at both ends first; an all-silent clip keeps one sample.
+        tile: fill by repeating the clip, not with zeros.
+        peak: scale to peak 1.
     """
     if trim_silence:
         lead, tail = silent_ends(samples)
         samples = samples[lead : len(samples) - tail] if lead < len(samples) else samples[:1]
-    return peak_normalised(pad_to(samples, window))
+    if tile and len(samples) < window:
+        samples = np.resize(samples, window)
+    samples = pad_to(samples, window)
+    return peak_normalised(samples) if peak else samples
 
 
 def find_files(folder: Path) -> Iterator[Path]:

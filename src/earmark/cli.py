@@ -131,6 +131,7 @@ def prepare(
     sample_rate: Annotated[str, typer.Option(help="In Hz; several with commas between them.")],
     jobs: Annotated[int | None, typer.Option(min=1, help="Decoding threads; one a core by default.")] = None,
     label_separator: SeparatorOption = ",",
+    no_errata: Annotated[bool, typer.Option("--no-errata", help="Read a data set's known faulty labels as published.")] = False,
 ) -> None:
     """Decode every clip once into a store. A second run over unchanged inputs does nothing; an interrupted one goes on."""
     from earmark.data.manifest import describe
@@ -140,7 +141,7 @@ def prepare(
     rates = _numbers(sample_rate, "--sample-rate")
     if min(rates) < 1000:
         raise EarmarkError(f"--sample-rate {sample_rate}: rates are in Hz, from 1000")
-    manifest = scan(source, root, label_separator)
+    manifest = scan(source, root, label_separator, errata=not no_errata)
     for line in describe(manifest):
         say(line)
     made = build(manifest, str(root), out, rates, jobs)
@@ -173,9 +174,9 @@ def _tell_bad(bad: list[tuple[str, str]], of: int, ledger: str | None) -> None:
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe, or a YAML file.")],
-    store: StoreOption,
-    out: Annotated[Path, typer.Option(help="The run directory, new or begun.")],
-    members: Annotated[str | None, typer.Option(help="Names with commas between them; all by default.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of the store.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory, new or begun.")] = None,
+    members: Annotated[str | None, typer.Option(help="Names with commas between them, and what they need; all by default.")] = None,
     folds: Annotated[str | None, typer.Option(help="Numbers with commas between them; all by default.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
@@ -184,6 +185,9 @@ def train(
     allow_bad: Annotated[
         bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Train nothing; show the stages with clips, batches and hours, and the ensembles.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe. Stopped at any moment, the same command goes on where it was."""
@@ -191,12 +195,23 @@ def train(
     from earmark.recipe import load_recipe
 
     chosen = load_recipe(recipe, set_ or [])
-    opened = Store.open(store)
+    names = None if members is None else members.split(",")
     wanted = None if folds is None else _numbers(folds, "--folds")
+    if not plan and (store is None or out is None):
+        raise EarmarkError(f"Missing option '--{'store' if store is None else 'out'}'.")
+    opened = None if store is None else Store.open(store)
+    if plan:
+        from earmark.training.plan import plan as make_plan
+        from earmark.training.plan import plan_lines
+
+        planned = make_plan(chosen, opened, names, wanted, device.value)
+        for line in [json.dumps(planned, ensure_ascii=False)] if as_json else plan_lines(planned):
+            say(line)
+        return
+    assert opened is not None and out is not None  # else refused above
     from earmark.training.train import TrainRequest
     from earmark.training.train import train as run_training
 
-    names = None if members is None else members.split(",")
     metrics = run_training(TrainRequest(chosen, opened, out, names, wanted, device.value, allow_bad))
     _show_metrics(metrics, as_json, f"report: {out / 'report.html'}   model: {out / 'bundle'}")
 
@@ -227,9 +242,15 @@ def _show_metrics(metrics: dict[str, Any], as_json: bool, where: str) -> None:
         say(json.dumps(metrics, ensure_ascii=False))
         return
     rows = [("verified clips", metrics), ("all labelled clips", metrics["all"])]
-    members = metrics.get("members", {})
-    if len(members) > 1:
-        rows += [(f"{name}, verified", found) for name, found in members.items()]
+    rows += [(f"verified clips, {usage}", found) for usage, found in metrics.get("usage", {}).items()]
+    for part in ("members", "ensembles"):
+        if len(parts := metrics.get(part, {})) > 1:
+            rows += [(f"{part.removesuffix('s')} {name}, verified", found) for name, found in parts.items()]
+            rows += [
+                (f"{part.removesuffix('s')} {name}, verified, {usage}", of_usage)
+                for name, found in parts.items()
+                for usage, of_usage in found.get("usage", {}).items()
+            ]
     for title, found in rows:
         values = [
             f"{key} {found[key]['value']:.4f} ({found[key]['low']:.4f}–{found[key]['high']:.4f})"
@@ -237,7 +258,7 @@ def _show_metrics(metrics: dict[str, Any], as_json: bool, where: str) -> None:
             if found[key]
         ]
         count = f"{found['map@3']['clips']:,} clips" if found["map@3"] else "no clip to score"
-        say(f"{title}: {', '.join([*values, count])}")
+        say(f"{title}: {', '.join([*values, count])}{' – leaks validation labels' if found.get('leaks') else ''}")
     say(where)
 
 

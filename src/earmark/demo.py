@@ -59,7 +59,7 @@ def run_demo(out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     plain = train(TrainRequest(load_recipe("tiny", ["members.*.loss.masking=null"]), store, here / "without-masking"))
     run = Run.open(out)
     clips_of_store = any_rate(store)
-    ensemble, members = out_of_fold(run, clips_of_store)
+    scores = out_of_fold(run, clips_of_store)
     comparison = Comparison(
         "with loss masking",
         "without",
@@ -67,7 +67,7 @@ def run_demo(out: Path, say: Callable[[str], None]) -> dict[str, Any]:
         f"The same {len(manifest.clips)} clips, batches and budget; {wrong} of {len(unverified)} unverified labels are wrong. "
         f"Both are scored on the verified clips of the fold that they did not see.",
     )
-    report = write_report(run, clips_of_store, ensemble, members, masked, comparison)
+    report = write_report(run, clips_of_store, scores, masked, comparison)
     for title, found in (("with masking", masked), ("without", plain)):
         values = (
             f"{key} {found[key]['value']:.3f} ({found[key]['low']:.3f}–{found[key]['high']:.3f})" for key in ("map@3", "accuracy")

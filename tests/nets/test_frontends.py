@@ -3,13 +3,26 @@ import numpy as np
 import pytest
 import torch
 
-from earmark.nets.frontends import LogMel, Waveform, mel_filter_bank
+from earmark.nets import frontends
+from earmark.nets.frontends import FRONTENDS, FrontEnd, LogMel, RawWaveform, StandardisedLogMel, Waveform, mel_filter_bank
 
 
 @pytest.mark.parametrize(("rate", "n_fft", "n_mels"), [(16000, 1024, 64), (44100, 1024, 64), (44100, 2560, 128)])
 def test_mel_filters_are_librosas(rate: int, n_fft: int, n_mels: int) -> None:
     expected = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, htk=False, norm="slaney")
     assert np.allclose(mel_filter_bank(rate, n_fft, n_mels), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("f_min", "f_max"), [(20.0, None), (20.0, 22050.0), (0.0, 8000.0), (1500.0, 6000.0)])
+def test_mel_filters_between_two_frequencies_are_librosas(f_min: float, f_max: float | None) -> None:
+    expected = librosa.filters.mel(sr=44100, n_fft=2560, n_mels=128, fmin=f_min, fmax=f_max, htk=False, norm="slaney")
+    assert np.allclose(mel_filter_bank(44100, 2560, 128, f_min, f_max), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("f_min", "f_max"), [(-1.0, None), (5000.0, 5000.0), (20.0, 22051.0), (float("nan"), None)])
+def test_mel_filters_that_cannot_be_are_refused(f_min: float, f_max: float | None) -> None:
+    with pytest.raises(ValueError, match=r"in order, within 0 and 22050 Hz"):
+        mel_filter_bank(44100, 2560, 128, f_min, f_max)
 
 
 def waveform(seconds: float = 1.0) -> torch.Tensor:
@@ -72,17 +85,58 @@ def test_silence_and_a_single_sample_stay_finite_with_finite_gradients() -> None
         assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("name", FRONTENDS)
+def test_image_is_made_in_two_stages(name: str) -> None:
+    net: FrontEnd = FRONTENDS[name](sample_rate=16000).eval()  # type: ignore[call-arg]  # every front end has it
+    wave = waveform(0.5)
+    power = net.power(wave)
+    image = net.compress(power)
+    assert torch.equal(net(wave), image)
+    assert image.shape == (2, net.out_channels, *power.shape[1:])
+    # One hop more of sound is one step more of power.
+    assert net.power(waveform(1.0)[:, : 8000 + net.hop_length]).shape[2] == power.shape[2] + 1
+    surrounded = torch.nn.functional.pad(wave, (net.context, net.context))
+    assert net.power(surrounded, with_context=True).shape == power.shape
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+def test_power_that_can_be_kept_is_of_each_example_alone(name: str) -> None:
+    net: FrontEnd = FRONTENDS[name](sample_rate=16000).train()  # type: ignore[call-arg]  # every front end has it
+    wave = waveform(0.5) * torch.tensor([[1.0], [0.1]])
+    alone = torch.cat([net.power(wave[:1]), net.power(wave[1:])])
+    assert torch.allclose(net.power(wave), alone, rtol=1e-4, atol=1e-6) is not net.trainable_power
+    assert bool(list(net.parameters())) is net.trainable_power
+
+
 @pytest.mark.parametrize("samples", [64000, 64001, 1, 127, 128, 1500])
 def test_frames_round_up(samples: int) -> None:
     assert LogMel(16000).eval()(torch.zeros(1, samples)).shape == (1, 1, 64, -(-samples // 128))
 
 
-def test_spectra_are_float32_under_autocast() -> None:
+@pytest.mark.parametrize("kind", [LogMel, StandardisedLogMel])
+def test_spectra_are_float32_under_autocast(kind: type[LogMel | StandardisedLogMel]) -> None:
     wave = waveform(0.5)
-    net = LogMel(16000).eval()
+    net = kind(16000).eval()
+    power = net.power(wave)
     expected = net(wave)
     with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(net.power(wave), power)
+        assert torch.equal(net.compress(power), expected)
         assert torch.equal(net(wave), expected)
+        assert net.compress(power.bfloat16()).dtype == torch.float32
+
+
+def test_names_in_weights_files_stay() -> None:
+    norm = ["running_mean", "running_var", "num_batches_tracked"]
+    both = ["weight", "bias", *norm]
+    assert list(LogMel(16000).state_dict()) == [
+        "waveform_gain",
+        "waveform_bias",
+        *(f"waveform_norm.{name}" for name in norm),
+        *(f"band_norm.{name}" for name in both),
+    ]
+    assert list(Waveform(16000).state_dict()) == [f"waveform_norm.{name}" for name in both]
+    assert not StandardisedLogMel(16000).state_dict() and not RawWaveform(16000).state_dict()
 
 
 def test_waveform_front_end_is_the_normalised_waveform() -> None:
@@ -91,3 +145,119 @@ def test_waveform_front_end_is_the_normalised_waveform() -> None:
     assert found.shape == (2, 1, 1, 16000)
     expected = (wave - wave.mean()) / torch.sqrt(wave.var(unbiased=False) + 1e-3)
     assert torch.allclose(found[:, 0, 0], expected, atol=1e-5)
+
+
+def test_raw_waveform_is_the_waveform() -> None:
+    wave = waveform()
+    assert torch.equal(RawWaveform(16000)(wave)[:, 0, 0], wave)
+
+
+def loud_and_quiet(samples: int) -> torch.Tensor:
+    """Two sounds at 44.1 kHz ``[2, samples]``: a sweep that fades over 120 dB, and noise."""
+    times = torch.arange(samples, dtype=torch.float64) / 44100
+    sweep = torch.sin(2 * torch.pi * (100 * times + 2000 * times.square())) * 10 ** (-6 * times / times[-1])
+    noise = torch.randn(samples, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.1
+    return torch.stack([sweep, noise]).float()
+
+
+@pytest.fixture(scope="module")
+def published() -> StandardisedLogMel:
+    return StandardisedLogMel(44100)
+
+
+def librosas_power(wave: torch.Tensor) -> np.ndarray:
+    return librosa.feature.melspectrogram(
+        y=wave.numpy(),
+        sr=44100,
+        n_fft=2560,
+        hop_length=347,
+        n_mels=128,
+        fmin=20,
+        center=True,
+        pad_mode="reflect",
+        htk=False,
+        norm="slaney",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=2560 is too large")
+@pytest.mark.parametrize("samples", [44100, 347 * 50, 347 * 50 - 1, 1281])
+def test_standardised_mel_power_and_decibels_are_librosas(published: StandardisedLogMel, samples: int) -> None:
+    wave = loud_and_quiet(samples)
+    power = published.power(wave)
+    expected = librosas_power(wave)
+    assert power.shape == expected.shape == (2, 128, 1 + samples // 347)
+    assert np.allclose(power, expected, rtol=1e-4, atol=1e-9)
+    for one, found in zip(expected, published.decibels(power), strict=True):
+        decibels = librosa.power_to_db(one, ref=1.0, amin=1e-10, top_db=80)
+        assert np.allclose(found, decibels, atol=1e-3)
+    if samples == 44100:
+        assert (published.decibels(power)[0] == published.decibels(power)[0].max() - 80).any()  # the fade is clipped
+
+
+def test_standardised_image_has_zero_mean_and_unit_variance_of_each_example(published: StandardisedLogMel) -> None:
+    wave = loud_and_quiet(20000)
+    for one, found in zip(librosas_power(wave), published(wave), strict=True):
+        decibels = librosa.power_to_db(one, ref=1.0, amin=1e-10, top_db=80).astype(np.float64)
+        expected = (decibels - decibels.mean()) / (decibels.std() + 1e-7)
+        assert np.allclose(found[0], expected, atol=1e-4)
+
+
+def test_power_with_context_is_the_whole_clips_cropped(published: StandardisedLogMel) -> None:
+    clip = loud_and_quiet(3 * 44100)
+    whole = published.power(clip)
+    assert published.context == 1280
+    for first, frames, rest in [(4, 60, 0), (100, 128, 346), (200, 1, 0)]:
+        begin, end = first * 347, (first + frames - 1) * 347 + rest
+        found = published.power(clip[:, begin - 1280 : end + 1280], with_context=True)
+        assert found.shape == (2, 128, frames)
+        assert torch.allclose(found, whole[:, :, first : first + frames], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [1, 2560 * 7, 2560 * 60])
+def test_power_is_the_same_in_chunks(published: StandardisedLogMel, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """One frame at a time, a part of a clip at a time, and two of five clips at a time."""
+    wave = loud_and_quiet(347 * 29)[[0, 1, 1, 0, 1]]
+    expected = published.power(wave)
+    monkeypatch.setattr(frontends, "CHUNK_SAMPLES", chunk)
+    assert torch.allclose(published.power(wave), expected, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=2560 is too large")
+@pytest.mark.parametrize("samples", [1, 2, 346, 1279, 1280])
+def test_waveform_that_cannot_be_reflected_is_centred_in_silence(published: StandardisedLogMel, samples: int) -> None:
+    wave = loud_and_quiet(1281)[:, :samples] + 0.1
+    left = (1281 - samples) // 2
+    padded = torch.zeros(2, 1281)
+    padded[:, left : left + samples] = wave
+    power = published.power(wave)
+    assert power.shape == (2, 128, 4)
+    assert np.allclose(power, librosas_power(padded), rtol=1e-4, atol=1e-9)
+    assert published(wave).isfinite().all()
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 1e-10, 0.3, 7.7])
+def test_example_without_any_difference_becomes_zeros(published: StandardisedLogMel, level: float) -> None:
+    """Also where float32 has no exact mean of the dB values: the rounding would be divided by itself."""
+    assert not published.compress(torch.full((2, 128, 777), level)).any()
+
+
+def test_silence_becomes_zeros(published: StandardisedLogMel) -> None:
+    assert not published(torch.zeros(2, 5000)).any()
+
+
+@pytest.mark.parametrize(("loudest", "expected"), [(1.0, -80.0), (1e-1, -90.0), (1e-2, -100.0), (1e-6, -100.0), (1e4, -40.0)])
+def test_zeros_behind_an_example_are_80_db_below_its_maximum(
+    published: StandardisedLogMel, loudest: float, expected: float
+) -> None:
+    power = torch.rand(1, 128, 20, generator=torch.Generator().manual_seed(0)) * loudest
+    power[0, 5, 7] = loudest
+    filled = published.decibels(torch.nn.functional.pad(power, (0, 10)))
+    assert torch.allclose(filled[:, :, 20:], torch.tensor(expected), atol=1e-4)
+    assert torch.equal(filled[:, :, :20], published.decibels(power))
+
+
+@pytest.mark.parametrize("wrong", [{"n_fft": 0}, {"hop_length": 0}, {"n_mels": 0}, {"floor": 0.0}, {"dynamic_range": 0.0}])
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        StandardisedLogMel(44100, **wrong)

@@ -5,7 +5,7 @@ import torch
 from earmark.errors import RecipeError
 from earmark.nets.backbones.densenet_se import Backbone, SqueezeExcitation
 from earmark.nets.heads import MeanOfSoftmax
-from earmark.nets.tagnet import TagNet, backbone_names, build_net, parameter_count
+from earmark.nets.tagnet import TagNet, backbone_names, build_net, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part, load_recipe
 
 
@@ -116,3 +116,160 @@ def test_names_and_arguments_that_are_not_known_are_refused_with_the_choices() -
         build_net(Part.model_validate({"name": "logmel", "n_mel": 3}), good.backbone, good.head, 16000, 5)
     with pytest.raises(RecipeError, match="backbone densenet_se"):
         build_net(good.frontend, Part.model_validate({"name": "densenet_se", "stem": 3, "growth": 7}), good.head, 16000, 5)
+
+
+def part(name: str, **settings: object) -> Part:
+    return Part.model_validate({"name": name, **settings})
+
+
+MEL = part("standardised_logmel", n_fft=256, hop_length=100, n_mels=32)
+RESNET = part("resnet34", width=4)
+
+
+def two_task_net(seed: int = 0, **head: object) -> TagNet:
+    torch.manual_seed(seed)
+    return build_net(MEL, RESNET, part("curated_noisy", **{"hidden": 8, **head}), 16000, 5)
+
+
+def sound(samples: int = 8000) -> torch.Tensor:
+    return torch.randn(2, samples, generator=torch.Generator().manual_seed(3)) * 0.1
+
+
+def test_weights_and_scores_of_the_2018_net_are_those_of_version_1() -> None:
+    """Recorded at commit 7293ce6, before there were other front ends and heads: a bundle made then gives the same scores."""
+    torch.manual_seed(7)
+    net = net_of(load_recipe("cochlear2018").members["logmel-16k"], 41).eval()
+    weights = net.state_dict()
+    assert len(weights) == 163
+    recorded = {
+        "backbone.stem.weight": ([-0.17828139662742615, -0.056957751512527466, 0.11767026036977768], 14.69786800420843),
+        "backbone.dense.7.conv.weight": (
+            [0.021722745150327682, -0.0037500287871807814, -0.0013459130423143506],
+            30092.528672968412,
+        ),
+        "head.linear.weight": ([-0.03229136019945145, -0.04490968957543373, 0.038101740181446075], 17987.100070172775),
+    }
+    for name, (first, size) in recorded.items():
+        assert weights[name].flatten()[:3].tolist() == pytest.approx(first, rel=1e-6)
+        assert weights[name].double().abs().sum().item() == pytest.approx(size, rel=1e-9)
+    with torch.no_grad():
+        scores = net((torch.sin(torch.arange(16000.0) * 0.05) * 0.3)[None])
+    expected = [0.026782050728797913, 0.008318446576595306, 0.00795492623001337, 0.016528239473700523]
+    assert scores[0, :4].tolist() == pytest.approx(expected, rel=1e-3)
+
+
+def test_parameters_of_the_2019_nets() -> None:
+    """Derived in test_backbones and test_heads; the paper's figure of EnvNet-v2 is with one head."""
+    mel, wave = part("standardised_logmel"), part("raw_waveform")
+    resnet = build_net(mel, part("resnet34"), part("curated_noisy"), 44100, 80)
+    assert parameter_count(resnet) == 21_278_400 + 2 * 1_656_912 == 24_592_224
+    envnet = build_net(wave, part("envnet_v2"), part("curated_noisy", noisy=False), 44100, 80)
+    head = (2560 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 80 + 80)
+    assert parameter_count(envnet) == 374_848 + head == 4_128_912
+
+
+@pytest.mark.parametrize("frontend", [MEL, part("logmel"), part("waveform"), part("raw_waveform")])
+def test_power_may_be_given_instead_of_the_waveform(frontend: Part) -> None:
+    kernel = [1, 3] if "waveform" in frontend.name else [3, 3]
+    backbone = part("densenet_se", stem=2, growth=[2, 2], kernel=kernel)
+    net = build_net(frontend, backbone, part("mean_of_softmax"), 16000, 5).eval()
+    assert torch.equal(net(net.frontend.power(sound()), stage="power"), net(sound()))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_raw_outputs_are_what_scores_are_made_of(activation: str) -> None:
+    net = two_task_net(activation=activation).eval()
+    logits, scores = net(sound(), activate=False), net(sound())
+    assert net.activation == activation
+    assert torch.equal(scores, logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1))
+    assert not torch.allclose(net(sound(), task="noisy"), scores)
+
+
+@pytest.mark.parametrize("samples", [1, 128, 129, 20_569])
+@pytest.mark.parametrize(
+    ("frontend", "backbone"), [(MEL, RESNET), (part("raw_waveform"), part("envnet_v2", width=10))], ids=["mel", "waveform"]
+)
+def test_any_length_gives_scores_of_the_2019_nets(frontend: Part, backbone: Part, samples: int) -> None:
+    net = build_net(frontend, backbone, part("curated_noisy", hidden=8), 16000, 5).eval()
+    scores = net(sound(samples))
+    assert scores.shape == (2, 5)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_dropout_acts_in_training_only() -> None:
+    net = two_task_net()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    assert not torch.equal(net(sound()), net(sound()))
+    net.eval()
+    assert torch.equal(net(sound()), net(sound()))
+
+
+def gradients(net: TagNet, task: str) -> set[str]:
+    """The parts that a loss of the task trains: names of stages and stacks."""
+    net.zero_grad()
+    net(sound(), task=task, activate=False).square().sum().backward()
+    names = [name for name, parameter in net.named_parameters() if parameter.grad is not None and parameter.grad.any()]
+    return {".".join(name.split(".")[: 3 if name.startswith("backbone") else 2]) for name in names}
+
+
+def test_tasks_share_the_trunk_up_to_the_split() -> None:
+    net = two_task_net(split="layer3", dropout=[0.0, 0.0])
+    shared = {f"backbone.stages.{stage}" for stage in ("stem", "layer1", "layer2")}
+    assert gradients(net, "curated") == shared | {"backbone.stages.layer3", "backbone.stages.layer4", "head.curated"}
+    assert gradients(net, "noisy") == shared | {"noisy_stages.layer3", "noisy_stages.layer4", "head.noisy"}
+    assert gradients(two_task_net(dropout=[0.0, 0.0]), "noisy") == shared | {
+        "backbone.stages.layer3",
+        "backbone.stages.layer4",
+        "head.noisy",
+    }
+
+
+@pytest.mark.parametrize("split", ["stem", "layer1", "layer4"])
+def test_noisy_task_runs_through_its_own_stages(split: str) -> None:
+    net = two_task_net(split=split).eval()
+    assert net.noisy_stages is not None
+    own = [name for name, _ in net.noisy_stages.named_children()]
+    image = net.frontend(sound())
+    for name, stage in net.backbone.stages.named_children():
+        image = getattr(net.noisy_stages, name)(image) if name in own else stage(image)
+    assert own[0] == split and own[-1] == "layer4"
+    assert torch.allclose(net(sound(), task="noisy", activate=False), net.head(image, "noisy"), atol=1e-6)
+
+
+def test_split_off_stages_have_initial_weights_of_their_own_and_change_no_others() -> None:
+    split, whole = two_task_net(split="layer4"), two_task_net()
+    assert split.noisy_stages is not None
+    curated, noisy = split.backbone.stages.layer4[0].conv1.weight, split.noisy_stages.layer4[0].conv1.weight
+    assert not torch.equal(curated, noisy)
+    assert noisy.std().item() == pytest.approx(curated.std().item(), rel=0.1)  # He-normal both, not Glorot-uniform
+    weights = split.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in whole.state_dict().items())
+
+
+def test_split_where_there_is_no_such_stage_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"no stage 'layer5'; it has stem, layer1, layer2, layer3, layer4"):
+        two_task_net(split="layer5")
+    dense = part("densenet_se", stem=2, growth=[2])
+    with pytest.raises(RecipeError, match=r"backbone densenet_se has no named stages"):
+        build_net(MEL, dense, part("curated_noisy", split="layer3"), 16000, 5)
+    with pytest.raises(RecipeError, match=r"head curated_noisy: split .* noisy is false"):
+        two_task_net(split="layer3", noisy=False)
+
+
+@pytest.mark.parametrize("settings", [{}, {"split": "layer3"}, {"split": "stem", "activation": "softmax"}, {"noisy": False}])
+def test_serving_head_leaves_out_the_noisy_task_alone(settings: dict[str, object]) -> None:
+    trained = two_task_net(**settings).eval()
+    head = serving_head(part("curated_noisy", hidden=8, **settings))
+    served = build_net(MEL, RESNET, head, 16000, 5).eval()
+    weights = trained.state_dict()
+    left_out = set(weights) - set(served.state_dict())
+    assert all(name.startswith(("head.noisy.", "noisy_stages.")) for name in left_out)
+    served.load_state_dict({name: weights[name] for name in served.state_dict()})
+    assert torch.equal(served(sound()), trained(sound()))
+
+
+def test_serving_head_of_one_task_is_the_head() -> None:
+    head = load_recipe("tiny").members["logmel"].head
+    assert serving_head(head) is head

@@ -1,7 +1,8 @@
 """Scoring clips with a net, and a run's scores against the labels."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 
 from earmark import audio, files
 from earmark.assess.metrics import METRICS, Estimate, estimates
-from earmark.assess.run import Predictions, Run, write_predictions
+from earmark.assess.run import Block, Predictions, Run, write_predictions
 from earmark.data.batching import FULL_SCALE
 from earmark.data.clips import ClipSet, load_clips
+from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError
+from earmark.nets.member import load_net
+from earmark.nets.tagnet import TagNet
+from earmark.nets.views import padding_of, score_views
 from earmark.progress import progress_bar
-from earmark.recipe import InputSettings
+from earmark.recipe import MemberSettings
 from earmark.tagging.ensemble import combine
-from earmark.tagging.tagger import Tagger
+from earmark.tagging.tagger import net_input
 
 BATCH_SAMPLES = 16 * 64000  # bounds the memory of one forward pass, save for a single clip that is longer
 
@@ -56,30 +61,37 @@ def samples_of(clips: ClipSet, index: int) -> audio.Samples:
 
 
 def score_clips(
-    net: torch.nn.Module, clips: ClipSet, settings: InputSettings, device: torch.device, title: str | None = None
+    net: TagNet, clips: ClipSet, settings: MemberSettings, device: torch.device, views: Sequence[str] = ("whole",), title: str = ""
 ) -> NDArray[np.float32]:
-    """Scores whole clips (Jeong & Lim §3.4), in float32; clips of equal length go through the net together.
+    """Scores whole clips (Jeong & Lim §3.4, Akiyama & Sato §3.6), in float32; clips of like length go through the net together.
 
     Args:
-        net: waveform ``[B, T]`` → scores ``[B, K]``.
+        net: the member's.
         clips: N clips at the member's rate.
-        settings: the member's input.
+        settings: the member's: its input and its patience.
         device: of the net.
+        views: V versions of each clip.
         title: of a progress bar; none is shown without it.
 
     Returns:
-        float32 ``[N, K]``, in the order of the clips.
+        float32 ``[V, N, K]``, in the order of the clips.
 
     Raises:
         RunError: the scores are not finite.
     """
-    found = np.zeros((len(clips), len(clips.labels)), np.float32)
+    found = np.zeros((len(views), len(clips), len(clips.labels)), np.float32)
+    own = settings.input
+    sounding = clips.length - clips.lead - clips.tail if own.trim_silence else clips.length
+    lengths = np.maximum(sounding, own.window if own.fill_short else 1)
+    extra = 2 * max(map(padding_of, views)) * net.frontend.hop_length
     was_training = net.training
     net.eval()
     done = 0
-    with torch.inference_mode(), progress_bar(title or "", len(clips), hidden=title is None) as bar:
-        for indices, waveform in _equal_lengths(clips, settings):
-            found[indices] = net(torch.from_numpy(waveform).to(device)).float().cpu().numpy()
+    with torch.inference_mode(), progress_bar(title, len(clips), hidden=not title) as bar:
+        for indices in length_groups(lengths, settings.patience, BATCH_SAMPLES, extra):
+            waveforms = [net_input(samples_of(clips, index), own) for index in indices]
+            power = _first_stage(net, waveforms, device)
+            found[:, indices] = score_views(net, power, views).float().cpu().numpy()
             bar.update(done := done + len(indices))
     net.train(was_training)
     if not np.isfinite(found).all():
@@ -87,25 +99,78 @@ def score_clips(
     return found
 
 
-def _equal_lengths(clips: ClipSet, settings: InputSettings) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-    indices: list[int] = []
-    inputs: list[audio.Samples] = []
-    sounding = clips.length - clips.lead - clips.tail if settings.trim_silence else clips.length
-    for index in np.argsort(np.maximum(sounding, settings.window), kind="stable"):
-        waveform = audio.model_input(samples_of(clips, index), settings.window, settings.trim_silence)
-        if inputs and (len(waveform) != len(inputs[0]) or len(waveform) * (len(inputs) + 1) > BATCH_SAMPLES):
-            yield indices, np.stack(inputs)
-            indices, inputs = [], []
-        indices.append(int(index))
-        inputs.append(waveform)
-    if inputs:
-        yield indices, np.stack(inputs)
+def length_groups(lengths: NDArray[np.int64], patience: float, most_samples: int, extra: int = 0) -> list[NDArray[np.int64]]:
+    """Which clips are scored together: neighbours in length (Akiyama & Sato §3.6, and their released code's bounds).
+
+    Within a group no clip is longer than the shortest by more than a rate. It starts at 0 and grows by 0.01 as long as it may
+    and there are more than 60 + n / 55 groups.
+
+    Args:
+        lengths: samples of each clip, ``[N]``.
+        patience: the highest rate; 0 puts only clips of equal length together.
+        most_samples: of a group, filled up; one clip alone may have more.
+        extra: samples that each clip gets besides.
+
+    Returns:
+        Indices of each group, the shortest clips first.
+    """
+    order = np.argsort(lengths, kind="stable")
+    step = 0
+    while True:
+        groups = _groups(lengths, order, step / 100, most_samples, extra)
+        if len(groups) <= 60 + len(lengths) / 55 or (step + 1) / 100 > patience + 1e-9:
+            return groups
+        step += 1
 
 
-def out_of_fold(run: Run, clips: ClipSet) -> tuple[Scored, dict[str, Scored]]:
-    """A run's out-of-fold scores with their clips: of the ensemble, and of each member.
+def _groups(
+    lengths: NDArray[np.int64], order: NDArray[np.int64], rate: float, most_samples: int, extra: int
+) -> list[NDArray[np.int64]]:
+    bounds = [0]
+    for place, index in enumerate(order):
+        first, count = lengths[order[bounds[-1]]], place - bounds[-1]
+        if count and (lengths[index] > first * (1 + rate) or (lengths[index] + extra) * (count + 1) > most_samples):
+            bounds.append(place)
+    return [order[a:b] for a, b in zip(bounds, [*bounds[1:], len(order)], strict=True) if b > a]
 
-    The ensemble covers the clips that every finished member has scores for.
+
+def _first_stage(net: TagNet, waveforms: Sequence[audio.Samples], device: torch.device) -> torch.Tensor:
+    """The front end's first stage of each waveform; the shorter ones are filled with zeros behind it."""
+    if len({len(waveform) for waveform in waveforms}) == 1:
+        return net.frontend.power(torch.from_numpy(np.stack(waveforms)).to(device))
+    each = [net.frontend.power(torch.from_numpy(waveform[None]).to(device)) for waveform in waveforms]
+    longest = max(power.shape[2] for power in each)
+    filled = []
+    for power in each:
+        missing = longest - power.shape[2]
+        left = missing // 2 if net.frontend.fills == "both" else 0
+        filled.append(torch.nn.functional.pad(power, (left, missing - left)))
+    return torch.cat(filled)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A run's scores, joined.
+
+    Attributes:
+        members: of each finished member: the mean over its weights that count and its views.
+        ensembles: of each ensemble whose members are all finished; the run's own is always the first, of whichever of its
+            members are.
+        predictions: how many scores a clip has in each ensemble: members × folds × snapshots × views.
+    """
+
+    members: dict[str, Scored]
+    ensembles: dict[str, Scored]
+    predictions: dict[str, int]
+
+    @property
+    def main(self) -> Scored:
+        """The run's own ensemble."""
+        return next(iter(self.ensembles.values()))
+
+
+def out_of_fold(run: Run, clips: ClipSet) -> Scores:
+    """A run's out-of-fold scores with their clips. An ensemble covers the clips that all its members have scores for.
 
     Raises:
         RunError: nothing is finished, or the store is not the one that the run was trained on.
@@ -113,21 +178,34 @@ def out_of_fold(run: Run, clips: ClipSet) -> tuple[Scored, dict[str, Scored]]:
     predictions = run.predictions()
     if not predictions:
         raise RunError(f"{run.path}: no net of it is finished; `earmark train` goes on with it")
-    members = {name: _with_clips(found, clips, run) for name, found in predictions.items()}
-    common = np.logical_and.reduce([np.isin(clips.clip_id, found.clips.clip_id) for found in members.values()])
+    for found in predictions.values():
+        if not np.isin(found.clip_id, clips.clip_id).all():
+            raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
+        if found.labels != clips.labels:
+            raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
+    recipe, folds = run.recipe, run.finished()
+    rule = next(iter(recipe.ensembles.values())).rule
+    members = {name: _together(clips, {name: found.chosen()}, {name: 1.0}, rule, run) for name, found in predictions.items()}
+    ensembles, counts = {}, {}
+    for ensemble, voices in run.ensembles().items():
+        chosen = {name: predictions[name].chosen(recipe.counted(name, voice), voice.views) for name, voice in voices.items()}
+        weights = {name: voice.weight for name, voice in voices.items()}
+        ensembles[ensemble] = _together(clips, chosen, weights, recipe.ensembles[ensemble].rule, run)
+        counts[ensemble] = sum(len(chosen[name]) * len(folds[name]) for name in voices)
+    return Scores(members, ensembles, counts)
+
+
+def _together(
+    clips: ClipSet, each: Mapping[str, Sequence[Predictions]], weights: Mapping[str, float], rule: str, run: Run
+) -> Scored:
+    """One score a clip: a member's weight is shared equally by its snapshots and views."""
+    common = np.logical_and.reduce([np.isin(clips.clip_id, one.clip_id) for found in each.values() for one in found])
     if not common.any():
         raise RunError(f"{run.path}: its members share no clip; train the same folds of each")
-    weights = [run.recipe.ensemble.weights.get(name, 1.0) for name in members]
-    aligned = [found.scores[_positions(found.clips.clip_id, clips.clip_id[common])] for found in members.values()]
-    return Scored(clips[common], combine(aligned, weights, run.recipe.ensemble.rule)), members
-
-
-def _with_clips(predictions: Predictions, clips: ClipSet, run: Run) -> Scored:
-    if not np.isin(predictions.clip_id, clips.clip_id).all():
-        raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
-    if predictions.labels != clips.labels:
-        raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
-    return Scored(clips[_positions(clips.clip_id, predictions.clip_id)], predictions.scores)
+    chosen = clips[common]
+    scores = (one.scores[_positions(one.clip_id, chosen.clip_id)] for found in each.values() for one in found)
+    shares = [weights[name] / len(found) for name, found in each.items() for _ in found]
+    return Scored(chosen, combine(scores, shares, rule))
 
 
 def _positions(names: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -136,23 +214,33 @@ def _positions(names: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.
     return found
 
 
-def run_metrics(run: Run, ensemble: Scored, members: Mapping[str, Scored]) -> dict[str, Any]:
+def run_metrics(run: Run, scores: Scores) -> dict[str, Any]:
     """What ``metrics.json`` holds.
 
-    The three metrics at the top are the ensemble's on *verified* clips; ``all`` is the same on every labelled clip, right
-    or wrong labels alike; ``members`` has both for each member.
+    The three metrics at the top are the run's own ensemble's on *verified* clips; ``all`` is the same on every labelled clip,
+    right or wrong labels alike; ``members`` and ``ensembles`` have both for each, and whether the figure ``leaks``: validation
+    labels have reached the training through pseudo labels of other folds' nets.
     """
+    recipe = run.recipe
+    ensembles = {
+        name: {**verified_and_all(found), "leaks": run.leaks(name), "predictions": scores.predictions[name]}
+        for name, found in scores.ensembles.items()
+    }
     return {
-        **_verified_and_all(ensemble),
-        "members": {name: _verified_and_all(found) for name, found in members.items()},
+        **verified_and_all(scores.main),
+        "leaks": next(iter(ensembles.values()))["leaks"],
+        "members": {name: {**verified_and_all(found), "leaks": recipe.leaks(name)} for name, found in scores.members.items()},
+        "ensembles": ensembles,
         "folds": run.finished(),
-        "keep": {name: run.recipe.members[name].validation.keep for name in members},
-        "recipe": run.recipe.name,
-        "fingerprint": run.recipe.fingerprint(),
+        "keep": {name: recipe.members[name].validation.keep for name in scores.members},
+        "recipe": recipe.name,
+        "fingerprint": recipe.fingerprint(),
     }
 
 
-def _verified_and_all(found: Scored) -> dict[str, Any]:
+def verified_and_all(found: Scored) -> dict[str, Any]:
+    """The metrics on verified clips, and under ``all`` on every labelled one, as plain data."""
+
     def plain(values: dict[str, Estimate] | None) -> dict[str, Any]:
         return {name: asdict(values[name]) if values else None for name in METRICS}
 
@@ -183,35 +271,78 @@ def any_rate(store: Store) -> ClipSet:
 
 
 def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
-    """Scores a store's test split with the run's bundle; writes ``test.parquet`` and ``metrics-test.json`` into the run.
+    """Scores a store's test split with every finished net; writes ``test.parquet`` and ``metrics-test.json`` into the run.
 
-    Every clip of the split gets scores; the metrics are over the clips whose labels may be scored against.
+    Every clip of the split gets scores, of each ensemble; the metrics are over the clips whose labels may be scored against,
+    together and, where the data set has a ``usage``, for each part of it.
 
     Raises:
-        RunError: the store has no test split.
-        BundleError: the run has no bundle yet.
+        RunError: the store has no test split, or nothing is finished.
     """
-    tagger = Tagger.load(run.bundle)
-    sets = {rate: (clips := load_clips(store, rate))[clips.test] for rate in tagger.sample_rates}
+    finished, recipe = run.finished(), run.recipe
+    if not finished:
+        raise RunError(f"{run.path}: no net of it is finished; `earmark train` goes on with it")
+    rates = sorted({recipe.members[name].input.sample_rate for name in finished})
+    sets = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}
     first = next(iter(sets.values()))
     if not len(first):
         raise RunError(f"{store.path} has no test split")
-    if first.labels != tagger.labels:
+    if first.labels.names != run.labels():
         raise RunError(f"{store.path} has other classes than {run.path}")
     on_gpu = run.info is not None and run.info.device == "cuda" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
-    members = tagger.config.members
-    each = [
-        score_clips(
-            net.to(device), sets[member.input.sample_rate], member.input, device, f"score with {member.name} fold {member.fold}"
+    ensembles = run.ensembles()
+    used = {  # what any ensemble needs of a member
+        name: list(
+            dict.fromkeys(
+                (c, view)
+                for v in ensembles.values()
+                if name in v
+                for c in recipe.counted(name, v[name])
+                for view in v[name].views or ()
+            )
         )
-        for member, net in zip(members, tagger.nets, strict=True)
+        for name in finished
+    }
+    scores: dict[tuple[str, int, str, str], NDArray[np.float32]] = {}
+    for name, wanted in used.items():
+        settings = recipe.members[name]
+        for fold in finished[name]:
+            for counted in dict.fromkeys(c for c, _ in wanted):
+                net = load_net(settings, len(first.labels), run.weights(name, fold, counted))
+                views = [view for c, view in wanted if c == counted]
+                title = f"score {name} fold {fold}" + (f" {counted}" if len(settings.counted) > 1 else "")
+                each = score_clips(net.to(device), sets[settings.input.sample_rate], settings, device, views, title)
+                scores |= {(name, fold, counted, view): one for view, one in zip(views, each, strict=True)}
+    combined = {}
+    for ensemble, voices in ensembles.items():
+        keys = [
+            ((name, fold, counted, view), voice.weight)
+            for name, voice in voices.items()
+            for fold in finished[name]
+            for counted in recipe.counted(name, voice)
+            for view in voice.views or ()
+        ]
+        of_member = Counter(key[0] for key, _ in keys)
+        shares = [weight / of_member[key[0]] for key, weight in keys]
+        combined[ensemble] = Scored(first, combine((scores[key] for key, _ in keys), shares, recipe.ensembles[ensemble].rule))
+    blocks = [
+        Block(list(first.clip_id), found.scores, member=f"ensemble:{ensemble}", fold=NO_FOLD, snapshot="", view="")
+        for ensemble, found in combined.items()
     ]
-    scores = combine(each, [member.weight for member in members], tagger.config.rule)
-    write_predictions(
-        run.path / "test.parquet", first.labels, list(first.clip_id), scores, member="ensemble", fold=-1, snapshot="bundle"
-    )
-    found = Scored(first, scores)
-    metrics = {**_verified_and_all(found), "recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint()}
+    write_predictions(run.path / "test.parquet", first.labels, blocks)
+    each_metrics = {name: _test_metrics(found) for name, found in combined.items()}
+    metrics = {
+        **next(iter(each_metrics.values())),
+        "ensembles": each_metrics,
+        "recipe": recipe.name,
+        "fingerprint": recipe.fingerprint(),
+    }
     write_metrics(run.path / "metrics-test.json", metrics)
     return metrics
+
+
+def _test_metrics(found: Scored) -> dict[str, Any]:
+    usages = sorted(set(found.clips.usage.tolist()) - {""})
+    parts = {name: part for name in usages if (part := verified_and_all(found.chosen(found.clips.usage == name)))["map@3"]}
+    return {**verified_and_all(found), **({"usage": parts} if parts else {})}

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from earmark.nets.tagnet import build_net, parameter_count
+from earmark.nets.member import new_net
+from earmark.nets.tagnet import parameter_count
 from earmark.recipe import Recipe, load_recipe
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 
@@ -31,16 +32,18 @@ def describe(model_or_recipe: str, classes: int) -> dict[str, Any]:
 
 def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
     members = []
+    ensemble = next(iter(recipe.ensembles))
+    voices = recipe.voices(ensemble)
     for name, settings in recipe.members.items():
-        net = build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
+        net = new_net(settings, classes)
         members.append(
             {
                 "name": name,
                 "sample_rate": settings.input.sample_rate,
                 "window": settings.input.window,
                 "parameters": parameter_count(net),
-                "batches": settings.batches,
-                "weight": recipe.ensemble.weights.get(name, 1.0),
+                "schedule": settings.schedule_words,
+                "weight": voices[name].weight if name in voices else 0.0,
             }
         )
     return {
@@ -49,7 +52,7 @@ def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
         "title": recipe.title,
         "source": recipe.source,
         "classes": classes,
-        "rule": recipe.ensemble.rule,
+        "rule": recipe.ensembles[ensemble].rule,
         "parameters": sum(member["parameters"] for member in members),
         "fingerprint": recipe.fingerprint(),
         "members": members,

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from earmark import __version__, audio, files
-from earmark.assess.evaluate import Scored, samples_of
+from earmark.assess.evaluate import Scored, Scores, samples_of
 from earmark.assess.metrics import METRICS, per_class
 from earmark.assess.run import Run, read_metrics_log
 from earmark.data.clips import ClipSet
@@ -44,8 +44,7 @@ class Comparison:
 def write_report(
     run: Run,
     clips: ClipSet,
-    ensemble: Scored,
-    members: Mapping[str, Scored],
+    scores: Scores,
     metrics: Mapping[str, Any],
     comparison: Comparison | None = None,
 ) -> Path:
@@ -54,14 +53,14 @@ def write_report(
     Args:
         run: the run.
         clips: of its store.
-        ensemble: scores of all members together.
-        members: scores of each.
+        scores: the run's.
         metrics: as in ``metrics.json``.
         comparison: another run beside it.
 
     Returns:
         The file.
     """
+    ensemble = scores.main
     judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1) & ensemble.clips.verified)
     if not len(judged.clips):  # nothing was verified: the given labels are all there is
         judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1))
@@ -78,8 +77,10 @@ def write_report(
         judged=judged,
         names=NAMES,
         metrics=metrics,
-        best_kept=sorted(name for name in members if run.recipe.members[name].validation.keep == "best"),
+        best_kept=sorted(name for name in scores.members if run.recipe.members[name].validation.keep == "best"),
+        leaking=any(found["leaks"] for part in ("members", "ensembles") for found in metrics[part].values()),
         comparison=comparison,
+        rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),
         curves=_learning_curves(run),
         confusion=_confusion(judged),
         classes=_class_rows(judged),

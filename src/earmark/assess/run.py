@@ -1,8 +1,9 @@
 """The run directory: where everything of a run lies, and what of it is finished.
 
 ``recipe.yaml``, ``run.json`` (what it was trained on and with), ``members/MEMBER/foldK/`` (``checkpoint.safetensors`` while
-it trains, ``best.`` and ``last.safetensors``, ``metrics.csv``, ``oof.parquet`` at its end), and for the whole run
-``oof.parquet``, ``metrics.json``, ``report.html``, ``bundle/``.
+it trains, ``best.`` and ``last.safetensors``, ``snapshotN.safetensors``, ``metrics.csv``, ``oof.parquet`` at its end),
+``pseudo/NAME/foldK/pseudo.parquet`` (guessed labels, for one fold; without ``foldK`` where they are for all), and for the
+whole run ``oof.parquet``, ``metrics.json``, ``report.html``, ``bundle/``.
 """
 
 import csv
@@ -21,9 +22,9 @@ from numpy.typing import NDArray
 from earmark import files
 from earmark.errors import RunError
 from earmark.labels import LabelSet
-from earmark.recipe import Recipe, load_recipe
+from earmark.recipe import Recipe, VoiceSettings, load_recipe
 
-RUN_NAMES = ("run.json", "members", "oof.parquet", "metrics.json", "report.html", "bundle")  # besides recipe.yaml
+RUN_NAMES = ("run.json", "members", "pseudo", "oof.parquet", "metrics.json", "report.html", "bundle")  # besides recipe.yaml
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,52 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Scores of clips by one member's nets.
+class Block:
+    """Scores by one net on one view: rows of ``oof.parquet``.
 
     Attributes:
-        clip_id: str ``[N]``.
+        clip_id: ``[N]``.
+        scores: float32 ``[N, K]``.
+        member: the recipe's.
+        fold: that the net did not see.
+        snapshot: which of its weights: ``best``, ``last``, or the snapshot's number.
+        view: ``whole`` or ``padN``.
+    """
+
+    clip_id: Sequence[str]
+    scores: NDArray[np.float32]
+    member: str
+    fold: int
+    snapshot: str
+    view: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of one member, over all its finished folds.
+
+    Attributes:
+        clip_id: str ``[N]``, a clip as often as there are snapshots and views.
         scores: float32 ``[N, K]``.
         labels: the K classes that the scores are of.
+        snapshot: str ``[N]``.
+        view: str ``[N]``.
     """
 
     clip_id: NDArray[np.str_]
     scores: NDArray[np.float32]
     labels: LabelSet
+    snapshot: NDArray[np.str_]
+    view: NDArray[np.str_]
+
+    def chosen(self, snapshots: Sequence[str] | None = None, views: Sequence[str] | None = None) -> "list[Predictions]":
+        """Split into one for each snapshot and view, all of them or those named; there each clip stands once."""
+        found = []
+        for snapshot in snapshots or list(dict.fromkeys(self.snapshot.tolist())):
+            for view in views or list(dict.fromkeys(self.view.tolist())):
+                at = (self.snapshot == snapshot) & (self.view == view)
+                found.append(Predictions(self.clip_id[at], self.scores[at], self.labels, self.snapshot[at], self.view[at]))
+        return found
 
 
 @dataclass(frozen=True)
@@ -125,9 +160,45 @@ class Run:
                 found[member] = done
         return found
 
-    def counted_weights(self, member: str, fold: int) -> Path:
-        """The weights that count: the recipe says whether the best or the last ones."""
-        return self.piece(member, fold) / f"{self.recipe.members[member].validation.keep}.safetensors"
+    def weights(self, member: str, fold: int, counted: str) -> Path:
+        """The file of some weights of a net: ``best``, ``last``, or a snapshot's number."""
+        return self.piece(member, fold) / weights_name(counted)
+
+    def pseudo_labels(self, name: str, fold: int | None) -> Path:
+        """The file of the labels guessed for one fold, or (None) for all."""
+        folder = self.path / "pseudo" / name
+        return (folder if fold is None else folder / f"fold{fold}") / "pseudo.parquet"
+
+    def labels(self) -> tuple[str, ...]:
+        """The classes that its finished nets know.
+
+        Raises:
+            RunError: none is finished.
+        """
+        for found in self.predictions().values():
+            return found.labels.names
+        raise RunError(f"{self.path}: no net of it is finished; `earmark train` goes on with it")
+
+    def ensembles(self) -> dict[str, dict[str, VoiceSettings]]:
+        """The ensembles that there are scores for, each with its members.
+
+        The run's own is the first, of whichever of its members are finished, or of all that are where none of its own is; the
+        others are there once all their members are finished, on the same folds.
+        """
+        finished = self.finished()
+        found: dict[str, dict[str, VoiceSettings]] = {}
+        for name in self.recipe.ensembles:
+            voices = self.recipe.voices(name)
+            there = {member: voice for member, voice in voices.items() if member in finished}
+            if not found:
+                found[name] = there or {member: VoiceSettings(views=self.recipe.members[member].views) for member in finished}
+            elif len(there) == len(voices) and len({tuple(finished[member]) for member in voices}) == 1:
+                found[name] = voices
+        return found
+
+    def leaks(self, ensemble: str) -> bool:
+        """Whether any of an ensemble's members was taught with leaking pseudo labels."""
+        return any(map(self.recipe.leaks, self.ensembles()[ensemble]))
 
     def predictions(self) -> dict[str, Predictions]:
         """The finished out-of-fold scores, by member."""
@@ -144,26 +215,30 @@ class Run:
             pyarrow.parquet.write_table(table, partial)
 
 
-def write_predictions(
-    path: Path,
-    labels: LabelSet,
-    clip_id: Sequence[str],
-    scores: NDArray[np.float32],
-    *,
-    member: str,
-    fold: int,
-    snapshot: str,
-    view: str = "whole",
-) -> None:
-    """Writes scores ``[N, K]`` in the format of ``oof.parquet``."""
-    count, classes = scores.shape
+def weights_name(counted: str) -> str:
+    """The file name of weights: ``best``, ``last``, or a snapshot's number.
+
+    >>> weights_name("best"), weights_name("3")
+    ('best.safetensors', 'snapshot3.safetensors')
+    """
+    return f"{counted}.safetensors" if counted in ("best", "last") else f"snapshot{counted}.safetensors"
+
+
+def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> None:
+    """Writes scores in the format of ``oof.parquet``."""
+    counts = [len(block.clip_id) for block in blocks]
+
+    def repeated(name: str, kind: Any) -> Any:
+        return pyarrow.array([getattr(b, name) for b, count in zip(blocks, counts, strict=True) for _ in range(count)], kind)
+
+    flat = np.concatenate([block.scores.reshape(-1) for block in blocks])
     columns: dict[str, Any] = {
-        "clip_id": pyarrow.array([str(c) for c in clip_id], pyarrow.string()),
-        "member": pyarrow.array([member] * count, pyarrow.string()),
-        "fold": pyarrow.array([fold] * count, pyarrow.int64()),
-        "snapshot": pyarrow.array([snapshot] * count, pyarrow.string()),
-        "view": pyarrow.array([view] * count, pyarrow.string()),
-        "scores": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(scores.reshape(-1), pyarrow.float32()), classes),
+        "clip_id": pyarrow.array([str(c) for block in blocks for c in block.clip_id], pyarrow.string()),
+        "member": repeated("member", pyarrow.string()),
+        "fold": repeated("fold", pyarrow.int64()),
+        "snapshot": repeated("snapshot", pyarrow.string()),
+        "view": repeated("view", pyarrow.string()),
+        "scores": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat, pyarrow.float32()), len(labels)),
     }
     table = pyarrow.table(columns).replace_schema_metadata({"labels": json.dumps(labels.names, ensure_ascii=False)})
     with files.replacing(path) as partial:
@@ -186,7 +261,8 @@ def read_predictions(paths: Sequence[Path]) -> Predictions:
     table = pyarrow.concat_tables(tables)
     flat = table["scores"].combine_chunks().flatten().to_numpy()
     labels = LabelSet(tuple(json.loads(table.schema.metadata[b"labels"])))
-    return Predictions(table["clip_id"].to_numpy().astype(np.str_), flat.reshape(table.num_rows, -1), labels)
+    names = {name: table[name].to_numpy().astype(np.str_) for name in ("clip_id", "snapshot", "view")}
+    return Predictions(names["clip_id"], flat.reshape(table.num_rows, -1), labels, names["snapshot"], names["view"])
 
 
 def read_metrics_log(path: Path) -> list[dict[str, str]]:

@@ -5,14 +5,14 @@ on every device; everything that touches samples is one vectorised operation ove
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from earmark.data.clips import ClipSet
-from earmark.recipe import BatchSettings
+from earmark.data.clips import Array, ClipSet
+from earmark.recipe import BalancedSettings
 
 FULL_SCALE = 32768.0  # of 16-bit PCM
 STREAMS = ("order", "crops", "mixing", "speeds")
@@ -23,14 +23,16 @@ class Batch:
     """One training batch.
 
     Attributes:
-        waveform: float32 ``[B, T]``.
-        targets: float32 ``[B, K]``; each row sums to 1 (a single-label clip: one-hot before mixing).
+        sound: float32 ``[B, T]``, or ``[B, F, N]`` where the front end's first stage was done already.
+        targets: float32 ``[B, K]``.
         verified: bool ``[B]``.
+        stage: ``waveform`` or ``power``: what ``sound`` is.
     """
 
-    waveform: Tensor
+    sound: Tensor
     targets: Tensor
     verified: Tensor
+    stage: Literal["waveform", "power"] = "waveform"
 
 
 class Windows:
@@ -97,16 +99,19 @@ class BalancedBatches:
         window: samples of an example.
         settings: see the recipe.
         seed: of the stream.
+        targets: float32 ``[N, K]``, of each clip.
 
     Raises:
         ValueError: a class has no clip, or there is no second class to mix with.
     """
 
-    def __init__(self, clips: ClipSet, window: int, settings: BatchSettings, seed: np.random.SeedSequence) -> None:
+    def __init__(
+        self, clips: ClipSet, window: int, settings: BalancedSettings, seed: np.random.SeedSequence, targets: Array
+    ) -> None:
         self.settings = settings
         self.windows = Windows(clips, window, settings.speed[1])
         self.device = clips.pcm.device
-        self.targets = torch.from_numpy(clips.targets).to(self.device)
+        self.targets = torch.from_numpy(targets).to(self.device)
         self.verified = torch.from_numpy(clips.verified).to(self.device)
         self.clip_peak = torch.from_numpy(clips.peak).to(self.device, torch.float32)
         members = clips.positive

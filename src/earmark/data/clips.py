@@ -33,6 +33,7 @@ class ClipSet:
         test: bool ``[N]``, of the test split.
         scored: bool ``[N]``, whether the clip's labels may be scored against.
         group: str ``[N]``, one a recording.
+        usage: str ``[N]``, the part of a published test split that a clip belongs to (``Public``, ``Private``); else empty.
     """
 
     pcm: torch.Tensor
@@ -51,6 +52,7 @@ class ClipSet:
     test: Array
     scored: Array
     group: Array
+    usage: Array
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -58,6 +60,15 @@ class ClipSet:
     def __getitem__(self, choice: Array) -> Self:
         """The clips that a boolean mask or an index array chooses."""
         columns = {f.name: getattr(self, f.name)[choice] for f in fields(self) if f.name not in ("pcm", "sample_rate", "labels")}
+        return replace(self, **columns)
+
+    def followed_by(self, other: Self) -> Self:
+        """These clips and then others of the same store and rate."""
+        columns: dict[str, Any] = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+            for f in fields(self)
+            if f.name not in ("pcm", "sample_rate", "labels")
+        }
         return replace(self, **columns)
 
     @property
@@ -75,6 +86,13 @@ class ClipSet:
         """float32 ``[N, K]``: the labels share 1 equally; *none of these* is uniform."""
         weight = self.positive | self.none_of_these[:, None]
         return (weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+
+    def multi_hot(self, activation: str) -> Array:
+        """float32 ``[N, K]``: 1 for each label (Akiyama & Sato). *None of these* is all zero for ``sigmoid``, uniform for ``softmax``."""
+        targets = self.positive.astype(np.float32)
+        if activation == "softmax":
+            targets[self.none_of_these] = 1 / len(self.labels)
+        return targets
 
     def without_silent_ends(self) -> Self:
         """The same clips without the digital silence at both ends; an all-silent clip keeps one sample."""
@@ -116,4 +134,7 @@ def load_clips(store: Store, sample_rate: int) -> ClipSet:
         test=column("split") == "test",
         scored=column("scored"),
         group=column("group").astype(np.str_),
+        usage=np.array(
+            [str(usage or "") for usage in table["usage"].to_pylist()] if "usage" in table.column_names else [""] * len(table)
+        ),
     )

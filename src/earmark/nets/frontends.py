@@ -1,11 +1,67 @@
 """Front ends: waveform ``float32 [B, T]`` → image ``[B, C, F, N]``, inside the model, so that they train and export with it."""
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 AMIN_MEL = 1e-20  # floor of the mel power before the logarithm; its dB value is far below every dynamic range used here
+DEVIATION_EPSILON = 1e-7  # added to an example's standard deviation in dB (the released code of Akiyama & Sato)
+CHUNK_SAMPLES = 4_000_000  # samples of STFT frames held at once: 16 MB, and their spectra as much again
+
+
+class FrontEnd(nn.Module):
+    """What every front end has: two stages, so that augmentations and filling can act between them.
+
+    Attributes:
+        out_channels: C of the image.
+        hop_length: samples a step of the last axis N of `power`'s result; 1 where that is the waveform itself.
+        context: samples of true signal on each side that ``power(waveform, with_context=True)`` expects.
+        fills: where zeros are appended to shorter examples' power when lengths differ in a batch that is scored.
+        trainable_power: `power` has something to train, or depends on the batch: its result is not to be kept.
+
+    Shape:
+        waveform ``[B, T]`` → image ``[B, out_channels, F, N]``.
+    """
+
+    out_channels: int
+    hop_length: int
+    context: int = 0
+    fills: Literal["right", "both"] = "both"
+    trainable_power: bool
+
+    def power(self, waveform: Tensor, with_context: bool = False) -> Tensor:
+        """Waveform ``[B, T]`` → ``[B, F, N]``, in which sounds add and zero is silence.
+
+        Args:
+            waveform: −1..1.
+            with_context: the first and last `context` samples are there only so that the frames in between see true signal.
+        """
+        raise NotImplementedError
+
+    def compress(self, power: Tensor) -> Tensor:
+        """Result of `power` ``[B, F, N]`` → image ``[B, out_channels, F, N]``."""
+        raise NotImplementedError
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.compress(self.power(waveform))
+
+
+Stage = TypeVar("Stage", bound=Callable[..., Tensor])
+
+
+def _without_autocast(stage: Stage) -> Stage:
+    """A stage in the precision of its window, float32: spectra need its range and its digits."""
+
+    @wraps(stage)
+    def exact(self: Any, sound: Tensor, *rest: Any, **named: Any) -> Tensor:
+        with torch.autocast(sound.device.type, enabled=False):
+            return stage(self, sound.to(self.window.dtype), *rest, **named)
+
+    return cast(Stage, exact)
 
 
 def _slaney_hz_to_mel(hz: Tensor) -> Tensor:
@@ -21,22 +77,30 @@ def _slaney_mel_to_hz(mel: Tensor) -> Tensor:
     return torch.where(mel < 15, linear, logarithmic)
 
 
-def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
+def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None) -> Tensor:
     """Triangular mel filters on Slaney's scale, each normalised to unit area over Hz.
 
     Args:
         sample_rate: in Hz.
         n_fft: FFT length in samples.
-        n_mels: number of bands, from 0 Hz to half the sample rate.
+        n_mels: number of bands.
+        f_min: lower edge of the lowest band, in Hz.
+        f_max: upper edge of the highest band, in Hz; half the sample rate by default.
 
     Returns:
         float32 ``[n_mels, n_fft // 2 + 1]``, the same as ``librosa.filters.mel(..., htk=False, norm="slaney")``.
 
+    Raises:
+        ValueError: the bands would reach below 0 Hz or above half the sample rate, or there is nothing between the edges.
+
     >>> mel_filter_bank(16000, 1024, 64).shape
     torch.Size([64, 513])
     """
-    highest = float(_slaney_hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64)))
-    edges_mel = torch.linspace(0, highest, n_mels + 2, dtype=torch.float64)
+    f_max = sample_rate / 2 if f_max is None else f_max
+    if not 0 <= f_min < f_max <= sample_rate / 2:
+        raise ValueError(f"f_min {f_min:g} Hz and f_max {f_max:g} Hz must be in order, within 0 and {sample_rate / 2:g} Hz")
+    lowest, highest = _slaney_hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64)).tolist()
+    edges_mel = torch.linspace(lowest, highest, n_mels + 2, dtype=torch.float64)
     edges = _slaney_mel_to_hz(edges_mel)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
@@ -46,7 +110,7 @@ def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
     return (triangles * area[:, None]).float()
 
 
-class LogMel(nn.Module):
+class LogMel(FrontEnd):
     """Log-mel image of Jeong & Lim §3.2.1 (figure 2a), in kapre 0.1's order.
 
     BatchNorm of the waveform → STFT (periodic Hann window, *same* padding: ``ceil(T / hop_length)`` frames) → power →
@@ -71,6 +135,7 @@ class LogMel(nn.Module):
     window: Tensor
     filters: Tensor
     out_channels = 1
+    trainable_power = True
 
     def __init__(
         self,
@@ -102,7 +167,12 @@ class LogMel(nn.Module):
         frames = padded.unfold(1, self.n_fft, self.hop_length)[:, :n_frames] * self.window
         return torch.view_as_real(torch.fft.rfft(frames))
 
-    def power(self, waveform: Tensor) -> Tensor:
+    @_without_autocast
+    def power(
+        self,
+        waveform: Tensor,
+        with_context: bool = False,  # noqa: ARG002  (its context is 0)
+    ) -> Tensor:
         """Waveform ``[B, T]`` → mel power ``[B, n_mels, N]``.
 
         The BatchNorm's gain g and bias b act on the normalised waveform x before the STFT, which is linear:
@@ -121,6 +191,7 @@ class LogMel(nn.Module):
         """Re(a·b*) summed into mel bands: ``[B, N, bins, 2]`` twice → ``[B, N, n_mels]``."""
         return (a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1]) @ self.filters.T
 
+    @_without_autocast
     def compress(self, power: Tensor) -> Tensor:
         """Mel power ``[B, n_mels, N]`` → normalised dB image ``[B, 1, n_mels, N]``."""
         # 10·log10 of the square root: a literal square root has an infinite gradient at zero.
@@ -128,12 +199,8 @@ class LogMel(nn.Module):
         relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
         return self.band_norm(relative.clamp(min=-self.dynamic_range)).unsqueeze(1)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        with torch.autocast(waveform.device.type, enabled=False):  # spectra need the range and the digits of float32
-            return self.compress(self.power(waveform.float()))
 
-
-class Waveform(nn.Module):
+class Waveform(FrontEnd):
     """The waveform itself as a one-row image (Jeong & Lim §3.2.1, waveform variant): BatchNorm only.
 
     Shape:
@@ -141,6 +208,8 @@ class Waveform(nn.Module):
     """
 
     out_channels = 1
+    hop_length = 1
+    trainable_power = True
 
     def __init__(
         self,
@@ -151,8 +220,154 @@ class Waveform(nn.Module):
         super().__init__()
         self.waveform_norm = nn.BatchNorm1d(1, epsilon, momentum)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.waveform_norm(waveform.unsqueeze(1)).unsqueeze(2)
+    def power(
+        self,
+        waveform: Tensor,
+        with_context: bool = False,  # noqa: ARG002  (its context is 0)
+    ) -> Tensor:
+        """Waveform ``[B, T]`` → normalised waveform ``[B, 1, T]``."""
+        return self.waveform_norm(waveform.unsqueeze(1))
+
+    def compress(self, power: Tensor) -> Tensor:
+        """Waveform ``[B, 1, T]`` → image ``[B, 1, 1, T]``."""
+        return power.unsqueeze(2)
 
 
-FRONTENDS = {"logmel": LogMel, "waveform": Waveform}
+class StandardisedLogMel(FrontEnd):
+    """Log-mel image of Akiyama & Sato §3.2.2: each example has zero mean and unit variance. Nothing is trained.
+
+    STFT (periodic Hann window, centred, reflected at both ends: ``1 + T // hop_length`` frames) → power → mel bands → dB,
+    clipped below relative to the example's maximum → minus the example's mean, divided by its standard deviation.
+    Augmentations act on the mel power, between the two stages.
+
+    Args:
+        sample_rate: in Hz; sets the bands.
+        n_fft: window and FFT length in samples.
+        hop_length: in samples (347 at 44.1 kHz: 127 frames a second).
+        n_mels: number of mel bands F.
+        f_min: lower edge of the lowest band, in Hz.
+        f_max: upper edge of the highest band, in Hz; half the sample rate by default.
+        floor: mel power below which there is no difference (1e-10 is −100 dB).
+        dynamic_range: dB below the example's maximum at which the image is clipped.
+
+    Shape:
+        waveform ``[B, T]`` → image ``[B, 1, n_mels, 1 + T // hop_length]`` for an even n_fft. A waveform of at most
+        ``n_fft // 2`` samples, too short to be reflected, is first centred in ``n_fft // 2 + 1`` samples of silence.
+
+    >>> StandardisedLogMel(sample_rate=44100)(torch.zeros(2, 44100)).shape
+    torch.Size([2, 1, 128, 128])
+    """
+
+    window: Tensor
+    filters: Tensor
+    out_channels = 1
+    fills = "right"
+    trainable_power = False
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int = 2560,
+        hop_length: int = 347,
+        n_mels: int = 128,
+        f_min: float = 20.0,
+        f_max: float | None = None,
+        floor: float = 1e-10,
+        dynamic_range: float = 80.0,
+    ) -> None:
+        super().__init__()
+        if min(n_fft, hop_length, n_mels) < 1:
+            raise ValueError("n_fft, hop_length and n_mels must be at least 1")
+        if min(floor, dynamic_range) <= 0:
+            raise ValueError("floor and dynamic_range must be above 0")
+        self.n_fft, self.hop_length, self.floor, self.dynamic_range = n_fft, hop_length, floor, dynamic_range
+        self.context = n_fft // 2
+        # Both follow from the settings: not in the weights file.
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("filters", mel_filter_bank(sample_rate, n_fft, n_mels, f_min, f_max), persistent=False)
+
+    @_without_autocast
+    def power(self, waveform: Tensor, with_context: bool = False) -> Tensor:
+        """Waveform ``[B, T]`` → mel power ``[B, n_mels, N]``.
+
+        With context the frames are those of the whole clip's power that lie over the waveform without its two contexts,
+        where that begins at a multiple of the hop.
+        """
+        padded = waveform if with_context else self._reflected(waveform)
+        frames = padded.unfold(1, self.n_fft, self.hop_length)
+        at_once = max(CHUNK_SAMPLES // self.n_fft, 1)
+        clips_at_once = max(at_once // frames.shape[1], 1)
+        return torch.cat(
+            [
+                torch.cat([self._mel_power(part) for part in clips.split(at_once, dim=1)], dim=2)
+                for clips in frames.split(clips_at_once)
+            ]
+        )
+
+    def _reflected(self, waveform: Tensor) -> Tensor:
+        missing = self.context + 1 - waveform.shape[1]  # a reflection does not repeat the last sample itself
+        if missing > 0:
+            waveform = nn.functional.pad(waveform, (missing // 2, missing - missing // 2))
+        return nn.functional.pad(waveform, (self.context, self.context), mode="reflect")
+
+    def _mel_power(self, frames: Tensor) -> Tensor:
+        """Frames ``[B, N, n_fft]`` → mel power ``[B, n_mels, N]``."""
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))
+        return self.filters @ spectrum.square().sum(dim=-1).transpose(1, 2)
+
+    def decibels(self, power: Tensor) -> Tensor:
+        """Mel power ``[B, n_mels, N]`` → dB of the same shape, clipped below: zero power becomes the lowest value there is."""
+        decibels = 10 * torch.log10(power.clamp(min=self.floor))
+        return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - self.dynamic_range)
+
+    @_without_autocast
+    def compress(self, power: Tensor) -> Tensor:
+        """Mel power ``[B, n_mels, N]`` → standardised dB image ``[B, 1, n_mels, N]``; zeros where all is the same."""
+        decibels = self.decibels(power)
+        # Relative to the maximum silence is 0 exactly. Around −100 dB its rounded mean would differ from its values, and
+        # that difference would be divided by itself.
+        relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
+        centred = relative - relative.mean(dim=(1, 2), keepdim=True)
+        deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        return (centred / (deviation + DEVIATION_EPSILON)).unsqueeze(1)
+
+
+class RawWaveform(FrontEnd):
+    """The waveform as it is, a one-row image (Akiyama & Sato §3.2.1). Nothing is trained.
+
+    Shape:
+        waveform ``[B, T]`` → image ``[B, 1, 1, T]``.
+
+    >>> RawWaveform(sample_rate=44100)(torch.zeros(2, 44100)).shape
+    torch.Size([2, 1, 1, 44100])
+    """
+
+    out_channels = 1
+    hop_length = 1
+    trainable_power = False
+
+    def __init__(
+        self,
+        sample_rate: int,  # noqa: ARG002  (every front end is given it)
+    ) -> None:
+        super().__init__()
+
+    def power(
+        self,
+        waveform: Tensor,
+        with_context: bool = False,  # noqa: ARG002  (its context is 0)
+    ) -> Tensor:
+        """Waveform ``[B, T]`` → ``[B, 1, T]``."""
+        return waveform.unsqueeze(1)
+
+    def compress(self, power: Tensor) -> Tensor:
+        """Waveform ``[B, 1, T]`` → image ``[B, 1, 1, T]``."""
+        return power.unsqueeze(2)
+
+
+FRONTENDS: dict[str, type[FrontEnd]] = {
+    "logmel": LogMel,
+    "waveform": Waveform,
+    "standardised_logmel": StandardisedLogMel,
+    "raw_waveform": RawWaveform,
+}

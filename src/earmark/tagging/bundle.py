@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from earmark import files
 from earmark.errors import BundleError
-from earmark.recipe import InputSettings, Part
+from earmark.recipe import InputSettings, Part, View
 
 VERSION = 1
 CONFIG = "config.json"
@@ -30,14 +30,15 @@ class BundleMember(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str  # the recipe's member
     fold: int
+    snapshot: str = "last"  # which weights of the training: best, last, or a snapshot's number
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's own folder
     input: InputSettings
     frontend: Part
     backbone: Part
     head: Part
-    activation: Literal["softmax"]
+    activation: Literal["softmax", "sigmoid"]
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    views: Annotated[list[Literal["whole"]], Field(min_length=1)]  # the versions of a clip that are scored
+    views: Annotated[list[View], Field(min_length=1)]  # the versions of a clip that are scored, with equal parts of the weight
     parameters: int
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from earmark import audio
 from earmark.errors import AudioError, BundleError
 from earmark.labels import LabelSet
+from earmark.recipe import InputSettings
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 from earmark.tagging.ensemble import combine
 
@@ -108,13 +109,27 @@ class Tagger:
         """Scores ``[K]`` of one mono sound that is given at each of `sample_rates`."""
         import torch
 
-        found = []
+        from earmark.nets.views import score_views
+
+        found, weights = [], []
         with torch.inference_mode():
             for member, net in zip(self.config.members, self.nets, strict=True):
-                settings = member.input
-                waveform = audio.model_input(samples[settings.sample_rate], settings.window, settings.trim_silence)
-                found.append(net(torch.from_numpy(waveform[None]))[0].numpy())
-        return combine(found, [member.weight for member in self.config.members], self.config.rule)
+                waveform = net_input(samples[member.input.sample_rate], member.input)
+                power = net.frontend.power(torch.from_numpy(waveform[None]))
+                found += list(score_views(net, power, member.views)[:, 0].numpy())
+                weights += [member.weight / len(member.views)] * len(member.views)
+        return combine(found, weights, self.config.rule)
+
+
+def net_input(samples: audio.Samples, settings: InputSettings) -> audio.Samples:
+    """A whole clip ``[samples]`` at a member's rate, as the member takes it when scoring."""
+    return audio.model_input(
+        samples,
+        settings.window if settings.fill_short else 0,
+        trim_silence=settings.trim_silence,
+        tile=settings.fill == "tile",
+        peak=settings.peak_normalised,
+    )
 
 
 def _open_net(folder: Path, member: BundleMember, classes: int) -> Any:

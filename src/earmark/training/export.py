@@ -2,50 +2,57 @@
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import earmark
 from earmark import files
 from earmark.assess.run import Run
 from earmark.data.store import Store
-from earmark.nets.tagnet import parameter_count
+from earmark.nets.member import load_tensors, new_net, save_tensors
+from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
-from earmark.training.module import new_net
 
 
 def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
-    """Writes ``RUN/bundle/``: the weights that count, of every finished member and fold, and how they are combined."""
+    """Writes ``RUN/bundle/``: the run's own ensemble, with the weights of its members' finished folds."""
     partial, final = run.path / "bundle.partial", run.bundle
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     members = []
-    for name, folds in run.finished().items():
+    ensemble, voices = next(iter(run.ensembles().items()))
+    finished = run.finished()
+    for name, voice in voices.items():
         settings = run.recipe.members[name]
-        net = new_net(settings, len(store.labels))
+        folds, counted = finished[name], run.recipe.counted(name, voice)
+        serving = settings.model_copy(update={"head": serving_head(settings.head)})
+        net = new_net(serving, len(store.labels))
         for fold in folds:
-            file = f"{name}-fold{fold}.safetensors"
-            _link_or_copy(run.counted_weights(name, fold), partial / file)
-            member = BundleMember(
-                name=name,
-                fold=fold,
-                file=file,
-                input=settings.input,
-                frontend=settings.frontend,
-                backbone=settings.backbone,
-                head=settings.head,
-                activation=net.activation,
-                # A member's weight is shared by its folds, however many of them are finished.
-                weight=run.recipe.ensemble.weights.get(name, 1.0) / len(folds),
-                views=["whole"],
-                parameters=parameter_count(net),
-            )
-            members.append(member)
+            for snapshot in counted:
+                file = f"{name}-fold{fold}" + (f"-{snapshot}" if len(settings.counted) > 1 else "") + ".safetensors"
+                _put_weights(run.weights(name, fold, snapshot), partial / file, net, whole=serving.head == settings.head)
+                member = BundleMember(
+                    name=name,
+                    fold=fold,
+                    snapshot=snapshot,
+                    file=file,
+                    input=settings.input,
+                    frontend=settings.frontend,
+                    backbone=settings.backbone,
+                    head=serving.head,
+                    activation=net.activation,
+                    # A member's weight is shared by its nets, however many of them are finished.
+                    weight=voice.weight / (len(folds) * len(counted)),
+                    views=list(voice.views or settings.views),
+                    parameters=parameter_count(net),
+                )
+                members.append(member)
     config = BundleConfig(
         earmark=earmark.__version__,
         recipe=run.recipe.name,
         fingerprint=run.recipe.fingerprint(),
         labels=list(store.labels.names),
-        rule=run.recipe.ensemble.rule,
+        rule=run.recipe.ensembles[ensemble].rule,
         members=members,
         data=BundleData(source=store.source, clips=store.clip_count, fingerprint=store.fingerprint),
         licence=store.licence,
@@ -54,7 +61,10 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
     lines = []
     if (found := metrics["map@3"]) is not None:
         interval = f"{found['low']:.3f}–{found['high']:.3f}"
-        lines.append(f"out-of-fold MAP@3 on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval})")
+        leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
+        lines.append(
+            f"out-of-fold MAP@3 on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval}){leak}"
+        )
     write_card(partial, config, lines)
     aside = run.path / "bundle.old"
     shutil.rmtree(aside, ignore_errors=True)
@@ -64,7 +74,12 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _link_or_copy(old: os.PathLike[str], new: os.PathLike[str]) -> None:
+def _put_weights(old: Path, new: Path, net: TagNet, whole: bool) -> None:
+    """The weights that tagging needs: a second task's head stays behind. Linked where all of them are needed."""
+    if not whole:
+        weights = load_tensors(old)[0]
+        save_tensors(new, {name: weights[name] for name in net.state_dict()})
+        return
     try:
         os.link(old, new)
     except OSError:

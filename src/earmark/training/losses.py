@@ -1,5 +1,6 @@
 """Losses over a batch."""
 
+import torch
 from torch import Tensor
 
 LOG_FLOOR = 1e-7  # scores are kept away from 0 by this (Keras's epsilon)
@@ -16,6 +17,42 @@ def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
         ``[B]``, 0 and above.
     """
     return -(targets * scores.clamp(min=LOG_FLOOR).log()).sum(dim=1)
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, double_sigmoid: bool = False) -> Tensor:
+    """Binary cross-entropy of each example, the mean over its classes (Akiyama & Sato §3.5.1).
+
+    Args:
+        logits: ``[B, K]``.
+        targets: ``[B, K]``, 0..1.
+        double_sigmoid: as released: the sigmoid of the logits is taken for logits once more.
+
+    Returns:
+        ``[B]``.
+    """
+    if double_sigmoid:
+        logits = logits.sigmoid()
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
+
+
+def kl_divergence(logits: Tensor, targets: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from the softmax of each example to its targets, the mean over its classes (§3.5.2).
+
+    The targets are what they are: several labels do not share 1. t·log t is 0 where t is.
+
+    Args:
+        logits: ``[B, K]``.
+        targets: ``[B, K]``, 0 and above.
+
+    Returns:
+        ``[B]``.
+    """
+    return (torch.xlogy(targets, targets) - targets * logits.log_softmax(dim=1)).mean(dim=1)
+
+
+def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of each example, the mean over its classes (Akiyama & Sato §2.2): ``[B, K]`` twice → ``[B]``."""
+    return (scores - targets).square().mean(dim=1)
 
 
 def loss_mask(losses: Tensor, verified: Tensor, alpha: float) -> Tensor:

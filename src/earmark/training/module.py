@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +23,44 @@ from torch import Tensor
 from earmark import files
 from earmark.assess.evaluate import score_clips
 from earmark.assess.metrics import METRICS, values
-from earmark.assess.run import read_metrics_log
-from earmark.data.batching import BalancedBatches, Batch
-from earmark.data.clips import ClipSet
-from earmark.nets.tagnet import TagNet, build_net
+from earmark.assess.run import read_metrics_log, weights_name
+from earmark.data.batching import BalancedBatches
+from earmark.data.clips import Array, ClipSet
+from earmark.data.shuffled import ShuffledBatches, check_augmentations
+from earmark.errors import RecipeError
+from earmark.nets.member import load_tensors, new_net, save_tensors
+from earmark.nets.tagnet import TagNet
 from earmark.progress import progress_bar
-from earmark.recipe import MemberSettings, Phase
-from earmark.training.checkpoint import load_tensors, optimiser_tensors, restore_optimiser, save_tensors
-from earmark.training.losses import cross_entropy, loss_mask, masked_mean
+from earmark.recipe import MemberSettings
+from earmark.training.checkpoint import optimiser_tensors, restore_optimiser
+from earmark.training.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    kl_divergence,
+    loss_mask,
+    masked_mean,
+    squared_error,
+)
+from earmark.training.schedule import plan_schedule
 
 LOG_EVERY = 25  # batches between two rows of metrics.csv; validation rows come besides
 CHECKPOINT_SECONDS = 60  # at most this much is trained again after a kill; validation checkpoints besides
-COLUMNS = ("batch", "rate", "loss", "masked", "clips_per_second", "seconds", *METRICS)
+COLUMNS = ("batch", "rate", "loss", "masked", "noisy_loss", "soft_loss", "clips_per_second", "seconds", *METRICS)
+
+
+@dataclass(frozen=True)
+class SoftClips:
+    """What a soft stream draws from: verified clips with their own labels, unverified ones with guessed labels.
+
+    Attributes:
+        clips: both, N of them.
+        targets: float32 ``[N, K]``.
+        guessed: bool ``[N]``, which are the unverified ones.
+    """
+
+    clips: ClipSet
+    targets: Array
+    guessed: Array
 
 
 @dataclass(frozen=True)
@@ -45,9 +71,12 @@ class Piece:
         title: for the progress bar.
         path: the piece's folder.
         settings: of the member.
-        training: clips to train on, at the member's rate.
+        training: clips that the first task is taught by, at the member's rate.
         validation: verified clips of the fold; may be empty.
         seed: of this piece alone.
+        noisy: clips of the noisy task, where the member has one.
+        soft: clips of the soft stream, where the member has one.
+        start: weights to begin with, where the member says so.
     """
 
     title: str
@@ -56,20 +85,9 @@ class Piece:
     training: ClipSet
     validation: ClipSet
     seed: np.random.SeedSequence
-
-
-def rate_at(schedule: Sequence[Phase], batch: int) -> float:
-    """The learning rate of batch ``batch`` (from 0). A cosine takes its first value at a phase's first batch, its last at its last.
-
-    >>> rate_at([Phase(batches=3, rate=1.0, final_rate=0.5)], 2)
-    0.5
-    """
-    for phase in schedule:
-        if batch < phase.batches:
-            way = batch / max(phase.batches - 1, 1)
-            return phase.last_rate + (phase.rate - phase.last_rate) * 0.5 * (1 + math.cos(math.pi * way))
-        batch -= phase.batches
-    raise ValueError(f"the schedule ends {batch + 1} batches before")
+    noisy: ClipSet | None = None
+    soft: SoftClips | None = None
+    start: Path | None = None
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -90,8 +108,49 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Batches and what their loss is.
+
+    Attributes:
+        batches: where they come from.
+        task: the head's, ``curated`` or ``noisy``.
+        losses: the net's outputs and the targets, ``[B, K]`` each → ``[B]``.
+        activate: whether those outputs are scores, not logits.
+        weight: of the loss in the sum of all streams.
+    """
+
+    batches: BalancedBatches | ShuffledBatches
+    task: str
+    losses: Callable[[Tensor, Tensor], Tensor]
+    activate: bool
+    weight: float = 1.0
+
+
+def check_buildable(settings: MemberSettings, classes: int) -> None:
+    """Whether a member's net can be built, and its losses and augmentations go with it.
+
+    Raises:
+        RecipeError: they do not.
+    """
+    net, head = new_net(settings, classes), settings.head.name
+    if settings.batch.sampling == "shuffled":
+        check_augmentations(settings.batch, net.frontend)
+    kinds = {settings.loss.kind} | ({settings.soft.loss} if settings.soft else set())
+    if net.activation != "softmax" and (wrong := kinds & {"cross_entropy", "kl"}):
+        raise RecipeError(f"loss {', '.join(sorted(wrong))}: needs a softmax; the head {head} has a {net.activation} here")
+    if net.activation != "sigmoid" and "bce" in kinds:
+        raise RecipeError(f"loss bce: needs a sigmoid; the head {head} has a {net.activation} here")
+    if net.head.outputs != "logits" and (settings.loss.kind != "cross_entropy" or settings.soft):
+        raise RecipeError(f"loss {settings.loss.kind}: needs a head with logits, which {head} has not")
+    if settings.noisy and "noisy" not in net.head.tasks:
+        raise RecipeError(f"noisy: the head {head} has no noisy task here; curated_noisy with noisy: true has one")
+    if not settings.noisy and "noisy" in net.head.tasks:
+        raise RecipeError("head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one")
+
+
 class FoldTrainer:
-    """The net, its optimiser and its batches, as one state that can be saved and taken up again.
+    """The net, its optimiser and its streams of batches, as one state that can be saved and taken up again.
 
     Args:
         piece: what to train.
@@ -100,45 +159,95 @@ class FoldTrainer:
 
     def __init__(self, piece: Piece, fabric: Fabric) -> None:
         self.piece, self.fabric, self.settings = piece, fabric, piece.settings
+        classes = len(piece.training.labels)
         # A copy: spawning changes the sequence, and a piece stays what it is.
-        net_seed, batch_seed = np.random.SeedSequence(piece.seed.entropy, spawn_key=piece.seed.spawn_key).spawn(2)
+        own_seed = np.random.SeedSequence(piece.seed.entropy, spawn_key=piece.seed.spawn_key)
+        net_seed, batch_seed, noisy_seed, soft_seed, dropout_seed = own_seed.spawn(5)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(net_seed.generate_state(1)[0]))
-            self.plain_net = new_net(self.settings, len(piece.training.labels))
+            self.plain_net = new_net(self.settings, classes)
+        if piece.start is not None:
+            take_weights(self.plain_net, load_tensors(piece.start)[0], piece.start)
+        self.schedule = plan_schedule(self.settings, len(piece.training), classes)
         parameters = self.plain_net.to(fabric.device).parameters()
-        self.plain_optimiser = torch.optim.Adam(parameters, eps=self.settings.optimiser.epsilon, fused=True)
+        self.plain_optimiser = _new_optimiser(self.settings, parameters)
         self.net, self.optimiser = fabric.setup(self.plain_net, self.plain_optimiser)
-        clips = piece.training.without_silent_ends() if self.settings.input.trim_silence else piece.training
-        self.batches = BalancedBatches(clips.on(fabric.device), self.settings.input.window, self.settings.batch, batch_seed)
+        self.streams = self._streams(batch_seed, noisy_seed, soft_seed)
+        self.dropout_seed = int(dropout_seed.generate_state(1, np.uint64)[0] >> 1)
         self.batch_number = 0
         self.best = -math.inf
-        self.tally = torch.zeros(3, dtype=torch.float64)  # loss, masked examples, examples since the last row of metrics.csv
+        self.tally = torch.zeros(5, dtype=torch.float64)  # sums since the last row of metrics.csv: see `step`
+
+    def _streams(self, *seeds: np.random.SeedSequence) -> dict[str, Stream]:
+        settings, piece = self.settings, self.piece
+        batch_seed, noisy_seed, soft_seed = seeds
+        activation = self.plain_net.activation
+        kind = settings.loss.kind
+        training = self._on_device(piece.training)
+        targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
+        batches: BalancedBatches | ShuffledBatches
+        if settings.batch.sampling == "balanced":
+            batches = BalancedBatches(training, settings.input.window, settings.batch, batch_seed, targets)
+        else:
+            batches = self._shuffled(training, targets, [np.arange(len(training))], batch_seed)
+        first = Stream(batches, "curated", _losses(kind, settings.loss.double_sigmoid), kind == "cross_entropy")
+        streams = {"curated": first}
+        if settings.noisy is not None and piece.noisy is not None:
+            noisy = self._on_device(piece.noisy)
+            of_noisy = self._shuffled(noisy, noisy.multi_hot(activation), [np.arange(len(noisy))], noisy_seed)
+            losses = _losses(kind, settings.noisy.double_sigmoid)
+            streams["noisy"] = Stream(of_noisy, "noisy", losses, False, settings.noisy.weight)
+        if settings.soft is not None and piece.soft is not None:
+            soft, pools = (
+                self._on_device(piece.soft.clips),
+                [np.flatnonzero(~piece.soft.guessed), np.flatnonzero(piece.soft.guessed)],
+            )
+            of_soft = self._shuffled(soft, piece.soft.targets, pools, soft_seed)
+            losses, of_scores = _losses(settings.soft.loss), settings.soft.loss == "mse"
+            streams["soft"] = Stream(of_soft, "curated", losses, of_scores, settings.soft.weight)
+        return streams
+
+    def _on_device(self, clips: ClipSet) -> ClipSet:
+        return (clips.without_silent_ends() if self.settings.input.trim_silence else clips).on(self.fabric.device)
+
+    def _shuffled(self, clips: ClipSet, targets: Array, pools: list[Array], seed: np.random.SeedSequence) -> ShuffledBatches:
+        own, batch = self.settings.input, self.settings.batch
+        assert batch.sampling == "shuffled"  # the recipe's schema holds it for noisy and soft tasks
+        return ShuffledBatches(clips, targets, pools, own.window, own.fill == "tile", batch, self.plain_net.frontend, seed)
 
     def step(self) -> None:
-        """Trains on the next batch."""
+        """Trains on the next batch of each stream.
+
+        Each goes through the net by itself, so that batch normalisation takes each stream's own statistics (Akiyama & Sato's
+        released code); their gradients add up.
+        """
         for group in self.plain_optimiser.param_groups:
-            group["lr"] = rate_at(self.settings.schedule, self.batch_number)
-        batch = self.batches.next()
-        loss, masked = self.loss(batch)
+            group["lr"] = self.schedule.rate_at(self.batch_number)
+        # Dropout draws from torch's generator: seeded by the batch's number, there is nothing of it to save.
+        torch.manual_seed((self.dropout_seed + self.batch_number) % 2**63)
         self.optimiser.zero_grad()
-        self.fabric.backward(loss)
+        sums = {}
+        for name, stream in self.streams.items():
+            batch = stream.batches.next()
+            losses = stream.losses(self.net(batch.sound, batch.stage, stream.task, stream.activate).float(), batch.targets)
+            alpha = self.settings.loss.masking if name == "curated" else None
+            mask = loss_mask(losses, batch.verified, alpha) if alpha is not None else torch.ones_like(batch.verified)
+            loss = masked_mean(losses, mask)
+            self.fabric.backward(loss * stream.weight if stream.weight != 1 else loss)
+            sums[name] = loss.detach()
+            if name == "curated":
+                masked, count = (~mask).sum(), len(batch.targets)
         self.optimiser.step()
         self.batch_number += 1
-        count = len(batch.targets)
-        self.tally += torch.stack([loss.detach() * count, masked.sum(), masked.new_tensor(count)]).double().cpu()
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The batch's loss, and which examples were masked: float32 ``[B]``, 0 or 1."""
-        losses = cross_entropy(self.net(batch.waveform), batch.targets)
-        alpha = self.settings.loss.masking
-        mask = loss_mask(losses, batch.verified, alpha) if alpha is not None else torch.ones_like(batch.verified)
-        return masked_mean(losses, mask), 1.0 - mask.float()
+        zero = masked.new_zeros(())
+        each = [sums["curated"], masked / count, zero + 1, sums.get("noisy", zero), sums.get("soft", zero)]
+        self.tally += torch.stack([value.double() * count for value in each]).cpu()
 
     def validate(self) -> dict[str, float]:
         """The metrics on the fold's verified clips; nothing where it has none."""
         if not len(self.piece.validation):
             return {}
-        scores = score_clips(self.plain_net, self.piece.validation, self.settings.input, self.fabric.device)
+        scores = score_clips(self.plain_net, self.piece.validation, self.settings, self.fabric.device)[0]
         return values(scores, self.piece.validation.positive)
 
     def save(self, path: Path) -> None:
@@ -149,7 +258,7 @@ class FoldTrainer:
         state = {
             "batch": self.batch_number,
             "best": self.best if math.isfinite(self.best) else None,
-            "batches": self.batches.state(),
+            "streams": {name: stream.batches.state() for name, stream in self.streams.items()},
         }
         save_tensors(path, tensors, state)
 
@@ -165,18 +274,42 @@ class FoldTrainer:
         self.tally = tensors["tally"]
         self.batch_number = state["batch"]
         self.best = -math.inf if state["best"] is None else state["best"]
-        self.batches.load_state(state["batches"])
+        for name, stream in self.streams.items():
+            stream.batches.load_state(state["streams"][name])
 
 
-def new_net(settings: MemberSettings, classes: int) -> TagNet:
-    """The untrained net of a member."""
-    return build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
+def _losses(kind: str, double_sigmoid: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+    if kind == "bce":
+        return lambda logits, targets: binary_cross_entropy(logits, targets, double_sigmoid)
+    return {"cross_entropy": cross_entropy, "kl": kl_divergence, "mse": squared_error}[kind]
+
+
+def _new_optimiser(settings: MemberSettings, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    own = settings.optimiser
+    if own.name == "adam":
+        return torch.optim.Adam(parameters, eps=own.epsilon, fused=True)
+    return torch.optim.SGD(parameters, lr=1e-3, momentum=own.momentum, nesterov=own.nesterov, fused=True)
+
+
+def take_weights(net: TagNet, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Starts a net from another member's weights; what only this one has (a second task's head) stays as it was drawn.
+
+    Raises:
+        RecipeError: the other net has not the same front end and backbone.
+    """
+    own = net.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    missing = [name for name in own if name not in fitting and name.split(".")[0] in ("frontend", "backbone")]
+    if missing:
+        raise RecipeError(f"start_from: {where} is of another net: it has no fitting {missing[0]}")
+    net.load_state_dict(fitting, strict=False)
 
 
 def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None:
     """Trains a piece to its end, from where it stopped if it was begun before.
 
-    Leaves ``last.safetensors``, ``best.safetensors`` (the best on the fold itself) and ``metrics.csv``. On Ctrl-C the state is saved first.
+    Leaves ``last.safetensors``, ``best.safetensors`` (the best on the fold itself), the schedule's snapshots, and
+    ``metrics.csv``. On Ctrl-C the state is saved first.
 
     Args:
         piece: what to train.
@@ -186,25 +319,27 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     settings = piece.settings
     piece.path.mkdir(parents=True, exist_ok=True)
     checkpoint = piece.path / "checkpoint.safetensors"
-    if all((piece.path / f"{name}.safetensors").is_file() for name in {"last", settings.validation.keep}):
+    if all((piece.path / weights_name(name)).is_file() for name in ("last", *settings.counted)):
         checkpoint.unlink(missing_ok=True)
         return
     trainer = FoldTrainer(piece, fabric)
     if checkpoint.is_file():
         trainer.load(checkpoint)
-    log = MetricsLog(piece.path / "metrics.csv", trainer.batch_number, int(trainer.tally[2]), logger)
+    schedule = trainer.schedule
+    log = MetricsLog(piece.path / "metrics.csv", trainer, logger)
     saved_at = time.monotonic()
-    with progress_bar(piece.title, settings.batches, trainer.batch_number) as bar, _interrupt_noted() as interrupted:
-        while trainer.batch_number < settings.batches:
+    with progress_bar(piece.title, schedule.batches, trainer.batch_number) as bar, _interrupt_noted() as interrupted:
+        while trainer.batch_number < schedule.batches:
             trainer.step()
             number = trainer.batch_number
             bar.update(number)
-            validate = number == settings.batches or number % settings.validation.every == 0
+            if (snapshot := schedule.snapshot_after(number)) is not None:
+                save_tensors(piece.path / weights_name(str(snapshot)), trainer.plain_net.state_dict())
+            validate = number == schedule.batches or number % schedule.validate_every == 0
             if validate or number % LOG_EVERY == 0:
                 log.stop_clock()
                 metrics = trainer.validate() if validate else {}
-                bar.update(number, log.write(number, rate_at(settings.schedule, number - 1), trainer.tally, metrics))
-                trainer.tally = torch.zeros_like(trainer.tally)
+                bar.update(number, log.write(metrics))
                 score = metrics.get(settings.validation.metric, float(number))  # nothing to choose by: the newest
                 if validate and score > trainer.best:
                     trainer.best = score
@@ -242,15 +377,15 @@ class MetricsLog:
     """``metrics.csv`` and, where there is one, TensorBoard.
 
     Args:
-        path: the CSV file; rows of batches after ``batch`` are dropped, since those batches are trained again.
-        batch: where training goes on.
-        already: examples that the next row's sums hold from before this start.
+        path: the CSV file; rows of batches after the trainer's are dropped, since those batches are trained again.
+        trainer: whose progress it is.
         logger: TensorBoard's.
     """
 
-    def __init__(self, path: Path, batch: int, already: int, logger: Any | None) -> None:
-        self.path, self.already, self.logger = path, already, logger
-        kept = [row for row in read_metrics_log(path) if int(row["batch"]) <= batch]
+    def __init__(self, path: Path, trainer: FoldTrainer, logger: Any | None) -> None:
+        self.path, self.trainer, self.logger = path, trainer, logger
+        self.already = int(trainer.tally[2])  # examples that the next row's sums hold from before this start
+        kept = [row for row in read_metrics_log(path) if int(row["batch"]) <= trainer.batch_number]
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -264,29 +399,33 @@ class MetricsLog:
         """The next row's speed is up to here: validation is not training."""
         self.row_seconds = time.monotonic() - self.row_started
 
-    def write(self, batch: int, rate: float, tally: Tensor, metrics: dict[str, float]) -> str:
-        """Adds a row; returns it as a note for the progress bar.
+    def write(self, metrics: dict[str, float]) -> str:
+        """Adds a row of what the trainer has tallied, and empties the tally; returns the row as a note for the progress bar.
 
         Args:
-            batch: batches done.
-            rate: learning rate of the last of them.
-            tally: sums of loss and of masked examples, and how many examples.
             metrics: of the validation, if there was one.
         """
-        loss, masked, count = tally.tolist()
+        trainer = self.trainer
+        loss, masked, count, noisy, soft = trainer.tally.tolist()
         now = time.monotonic()
+        number = trainer.batch_number
         row: dict[str, Any] = {
-            "batch": batch,
-            "rate": f"{rate:.4g}",
+            "batch": number,
+            "rate": f"{trainer.schedule.rate_at(number - 1):.4g}",
             "loss": f"{loss / max(count, 1):.5f}",
             "masked": f"{masked / max(count, 1):.4f}",
             "clips_per_second": f"{(count - self.already) / max(self.row_seconds, 1e-9):.1f}",
             "seconds": f"{self.seconds_before + now - self.started:.1f}",
             **{name: f"{value:.5f}" for name, value in metrics.items()},
         }
+        for name, value in (("noisy", noisy), ("soft", soft)):
+            if name in trainer.streams:
+                row[f"{name}_loss"] = f"{value / max(count, 1):.5f}"
         self.row_started, self.already = now, 0
+        trainer.tally = torch.zeros_like(trainer.tally)
         with self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
         if self.logger is not None:
-            self.logger.log_metrics({name: float(value) for name, value in row.items() if name != "batch"}, step=batch)
-        return f"loss {float(row['loss']):.3f} masked {float(row['masked']):.1%} {float(row['clips_per_second']):.0f} clips/s"
+            self.logger.log_metrics({name: float(value) for name, value in row.items() if name != "batch"}, step=number)
+        masked_note = f"masked {float(row['masked']):.1%} " if trainer.settings.loss.masking is not None else ""
+        return f"loss {float(row['loss']):.3f} {masked_note}{float(row['clips_per_second']):.0f} clips/s"

@@ -1,8 +1,7 @@
 """A run: every member of a recipe on every fold, then scores, metrics, report and bundle."""
 
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,20 @@ import earmark
 from earmark import files
 from earmark.assess.evaluate import any_rate, out_of_fold, run_metrics, score_clips, write_metrics
 from earmark.assess.report import write_report
-from earmark.assess.run import RUN_NAMES, Run, RunInfo, write_predictions
-from earmark.data.batching import BalancedBatches
+from earmark.assess.run import RUN_NAMES, Block, Run, RunInfo, write_predictions
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError, StoreError
-from earmark.recipe import MemberSettings, Recipe
-from earmark.training.checkpoint import load_tensors
+from earmark.nets.member import load_net
+from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
-from earmark.training.losses import cross_entropy
-from earmark.training.module import Piece, keep_freed_memory, make_fabric, new_net, train_piece
+from earmark.training.module import Piece, check_buildable, keep_freed_memory, make_fabric, train_piece
+from earmark.training.probe import faster_precision
+from earmark.training.pseudo import guess_labels, soft_clips
+from earmark.training.stages import Stage, plan_stages
 
 MAX_BAD_SHARE = 0.05  # of a store's clips, before training is refused
-PROBE_CLIPS = 8
-PROBE_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,16 @@ def train(request: TrainRequest) -> dict[str, Any]:
     recipe, store = request.recipe, request.store
     members = recipe.choose_members(request.members)
     _refuse_bad_store(store, request.allow_bad)
-    data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in members}}
-    first = next(iter(data.values()))
-    folds = _choose_folds(first, request.folds)
-    for fold in folds:
-        _refuse_unlearnable(first, fold, recipe)
-    for name in members:
-        new_net(recipe.members[name], len(store.labels))  # a setting that is wrong is told now, not hours later
+    plain = any_rate(store)
+    folds = choose_folds(plain, request.folds)
+    stages = plan_stages(recipe, members, folds, choose_folds(plain, None))
+    nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
+    for name, fold in nets:
+        _refuse_unlearnable(plain, fold, recipe, name)
+    needed = list(dict.fromkeys(name for name, _ in nets))
+    for name in needed:  # a setting that is wrong is told now, not hours later
+        check_buildable(recipe.members[name], len(store.labels))
+    data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
     if request.device == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
     if (request.out / "store.json").exists():
@@ -82,13 +83,11 @@ def train(request: TrainRequest) -> dict[str, Any]:
     try:
         with files.locked(request.out / ".lock", request.out):
             run = _open_run(request.out, recipe)
-            info = _start(run, store, data, members, request.device)
+            info = _start(run, store, data, needed, request.device)
             torch.set_num_threads(info.threads)
             keep_freed_memory()
-            for name in members:
-                for fold in folds:
-                    if not run.is_finished(name, fold):
-                        _train_one(run, info, name, fold, data[recipe.members[name].input.sample_rate])
+            for stage in stages:
+                _make(run, info, stage, data)
             return _finish(run, store)
     except OSError as error:
         at = f" ({name})" if (name := error.filename2 or error.filename) else ""
@@ -114,54 +113,113 @@ def finish(run: Run, store: Store) -> dict[str, Any]:
 
 def _finish(run: Run, store: Store) -> dict[str, Any]:
     clips = any_rate(store)
-    ensemble, members = out_of_fold(run, clips)
-    metrics = run_metrics(run, ensemble, members)
+    scores = out_of_fold(run, clips)
+    metrics = run_metrics(run, scores)
     run.gather()
     write_metrics(run.path / "metrics.json", metrics)
     if run.info is not None and run.info.store_fingerprint == store.fingerprint:
         write_bundle(run, store, metrics)  # on another store's clips it stays: it says what the nets were trained on
-    write_report(run, clips, ensemble, members, metrics)
+    write_report(run, clips, scores, metrics)
     return metrics
 
 
+def _make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
+    """Makes a stage that is not finished yet."""
+    recipe = run.recipe
+    if stage.kind == "net" and stage.fold is not None:
+        if not run.is_finished(stage.name, stage.fold):
+            _train_one(run, info, stage.name, stage.fold, data[recipe.members[stage.name].input.sample_rate])
+    elif not (path := run.pseudo_labels(stage.name, stage.fold)).is_file():
+        settings = recipe.pseudo_labels[stage.name]
+        member = recipe.members[settings.member]
+        clips = data[member.input.sample_rate]
+        guessed = allowed(clips, stage.fold, recipe) & ~clips.verified
+        weights = [
+            run.weights(need.name, need.fold, counted)
+            for need in stage.needs
+            if need.fold is not None
+            for counted in member.counted
+        ]
+        device = make_fabric(info.device, info.precision).device
+        fold = NO_FOLD if stage.fold is None else stage.fold
+        guess_labels(path, clips[guessed], member, weights, settings.temperature, device, title=stage.title, fold=fold)
+
+
 def _train_one(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet) -> None:
-    settings = run.recipe.members[name]
-    piece = Piece(
-        title=f"{name} fold {fold}",
-        path=run.piece(name, fold),
-        settings=settings,
-        training=clips[_training_mask(clips, fold, run.recipe)],
-        validation=clips[(clips.fold == fold) & clips.verified & clips.positive.any(axis=1) & clips.scored],
-        seed=np.random.SeedSequence([run.recipe.seed, list(run.recipe.members).index(name), fold]),
-    )
+    recipe, settings = run.recipe, run.recipe.members[name]
+    piece = make_piece(run, name, fold, clips)
     fabric = make_fabric(info.device, info.precision)
     train_piece(piece, fabric, _tensorboard(run.path / "tensorboard" / name / f"fold{fold}"))
     # With `unverified: all` the fold's own unverified clips were trained on: their scores would not be out of fold.
-    held_out = clips[(clips.fold == fold) & ~_training_mask(clips, fold, run.recipe)]
-    net = new_net(settings, len(clips.labels))
-    net.load_state_dict(load_tensors(run.counted_weights(name, fold))[0])
-    scores = score_clips(net.to(fabric.device), held_out, settings.input, fabric.device, f"score {piece.title}")
-    write_predictions(
-        piece.path / "oof.parquet",
-        clips.labels,
-        list(held_out.clip_id),
-        scores,
-        member=name,
-        fold=fold,
-        snapshot=settings.validation.keep,
+    trained = taught(clips, fold, recipe) | (allowed(clips, fold, recipe) & ~clips.verified & (settings.soft is not None))
+    held_out = clips[(clips.fold == fold) & ~trained]
+    blocks = []
+    for counted in settings.counted:
+        net = load_net(settings, len(clips.labels), run.weights(name, fold, counted)).to(fabric.device)
+        title = f"score {piece.title}" + (f" {counted}" if len(settings.counted) > 1 else "")
+        each = score_clips(net, held_out, settings, fabric.device, settings.views, title)
+        blocks += [
+            Block(list(held_out.clip_id), scores, name, fold, counted, view)
+            for view, scores in zip(settings.views, each, strict=True)
+        ]
+    write_predictions(piece.path / "oof.parquet", clips.labels, blocks)
+
+
+def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
+    """What one net is trained on.
+
+    Args:
+        run: what the net needs of other stages is there.
+        name: the member.
+        fold: left out of the training.
+        clips: of the store, at the member's rate.
+    """
+    recipe, settings = run.recipe, run.recipe.members[name]
+    labelled = taught(clips, fold, recipe)
+    unverified = allowed(clips, fold, recipe) & ~clips.verified
+    soft, start = None, None
+    if settings.soft:
+        of_fold = recipe.pseudo_labels[settings.soft.labels].folds == "same"
+        path = run.pseudo_labels(settings.soft.labels, fold if of_fold else None)
+        soft = soft_clips(
+            path, clips[labelled & clips.verified], clips[unverified], str(settings.head.arguments.get("activation", "sigmoid"))
+        )
+    if settings.start_from:
+        start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].counted[-1])
+    return Piece(
+        title=f"{name} fold {fold}",
+        path=run.piece(name, fold),
+        settings=settings,
+        training=clips[labelled & (clips.verified | (settings.clips == "labelled"))],
+        validation=clips[(clips.fold == fold) & clips.verified & clips.positive.any(axis=1) & clips.scored],
+        seed=np.random.SeedSequence([recipe.seed, list(recipe.members).index(name), fold]),
+        noisy=clips[labelled & ~clips.verified] if settings.noisy else None,
+        soft=soft,
+        start=start,
     )
 
 
-def _training_mask(clips: ClipSet, fold: int, recipe: Recipe) -> np.ndarray:
-    """Labelled training clips of the other folds; with ``unverified: all`` the fold's own unverified ones too."""
-    others = clips.fold != fold
+def allowed(clips: ClipSet, fold: int | None, recipe: Recipe) -> np.ndarray:
+    """Training clips of the other folds; with ``unverified: all`` the fold's own unverified ones too. ``None``: of all folds."""
+    others: np.ndarray = clips.fold != fold if fold is not None else np.ones(len(clips), bool)
     if recipe.unverified == "all":
-        others |= ~clips.verified
-    mask: np.ndarray = others & ~clips.test & clips.labelled
+        others = others | ~clips.verified
+    mask: np.ndarray = others & ~clips.test
     return mask
 
 
-def _choose_folds(clips: ClipSet, asked: Sequence[int] | None) -> list[int]:
+def taught(clips: ClipSet, fold: int, recipe: Recipe) -> np.ndarray:
+    """Those of them that have labels to learn from."""
+    mask: np.ndarray = allowed(clips, fold, recipe) & clips.labelled
+    return mask
+
+
+def choose_folds(clips: ClipSet, asked: Sequence[int] | None) -> list[int]:
+    """The folds asked for, all by default, in order.
+
+    Raises:
+        RunError: there is no such fold.
+    """
     there = sorted({int(fold) for fold in clips.fold if fold != NO_FOLD})
     if asked is None:
         return there
@@ -170,17 +228,24 @@ def _choose_folds(clips: ClipSet, asked: Sequence[int] | None) -> list[int]:
     return [fold for fold in there if fold in asked]
 
 
-def _refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe) -> None:
-    """Every class must have a clip to learn from."""
-    taught = clips.positive[_training_mask(clips, fold, recipe)].any(axis=0)
-    if not taught.all():
-        names = [name for name, there in zip(clips.labels.names, taught, strict=True) if not there]
-        shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise RunError(
-            f"fold {fold}: no training clip outside it has the label {shown}; give every label clips in two folds or more"
-        )
+def _refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe, member: str) -> None:
+    """Every class must have a clip to learn from, and every stream clips at all."""
     if len(clips.labels) < 2:
         raise RunError("training needs at least two classes")
+    settings, labelled = recipe.members[member], taught(clips, fold, recipe)
+    verified = " verified" if settings.clips == "verified" else ""
+    known: list[bool] = clips[labelled & (clips.verified | (not verified))].positive.any(axis=0).tolist()
+    if not all(known):
+        names = [name for name, there in zip(clips.labels.names, known, strict=True) if not there]
+        shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise RunError(
+            f"fold {fold}: no{verified} training clip outside it has the label {shown}; give every label{verified} clips in two "
+            "folds or more"
+        )
+    if settings.noisy and not (labelled & ~clips.verified).any():
+        raise RunError(f"fold {fold}: member {member} has a noisy task, and no unverified clip with labels is there to train on")
+    if settings.soft and not (allowed(clips, fold, recipe) & ~clips.verified).any():
+        raise RunError(f"fold {fold}: member {member} learns from pseudo labels, and no unverified clip is there to train on")
 
 
 def _refuse_bad_store(store: Store, allow: bool) -> None:
@@ -226,31 +291,10 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
     precision: str = run.recipe.precision
     if precision == "auto":
         settings = run.recipe.members[members[0]]
-        precision = _faster_precision(settings, data[settings.input.sample_rate], chosen)
+        precision = faster_precision(settings, data[settings.input.sample_rate], chosen)
     info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, chosen, precision, torch.get_num_threads())
     run.write_info(info)
     return info
-
-
-def _faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> str:
-    """float32 or bfloat16, whichever trains a few clips faster here."""
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    labelled = clips[clips.labelled & ~clips.test]
-    stream = BalancedBatches(labelled, settings.input.window, settings.batch, np.random.SeedSequence(0))
-    batch = stream.next()
-    seconds: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-    with torch.random.fork_rng(devices=[]):
-        net = new_net(settings, len(clips.labels))
-    fabrics = {precision: make_fabric(device, precision) for precision in seconds}
-    for _ in range(PROBE_STEPS + 1):
-        for precision, fabric in fabrics.items():
-            begun = time.perf_counter()
-            with fabric.autocast():
-                scores = net(batch.waveform[:PROBE_CLIPS])
-            cross_entropy(scores.float(), batch.targets[:PROBE_CLIPS]).mean().backward()
-            seconds[precision].append(time.perf_counter() - begun)
-    return min(seconds, key=lambda precision: min(seconds[precision][1:]))  # the first step warms up
 
 
 def _tensorboard(path: Path) -> Any | None:

@@ -3,6 +3,7 @@
 Read as published (``FSDKaggle2018.meta/`` and ``.audio_*``) or as in the competition (``train.csv``, ``audio_train/``).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from earmark.data.manifest import NO_FOLD, Clip, Manifest, make_manifest, read_table
@@ -16,7 +17,7 @@ SCORED_USAGE = ("Public", "Private")
 
 def scan(root: Path, label_separator: str) -> Manifest:
     """Groups are the Freesound ids where the tables have them. ``usage`` is kept; test rows without one are not scored."""
-    train = _find(root, [f"{meta}/{name}" for meta in META for name in TRAIN_TABLES])
+    train = find_table(root, [f"{meta}/{name}" for meta in META for name in TRAIN_TABLES])
     if train is None:
         raise ManifestError(str(root), [f"is not FSDKaggle2018: no {' or '.join(TRAIN_TABLES)} in it or in {META[0]}"])
     header, rows = read_table(train)
@@ -30,7 +31,7 @@ def scan(root: Path, label_separator: str) -> Manifest:
     ]
     if faults:
         raise ManifestError(str(train), faults)
-    folder = _audio_folder(root, "train")
+    folder = audio_folder(root, "FSDKaggle2018.audio_train", "audio_train")
     clips = [
         Clip(
             f"{folder}/{row['fname']}",
@@ -42,11 +43,11 @@ def scan(root: Path, label_separator: str) -> Manifest:
         for _, row in rows
     ]
     notes = []
-    test = _find(root, [f"{meta}/{TEST_TABLE}" for meta in META])
+    test = find_table(root, [f"{meta}/{TEST_TABLE}" for meta in META])
     if test is None:
         notes.append(f"no {TEST_TABLE}: the data set has no test split here")
     else:
-        folder = _audio_folder(root, "test")
+        folder = audio_folder(root, "FSDKaggle2018.audio_test", "audio_test")
         header, rows = read_table(test)
         if missing := {"fname", "label", "usage"} - set(header):
             raise ManifestError(str(test), [f"no column {name!r}" for name in sorted(missing)])
@@ -69,10 +70,11 @@ def scan(root: Path, label_separator: str) -> Manifest:
     )
 
 
-def _find(root: Path, names: list[str]) -> Path | None:
+def find_table(root: Path, names: Sequence[str]) -> Path | None:
+    """The first of these files that is there."""
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
-def _audio_folder(root: Path, split: str) -> str:
-    published = f"FSDKaggle2018.audio_{split}"
-    return published if (root / published).is_dir() else f"audio_{split}"
+def audio_folder(root: Path, published: str, competition: str) -> str:
+    """The published name of a folder of clips where there is one so called, else its name in the competition."""
+    return published if (root / published).is_dir() else competition

@@ -1,0 +1,261 @@
+"""Batches in passes over all clips, cut, augmented and mixed on the device that holds the store (Akiyama & Sato §3.3).
+
+Examples are mixed behind the front end's first stage: as power mels, or as waveforms where the front end leaves them so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.data import augment
+from earmark.data.batching import FULL_SCALE, Batch
+from earmark.data.clips import Array, ClipSet
+from earmark.errors import RecipeError
+from earmark.recipe import ShuffledSettings
+
+STREAMS = ("partners", "crops", "mixing", "levels", "masks", "windows")
+
+
+class FirstStage(Protocol):
+    """What a batch needs of a front end; see `earmark.nets.frontends.FrontEnd`."""
+
+    hop_length: int
+    context: int
+    trainable_power: bool
+
+    def power(self, waveform: Tensor, with_context: bool = False) -> Tensor: ...
+
+
+class Passes:
+    """Indices of one pool of clips in an endless row of passes, each in an order of its own.
+
+    Only how many were drawn has to be kept: the order of a pass follows from the seed and its number.
+    """
+
+    def __init__(self, clips: Array, seed: np.random.SeedSequence) -> None:
+        self.clips, self.seed, self.drawn = clips, seed, 0
+        self._number, self._order = -1, clips
+
+    def take(self, count: int) -> Array:
+        """The next ``count`` indices, int64 ``[count]``."""
+        taken = [np.empty(0, np.int64)]
+        while count:
+            number, within = divmod(self.drawn, len(self.clips))
+            taken.append(self._pass(number)[within : within + count])
+            count -= len(taken[-1])
+            self.drawn += len(taken[-1])
+        return np.concatenate(taken)
+
+    def _pass(self, number: int) -> Array:
+        if number != self._number:
+            seed = np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, number))
+            self._number, self._order = number, np.random.default_rng(seed).permutation(self.clips)
+        return self._order
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where an augmentation falls: the places in the batch, and a number or two for each."""
+
+    at: Array
+    values: Array
+
+
+class ShuffledBatches:
+    """An endless stream of batches of clips from one or more pools, in equal parts.
+
+    Args:
+        clips: all clips of the stream.
+        targets: float32 ``[N, K]``, of each clip.
+        pools: indices into the clips; each batch has the same number of each pool (the first ones get what is left over).
+        window: samples of an example, where the settings name no other.
+        tile: a clip shorter than the window is repeated, not put among zeros.
+        settings: see the recipe.
+        frontend: of the net.
+        seed: of the stream.
+
+    Raises:
+        RecipeError: an augmentation does not go with the front end, or the front end's first stage has something to train.
+        ValueError: a pool is empty.
+    """
+
+    def __init__(
+        self,
+        clips: ClipSet,
+        targets: Array,
+        pools: Sequence[Array],
+        window: int,
+        tile: bool,
+        settings: ShuffledSettings,
+        frontend: FirstStage,
+        seed: np.random.SeedSequence,
+    ) -> None:
+        check_augmentations(settings, frontend)
+        if not all(map(len, pools)):
+            raise ValueError("a pool of clips is empty")
+        self.settings, self.frontend, self.tile = settings, frontend, tile
+        self.windows = settings.windows or (window,)
+        self.clips, self.pcm, device = clips, clips.pcm, clips.pcm.device
+        self.offset = torch.from_numpy(clips.offset).to(device)
+        self.length = torch.from_numpy(clips.length).to(device)
+        self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(device, torch.float32)
+        self.targets = torch.from_numpy(targets).to(device)
+        self.verified = torch.from_numpy(clips.verified).to(device)
+        order, *others = seed.spawn(1 + len(STREAMS))
+        self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
+        # One generator for each kind of choice, as in BalancedBatches.
+        self.generators = {name: np.random.default_rng(own) for name, own in zip(STREAMS, others, strict=True)}
+
+    def state(self) -> dict[str, Any]:
+        """Where the generators stand, as plain numbers and strings."""
+        states = {name: generator.bit_generator.state for name, generator in self.generators.items()}
+        return {**states, "drawn": [pool.drawn for pool in self.pools]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        for name, generator in self.generators.items():
+            generator.bit_generator.state = state[name]
+        for pool, drawn in zip(self.pools, state["drawn"], strict=True):
+            pool.drawn = drawn
+
+    @torch.no_grad()
+    def next(self) -> Batch:
+        """The next batch, behind the front end's first stage: ``sound`` is ``[B, F, N]``."""
+        settings, device = self.settings, self.pcm.device
+        window = int(self.generators["windows"].choice(self.windows))
+        first = np.concatenate([pool.take(count) for pool, count in zip(self.pools, self._parts(), strict=True)])
+        mixed = self._chosen("mixing", settings.mix, len(first), self._shares)
+        second = self._partners(len(mixed.at))
+        sound = self._examples(np.concatenate([first, second]), window)
+        targets = self.targets[torch.from_numpy(first).to(device)]
+        verified = self.verified[torch.from_numpy(first).to(device)]
+        sound, partner = sound[: len(first)], sound[len(first) :]
+        if settings.mix is not None and len(mixed.at):
+            at, share = torch.from_numpy(mixed.at).to(device), torch.from_numpy(mixed.values).to(device, torch.float32)
+            own, other = sound[at], sound[at] if settings.mix.self_mix else partner
+            if settings.mix.kind == "between_class":
+                sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share)[:, None]
+            else:
+                sound[at] = augment.mixup(own, other, share)
+            of_partner = torch.from_numpy(second).to(device)
+            targets[at] = augment.mixup(targets[at], self.targets[of_partner], share)
+            verified[at] = torch.where(share >= 0.5, verified[at], self.verified[of_partner])
+        if settings.gain is not None:
+            sound = self._gain(sound)
+        if settings.frequency_mask is not None:
+            sound = self._frequency_mask(sound)
+        return Batch(sound, targets, verified, "power")
+
+    def _parts(self) -> list[int]:
+        size, pools = self.settings.size, len(self.pools)
+        return [size // pools + (i < size % pools) for i in range(pools)]
+
+    def _chosen(self, stream: str, settings: Any, count: int, draw: Any) -> Chosen:
+        """Which examples an augmentation falls on, and ``draw(generator, n)`` for those."""
+        if settings is None:
+            return Chosen(np.empty(0, np.int64), np.empty(0))
+        generator = self.generators[stream]
+        at = np.flatnonzero(generator.random(count) < settings.chance)
+        return Chosen(at, draw(generator, len(at)))
+
+    def _shares(self, generator: np.random.Generator, count: int) -> Array:
+        assert self.settings.mix is not None
+        return generator.beta(self.settings.mix.alpha, self.settings.mix.alpha, count)
+
+    def _partners(self, count: int) -> Array:
+        """Any clips, from each pool with the same chance."""
+        generator = self.generators["partners"]
+        sizes = np.array([len(pool.clips) for pool in self.pools])
+        pool = generator.integers(0, len(sizes), count)
+        place = (np.cumsum(sizes) - sizes)[pool] + generator.integers(0, sizes[pool])
+        partners: Array = np.concatenate([pool.clips for pool in self.pools])[place]
+        return partners
+
+    def _examples(self, clip: Array, window: int) -> Tensor:
+        """Cuts a window of each clip and takes it through the front end's first stage, ``[B, F, N]``."""
+        settings, device, generator = self.settings, self.pcm.device, self.generators["crops"]
+        speed = np.ones(len(clip))
+        if settings.speed is not None:
+            slowest, fastest = np.log(settings.speed.range)
+            faster = self._chosen("crops", settings.speed, len(clip), lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
+            speed[faster.at] = faster.values
+        length = np.ceil(self.clips.length[clip] / speed)
+        edge = round(settings.edge * window)
+        spare = length - window
+        low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
+        start = (low + np.floor(generator.random(len(clip)) * (high - low + 1))).astype(np.int64)
+        index, context = torch.from_numpy(clip).to(device), self.frontend.context
+        waveform = augment.cut_scaled(
+            self.pcm,
+            self.offset[index],
+            self.length[index],
+            torch.from_numpy(start - context).to(device),
+            torch.from_numpy(speed).to(device),
+            window + 2 * context,
+            self.tile,
+        )
+        sound = self.frontend.power(waveform.mul_(self.scale[index, None]), with_context=True)
+        if settings.additional_crop is None:
+            return sound
+        frames, hop = sound.shape[2], self.frontend.hop_length
+        begin = np.zeros(len(clip)) if self.tile else np.maximum(-start, 0)
+        end = np.full(len(clip), window) if self.tile else np.minimum(length - start, window)
+        begin_frame = np.minimum(begin // hop, frames - 1).astype(np.int64)
+        count = np.minimum(np.ceil(end / hop), frames).astype(np.int64) - begin_frame
+        shorter = self._chosen("crops", settings.additional_crop, len(clip), self._kept)
+        at = torch.from_numpy(shorter.at).to(device)
+        drawn = [torch.from_numpy(a).to(device) for a in (begin_frame[shorter.at], count[shorter.at], *shorter.values.T)]
+        sound[at] = augment.additional_crop(sound[at], *drawn)
+        return sound
+
+    def _kept(self, generator: np.random.Generator, count: int) -> Array:
+        assert self.settings.additional_crop is not None
+        return np.stack([generator.uniform(*self.settings.additional_crop.keep, count), generator.random(count)], axis=1)
+
+    def _gain(self, sound: Tensor) -> Tensor:
+        settings = self.settings.gain
+        assert settings is not None
+        louder = self._chosen("levels", settings, len(sound), lambda g, n: g.uniform(*settings.range, n))
+        factor = np.ones(len(sound))
+        factor[louder.at] = 10 ** (louder.values / 20) if settings.unit == "decibel" else louder.values
+        return augment.gain(sound, torch.from_numpy(factor).to(sound.device))
+
+    def _frequency_mask(self, sound: Tensor) -> Tensor:
+        settings, bands = self.settings.frequency_mask, sound.shape[1]
+        assert settings is not None
+        narrowest, widest = settings.width
+        masked = self._chosen("masks", settings, len(sound), lambda g, n: g.random((n, 2)))
+        width, first = np.zeros(len(sound), np.int64), np.zeros(len(sound), np.int64)
+        width[masked.at] = np.minimum(narrowest + (masked.values[:, 0] * (widest - narrowest + 1)).astype(np.int64), bands)
+        first[masked.at] = (masked.values[:, 1] * (bands - width[masked.at] + 1)).astype(np.int64)
+        return augment.frequency_mask(sound, torch.from_numpy(first).to(sound.device), torch.from_numpy(width).to(sound.device))
+
+
+def check_augmentations(settings: ShuffledSettings, frontend: FirstStage) -> None:
+    """Whether a front end can take what the settings ask for.
+
+    Raises:
+        RecipeError: it cannot.
+    """
+    faults = list(_faults(settings, frontend))
+    if faults:
+        raise RecipeError("batch: " + "; ".join(faults))
+
+
+def _faults(settings: ShuffledSettings, frontend: FirstStage) -> Iterator[str]:
+    if frontend.trainable_power:
+        yield (
+            "sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
+            "take standardised_logmel or raw_waveform"
+        )
+    waveform = frontend.hop_length == 1
+    if waveform and settings.frequency_mask is not None:
+        yield "frequency_mask needs a mel front end"
+    if not waveform and settings.mix is not None and settings.mix.kind == "between_class":
+        yield "mix.kind between_class weighs waveforms: it needs the front end raw_waveform"
+    if settings.gain is not None and settings.gain.unit == "decibel" and not waveform:
+        yield "gain.unit decibel is of a waveform's amplitude; a mel front end takes a factor on its power"

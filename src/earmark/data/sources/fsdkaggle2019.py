@@ -1,0 +1,157 @@
+"""FSDKaggle2019 (Fonseca et al., DCASE 2019 Task 2): 80 classes, several a clip; 4,970 verified training clips, 19,815 noisy ones.
+
+Read as published (``FSDKaggle2019.meta/`` and ``.audio_*``) or as in the competition (``train_curated.csv``, ``train_curated/``).
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from earmark.data.manifest import Clip, Manifest, make_manifest, parse_row, read_table
+from earmark.data.sources.fsdkaggle2018 import audio_folder, find_table
+from earmark.errors import ManifestError
+
+META = ("FSDKaggle2019.meta", ".")
+CURATED, NOISY, TEST = "train_curated", "train_noisy", "test"  # in the names of tables and of audio folders
+TABLES = {  # the first has recordings and licences; of the test clips the competition gave none
+    CURATED: ("train_curated_post_competition.csv", "train_curated.csv"),
+    NOISY: ("train_noisy_post_competition.csv", "train_noisy.csv"),
+    TEST: ("test_post_competition.csv",),
+}
+ABSENT = {NOISY: "the curated clips alone are the training split", TEST: "the data set has no test split here"}
+RECORDING = {CURATED: "freesound_id", NOISY: "flickr_video_URL", TEST: "freesound_id"}
+USAGE = ("Public", "Private")
+VOCABULARY, SUBMISSION = "vocabulary.csv", "sample_submission.csv"
+
+# "Detected corrupted files in the curated train set" in FSDKaggle2019.doc/README.md. It does not say what would be right.
+ERRATA = {
+    "f76181c4": "wrong label",  # these five "due to a bug in the file renaming process"
+    "77b925c2": "wrong label",
+    "6a1f682a": "wrong label",
+    "c7db12aa": "wrong label",
+    "7752cc8a": "wrong label",
+    "1d44b0bd": "no signal",  # "due to an error in format conversion": silence cannot teach its label
+}
+BEFORE_ERRATA = "labels_before_errata"
+
+
+def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
+    """Groups are the Freesound ids and the Flickr videos, where the tables have them. ``usage`` is kept.
+
+    Args:
+        root: the data set's folder.
+        label_separator: between the labels of one cell; a comma as published.
+        errata: the clips of `ERRATA` become unlabelled and unverified, so that no more than their sound is used; what their
+            labels were is kept in a column ``labels_before_errata``. Where False, they are read as published.
+    """
+    tables = {part: find_table(root, [f"{meta}/{name}" for meta in META for name in names]) for part, names in TABLES.items()}
+    if tables[CURATED] is None:
+        raise ManifestError(str(root), [f"is not FSDKaggle2019: no {' or '.join(TABLES[CURATED])} in it or in {META[0]}"])
+    classes = _read_classes(root)
+    clips: list[Clip] = []
+    faults: list[str] = []
+    counts, notes = [], []
+    if classes is None:
+        notes.append(f"no {VOCABULARY} or {SUBMISSION}: the classes are the labels of the training clips, sorted")
+    for part, table in tables.items():
+        if table is None:
+            notes.append(f"no {' or '.join(TABLES[part])}: {ABSENT[part]}")
+            continue
+        found, wrong = _read_clips(root, table, part, classes, label_separator)
+        faults += wrong
+        counts.append(f"{part.removeprefix('train_')} {len(found):,}")
+        if part == CURATED:
+            notes += _tell_errata([_stem(clip) for clip in found], errata)
+            if errata:
+                found = [_correct(clip, label_separator) if _stem(clip) in ERRATA else clip for clip in found]
+        clips += found
+    most = max((len(clip.labels) for clip in clips), default=0)
+    return make_manifest(
+        "fsdkaggle2019",
+        root,
+        clips,
+        str(root),
+        labels=classes,
+        licence="CC BY 4.0 as a whole; Creative Commons, a clip each: column license",
+        notes=[f"{', '.join(counts)} clips; up to {most} label{'' if most == 1 else 's'} a clip", *notes],
+        faults=faults,
+    )
+
+
+def _read_classes(root: Path) -> list[str] | None:
+    """The classes in the vocabulary's order; None where there is no table of them."""
+    path = find_table(root, [f"{meta}/{name}" for name in (VOCABULARY, SUBMISSION) for meta in META])
+    if path is None:
+        return None
+    header, rows = read_table(path)
+    if path.name == SUBMISSION:
+        if header[0] != "fname" or len(header) < 2:
+            raise ManifestError(str(path), ["its columns are not fname and the classes"])
+        return header[1:]
+    lines = [header, *(list(row.values()) for _, row in rows)]  # it has no header: every line is a number and a class
+    faults = [
+        f"line {number + 1}: {','.join(line)!r} is not {number},CLASS"
+        for number, line in enumerate(lines)
+        if len(line) != 2 or line[0] != str(number) or not line[1]
+    ]
+    classes = [line[-1] for line in lines]
+    faults += [f"class {name!r} stands twice" for name in sorted({name for name in classes if classes.count(name) > 1})]
+    if faults:
+        raise ManifestError(str(path), faults)
+    return classes
+
+
+def _read_clips(
+    root: Path, table: Path, part: str, classes: Collection[str] | None, label_separator: str
+) -> tuple[list[Clip], list[str]]:
+    """The clips of one table as published, and its faults."""
+    header, rows = read_table(table)
+    if missing := {"fname", "labels", *(["usage"] if part == TEST else [])} - set(header):
+        raise ManifestError(str(table), [f"no column {name!r}" for name in sorted(missing)])
+    folder = audio_folder(root, f"FSDKaggle2019.audio_{part}", part)
+    clips, faults = [], []
+    for number, row in rows:
+        cells = {
+            "file_name": f"{folder}/{row['fname']}" if row["fname"] else "",
+            "labels": row["labels"],
+            "verified": str(int(part != NOISY)),
+            "group": row.get(RECORDING[part]) or row["fname"],
+            "split": "test" if part == TEST else "train",
+        }
+        kept = {key: row[key] for key in ("usage", "license") if key in row}
+        clip, wrong = parse_row(cells | kept, label_separator)
+        if not clip.labels:
+            wrong.append("labels is empty")
+        elif not all(label.strip() for label in row["labels"].split(label_separator)):
+            wrong.append(f"labels {row['labels']!r} has an empty one")
+        if classes is not None:
+            wrong += [f"label {label!r} is not in the vocabulary" for label in clip.labels if label not in classes]
+        if part == TEST and row["usage"] not in USAGE:
+            wrong.append(f"usage is {row['usage']!r}, not {' or '.join(USAGE)}")
+        faults += [f"{table.name} row {number}: {fault}" for fault in wrong]
+        clips += [] if wrong else [clip]
+    return clips, faults
+
+
+def _stem(clip: Clip) -> str:
+    return PurePosixPath(clip.file_name).stem
+
+
+def _correct(clip: Clip, label_separator: str) -> Clip:
+    extra = {**clip.extra, BEFORE_ERRATA: label_separator.join(clip.labels)}
+    return replace(clip, labels=(), verified=False, extra=extra)
+
+
+def _tell_errata(stems: Collection[str], corrected: bool) -> list[str]:
+    """A line that names the clips of `ERRATA` that are here; none where none is."""
+    here = {stem: reason for stem, reason in ERRATA.items() if stem in stems}
+    if not here:
+        return []
+    named = "; ".join(
+        f"{reason} {', '.join(stem for stem in here if here[stem] == reason)}" for reason in dict.fromkeys(here.values())
+    )
+    if corrected:
+        how = f"read as unlabelled and unverified, their labels are in {BEFORE_ERRATA} (--no-errata reads them as published)"
+    else:
+        how = "read as published (--no-errata)"
+    return [f"errata: {named}: {how}"]

@@ -1,0 +1,102 @@
+"""EnvNet-v2 (Tokozume et al. 2018), as Akiyama & Sato §3.4.2 use it: any length, by max pooling over the time."""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+
+class ZeroPad(nn.Module):
+    """Zeros on both sides of what is shorter than ``min_frames``. ``[B, C, F, N]`` → ``[B, C, F, max(N, min_frames)]``."""
+
+    def __init__(self, min_frames: int) -> None:
+        super().__init__()
+        self.min_frames = min_frames
+
+    def forward(self, image: Tensor) -> Tensor:
+        missing = max(self.min_frames - image.shape[3], 0)
+        return nn.functional.pad(image, (missing // 2, missing - missing // 2))
+
+
+class ChannelsToRows(nn.Module):
+    """What the filters found becomes an image: ``[B, C, 1, N]`` → ``[B, 1, C, N]``."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.transpose(1, 2)
+
+
+class MaxOverTime(nn.Module):
+    """The loudest answer of each filter in each row: ``[B, C, F, N]`` → ``[B, C · F, 1, 1]``."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.amax(dim=3).flatten(1)[:, :, None, None]
+
+
+def convolution(in_channels: int, filters: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
+    """Conv → BN → ReLU, without padding; BN has the bias."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, filters, kernel, stride, bias=False), nn.BatchNorm2d(filters), nn.ReLU(inplace=True)
+    )
+
+
+class Backbone(nn.Module):
+    """Two convolutions over the waveform make an image, as a spectrogram would be, and eight more see that.
+
+    Args:
+        in_channels: channels of the front end's one-row image.
+        width: filters of the first convolution; the others have 2, 1, 1, 2, 2, 4, 4, 8 and 8 times as many.
+
+    Attributes:
+        stages: sound, layer1 … layer4, by name.
+        min_frames: the fewest samples that leave a value after every layer; shorter images are padded to it (20,570 at every
+            width).
+
+    Shape:
+        ``[B, in_channels, 1, T]`` → ``[B, out_channels, 1, 1]``; of 64 rows 10 remain, each with 256 channels: 2,560.
+
+    >>> import torch
+    >>> Backbone(1, width=10)(torch.zeros(2, 1, 1, 30000)).shape
+    torch.Size([2, 80, 1, 1])
+    """
+
+    def __init__(self, in_channels: int, width: int = 32) -> None:
+        super().__init__()
+        rows = (2 * width - 2 * (8 - 1)) // 5  # 2 · width filters, two 8×8 convolutions, pooling by 5
+        if rows < 1:
+            raise ValueError("width must be at least 10: two 8×8 convolutions and a pooling by 5 act on 2 · width rows")
+        sound = [
+            convolution(in_channels, width, (1, 64), (1, 2)),
+            convolution(width, 2 * width, (1, 16), (1, 2)),
+            nn.MaxPool2d((1, 64)),
+            ChannelsToRows(),
+        ]
+        layer1 = [convolution(1, width, (8, 8)), convolution(width, width, (8, 8)), nn.MaxPool2d((5, 3))]
+        layer2 = [convolution(width, 2 * width, (1, 4)), convolution(2 * width, 2 * width, (1, 4)), nn.MaxPool2d((1, 2))]
+        layer3 = [convolution(2 * width, 4 * width, (1, 2)), convolution(4 * width, 4 * width, (1, 2)), nn.MaxPool2d((1, 2))]
+        layer4 = [convolution(4 * width, 8 * width, (1, 2)), convolution(8 * width, 8 * width, (1, 2)), MaxOverTime()]
+        self.min_frames = _fewest_frames(nn.Sequential(*sound, *layer1, *layer2, *layer3, *layer4))
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        stages["sound"] = nn.Sequential(ZeroPad(self.min_frames), *sound)
+        for number, layer in enumerate((layer1, layer2, layer3, layer4), 1):
+            stages[f"layer{number}"] = nn.Sequential(*layer)
+        self.stages = nn.Sequential(stages)
+        self.out_channels = 8 * width * rows
+
+    def initialise(self) -> None:
+        """Normal weights of variance 2 / inputs, for layers before a ReLU (He et al. 2015)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image)
+
+
+def _fewest_frames(layers: nn.Sequential) -> int:
+    """How long an input must be for one value at the end, from the last layer back to the first."""
+    frames = 1
+    for layer in reversed(list(layers.modules())):
+        if isinstance(layer, nn.Conv2d):
+            frames = (frames - 1) * layer.stride[1] + layer.kernel_size[1]
+        elif isinstance(layer, nn.MaxPool2d):
+            frames *= layer.kernel_size[1]  # type: ignore[index]  # a pair here
+    return frames

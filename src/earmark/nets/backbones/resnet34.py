@@ -1,0 +1,78 @@
+"""ResNet-34 (He et al., table 1), as Akiyama & Sato §3.4.1 use it: without the final pooling, which is the head's."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+BLOCKS = (3, 4, 6, 3)  # of each of the four layers (He et al., table 1)
+
+
+class BasicBlock(nn.Module):
+    """3×3 conv → BN → ReLU → 3×3 conv → BN, plus the input (through a 1×1 conv and BN where the shape changes) → ReLU.
+
+    Shape:
+        ``[B, C, F, N]`` → ``[B, channels, ceil(F / stride), ceil(N / stride)]``.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or in_channels != channels:
+            self.shortcut.append(nn.Conv2d(in_channels, channels, 1, stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(channels))
+
+    def forward(self, image: Tensor) -> Tensor:
+        residual = self.norm2(self.conv2(torch.relu_(self.norm1(self.conv1(image)))))
+        return torch.relu_(residual + self.shortcut(image))
+
+
+class Backbone(nn.Module):
+    """Stem (7×7 convolution, max-pool) and four layers of basic blocks; each layer but the first halves the image.
+
+    Args:
+        in_channels: channels of the front end's image.
+        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+
+    Attributes:
+        stages: stem, layer1 … layer4, by name.
+
+    Shape:
+        ``[B, in_channels, F, N]`` → ``[B, 8 · width, ceil(F / 32), ceil(N / 32)]``.
+
+    >>> Backbone(1, width=8)(torch.zeros(2, 1, 128, 512)).shape
+    torch.Size([2, 64, 4, 16])
+    """
+
+    def __init__(self, in_channels: int, width: int = 64) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError("width must be at least 1")
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        stages["stem"] = nn.Sequential(
+            nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        channels = width
+        for number, blocks in enumerate(BLOCKS):
+            wider = width * 2**number
+            first = BasicBlock(channels, wider, stride=1 if number == 0 else 2)
+            stages[f"layer{number + 1}"] = nn.Sequential(first, *(BasicBlock(wider, wider, stride=1) for _ in range(blocks - 1)))
+            channels = wider
+        self.stages = nn.Sequential(stages)
+        self.out_channels = channels
+
+    def initialise(self) -> None:
+        """Normal weights of variance 2 / (outputs that an input feeds), which keeps the size of gradients (He et al. 2015)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image)

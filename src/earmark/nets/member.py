@@ -1,0 +1,60 @@
+"""A member's net: made from its settings, its weights written and read as safetensors."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from earmark import files
+from earmark.errors import RunError
+from earmark.nets.tagnet import TagNet, build_net
+from earmark.recipe import MemberSettings
+
+
+def new_net(settings: MemberSettings, classes: int) -> TagNet:
+    """The untrained net of a member.
+
+    Raises:
+        RecipeError: a setting of its parts is wrong.
+    """
+    return build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
+
+
+def load_net(settings: MemberSettings, classes: int, path: Path) -> TagNet:
+    """The net of a member with the weights of a file.
+
+    Raises:
+        RunError: the file is damaged or of another net.
+    """
+    net = new_net(settings, classes)
+    try:
+        net.load_state_dict(load_tensors(path)[0])
+    except RuntimeError as error:
+        raise RunError(f"{path} has not this net's weights ({str(error).splitlines()[0]})") from None
+    return net
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any] | None = None) -> None:
+    """Writes tensors, and ``state`` as JSON in the file's header."""
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    with files.replacing(path) as partial:
+        # Not save_file, which makes a file that only its owner may read.
+        partial.write_bytes(safetensors.torch.save(plain, {"state": json.dumps(state)} if state is not None else None))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """Reads what `save_tensors` wrote: the tensors and the state.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            return tensors, json.loads((file.metadata() or {}).get("state", "null"))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to train this piece again") from None

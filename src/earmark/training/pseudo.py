@@ -1,0 +1,93 @@
+"""Soft pseudo labels: what trained nets take unverified clips for (Akiyama & Sato §2.2)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from earmark.assess.evaluate import score_clips
+from earmark.assess.run import Block, read_predictions, write_predictions
+from earmark.data.clips import ClipSet
+from earmark.errors import RunError
+from earmark.nets.member import load_net
+from earmark.recipe import MemberSettings
+from earmark.training.module import SoftClips
+
+
+def sharpen(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
+    """Each clip's scores to the power of the temperature, divided by their sum.
+
+    Args:
+        scores: ``[N, K]``, 0 and above; a row of zeros becomes uniform.
+        temperature: T, above 0; 1 only divides.
+
+    Returns:
+        float32 ``[N, K]``, each row's sum 1.
+
+    >>> sharpen(np.array([[0.6, 0.2]]), 2).round(3).tolist()
+    [[0.8999999761581421, 0.10000000149011612]]
+    """
+    wide = np.asarray(scores, np.float64)
+    highest = wide.max(axis=1, keepdims=True)
+    powers = np.where(highest > 0, wide / np.where(highest > 0, highest, 1), 1.0) ** temperature  # 1 at the highest: no underflow
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def guess_labels(
+    path: Path,
+    clips: ClipSet,
+    settings: MemberSettings,
+    weights: Sequence[Path],
+    temperature: float,
+    device: torch.device,
+    *,
+    title: str,
+    fold: int,
+) -> None:
+    """Writes the sharpened mean of nets' scores, in the format of ``oof.parquet``.
+
+    Args:
+        path: the file.
+        clips: to guess the labels of.
+        settings: of the member that guesses.
+        weights: its nets' files.
+        temperature: see `sharpen`.
+        device: to score on.
+        title: of the progress bar, and the name in the column ``member``.
+        fold: in the column ``fold``.
+    """
+    total = np.zeros((len(clips), len(clips.labels)))
+    for number, file in enumerate(weights, start=1):
+        net = load_net(settings, len(clips.labels), file).to(device)
+        bar = f"{title}: {number} of {len(weights)}"
+        total += score_clips(net, clips, settings, device, title=bar)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    block = Block(list(clips.clip_id), sharpen(total / len(weights), temperature), title, fold, "", "whole")
+    write_predictions(path, clips.labels, [block])
+
+
+def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet, activation: str) -> SoftClips:
+    """The clips of a soft stream: verified ones with their labels, unverified ones with those of `guess_labels`.
+
+    Args:
+        path: the file of the guessed labels.
+        verified: clips of the training folds.
+        unverified: clips that may be trained on.
+        activation: of the head.
+
+    Raises:
+        RunError: the file is damaged or has not all of the clips.
+    """
+    guessed = read_predictions([path])
+    place = {clip: i for i, clip in enumerate(guessed.clip_id.tolist())}
+    try:
+        rows = [place[clip] for clip in unverified.clip_id.tolist()]
+    except KeyError as error:
+        raise RunError(f"{path} has no labels for {error}; remove it, and `earmark train` makes it anew") from None
+    return SoftClips(
+        clips=verified.followed_by(unverified),
+        targets=np.concatenate([verified.multi_hot(activation), guessed.scores[rows]]),
+        guessed=np.arange(len(verified) + len(unverified)) >= len(verified),
+    )
