@@ -42,6 +42,8 @@ def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
                 "sample_rate": settings.input.sample_rate,
                 "window": settings.input.window,
                 "parameters": parameter_count(net),
+                "trunk": parameter_count(net) - parameter_count(net.head),
+                "head": parameter_count(net.head) // len(net.head.tasks),  # of one task: its stacks are equal
                 "schedule": settings.schedule_words,
                 "weight": voices[name].weight if name in voices else 0.0,
             }

@@ -21,6 +21,12 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # mistakes shown
 PLAYED_SECONDS = 6.0  # of each of them
 VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
+CURVES = {
+    "loss": "Training loss",
+    "masked": "Masked share",
+    "noisy_loss": "Loss of the noisy task",
+    "soft_loss": "Loss on pseudo labels",
+}
 NAMES = {"map@3": "MAP@3", "accuracy": "Accuracy", "lwlrap": "lwlrap"}
 
 
@@ -112,14 +118,16 @@ def _learning_curves(run: Run) -> str:
         for member, folds in run.finished().items()
         for fold in folds
     }
-    shown = ("loss", "masked", *METRICS)
+    masked = any(run.recipe.members[member].loss.masking is not None for member in run.finished())
+    extra = [name for name in ("noisy_loss", "soft_loss") if any(row.get(name) for rows in logs.values() for row in rows)]
+    shown = ["loss", *(["masked"] if masked else []), *extra, *METRICS]
     figure, axes = _new_figure(15, 2.9, len(shown))
     for axis, column in zip(axes, shown, strict=True):
         for title, rows in logs.items():
             points = [(int(row["batch"]), float(row[column])) for row in rows if row[column]]
             if points:
                 axis.plot(*zip(*points, strict=True), linewidth=1.2, label=title, marker="." if column in METRICS else None)
-        axis.set_title({"loss": "Training loss", "masked": "Masked share"}.get(column) or f"{NAMES[column]}, held-out fold")
+        axis.set_title(CURVES.get(column) or f"{NAMES[column]}, held-out fold")
         axis.set_xlabel("batch")
         axis.grid(alpha=0.3)
     if len(logs) <= 10:

@@ -175,8 +175,8 @@ class Run:
         Raises:
             RunError: none is finished.
         """
-        for found in self.predictions().values():
-            return found.labels.names
+        for member, folds in self.finished().items():
+            return read_predictions([self.piece(member, folds[0]) / "oof.parquet"]).labels.names
         raise RunError(f"{self.path}: no net of it is finished; `earmark train` goes on with it")
 
     def ensembles(self) -> dict[str, dict[str, VoiceSettings]]:

@@ -234,9 +234,9 @@ def _refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe, member: str) 
         raise RunError("training needs at least two classes")
     settings, labelled = recipe.members[member], taught(clips, fold, recipe)
     verified = " verified" if settings.clips == "verified" else ""
-    known: list[bool] = clips[labelled & (clips.verified | (not verified))].positive.any(axis=0).tolist()
-    if not all(known):
-        names = [name for name, there in zip(clips.labels.names, known, strict=True) if not there]
+    untaught = np.flatnonzero(~clips[labelled & (clips.verified | (not verified))].positive.any(axis=0))
+    if len(untaught):
+        names = [clips.labels.names[i] for i in untaught]
         shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         raise RunError(
             f"fold {fold}: no{verified} training clip outside it has the label {shown}; give every label{verified} clips in two "
