@@ -364,6 +364,39 @@ def setting(override: str, said: str) -> Case:
     return Case(f"--set {override}", TRAIN + f" --set '{override}'", f"error: {said}")
 
 
+# One member of `akiyama2019` that needs no other and no unverified clips, narrow; and all of them, which are refused before that.
+AKIYAMA = "train akiyama2019 --store {store} --out {here}/run --device cpu"
+NARROW = " --set members.*.backbone.width=2 --set members.*.head.hidden=8 --set precision=float32"
+
+
+def of_row1(override: str, said: str, store: str = "{store}", arrange: Arrange = no_change) -> Case:
+    """Settings of a net on mels with a sigmoid and no second task that do not go together."""
+    sets = " ".join(f"--set '{one}'" for one in override.split("; "))
+    command = AKIYAMA.replace("{store}", store) + " --members row1" + NARROW + " "
+    return Case(f"row1: {override}", command + sets.replace("{", "{{").replace("}", "}}"), f"error: {said}", arrange=arrange)
+
+
+def of_akiyama(override: str, said: str) -> Case:
+    return Case(f"akiyama2019: {override}", f"{AKIYAMA} --set '{override}'", f"error: akiyama2019.yaml: {said}")
+
+
+def extending(base: str) -> Arrange:
+    """A recipe in ``{here}/r.yaml`` that extends another."""
+    return lambda places: (places["here"] / "r.yaml").write_text(f"extends: {base.format(**places)}\nmembers: {{}}\n")
+
+
+def said_of_extending(name: str, base: str, said: str, *others: Arrange) -> Case:
+    return refused(name, "train {here}/r.yaml --store {store} --out {here}/run", said, arrange=all_of(*others, extending(base)))
+
+
+def back_to_r(places: Places) -> None:
+    (places["here"] / "s.yaml").write_text(f"extends: {places['here']}/r.yaml\nmembers: {{}}\n")
+
+
+# Verified and unverified clips of both labels in both folds.
+UNVERIFIED_TOO = "file_name,labels,verified,fold\n" + "".join(f"{i}.wav,{'xy'[i % 2]},{i // 4},{i // 2 % 2}\n" for i in range(8))
+
+
 BAD_REQUESTS = (
     # Paths.
     refused("prepare: no such manifest", "prepare manifest {here}/no.csv {to_store}", "{here}/no.csv: no such file or folder"),
@@ -488,7 +521,9 @@ BAD_REQUESTS = (
     setting("members.*.schedule.5.rate=1", "--set members.*.schedule.5.rate=1: no setting 'members.*.schedule.5.rate'"),
     # What would be valid belongs to the line.
     setting("nosuch=1", "tiny.yaml: nosuch: no such setting; there are {settings}"),
-    setting("members.*.loss.maskin=1", "tiny.yaml: members.logmel.loss.maskin: no such setting; there are masking"),
+    setting(
+        "members.*.loss.maskin=1", "tiny.yaml: members.logmel.loss.maskin: no such setting; there are kind, masking, double_sigmoid"
+    ),
     setting("members.nosuch.loss.masking=1", "--set members.nosuch.loss.masking=1: no member <words>nosuch<words>logmel<words>"),
     setting("members.*.backbone.name=nosuch", "backbone.name: no backbone 'nosuch'; there are <names>densenet_se<names>"),
     setting(
@@ -503,6 +538,172 @@ BAD_REQUESTS = (
     setting("members.*.head.heads=0", "head mean_of_softmax: <words>heads<words>"),
     setting("members.*.backbone.growth=[0]", "backbone densenet_se: <words>growth<words>"),
     setting("members.*.backbone.kernel=[3]", "backbone densenet_se: <words>"),
+    # Settings of which each is right, but not with the others.
+    setting("members.*.loss.kind=bce", "loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here"),
+    setting("members.*.loss.kind=kl", "loss kl: needs a head with logits, which mean_of_softmax has not"),
+    setting("members.*.loss.double_sigmoid=true", "tiny.yaml: members.logmel.loss: double_sigmoid is a way of bce"),
+    setting("members.*.noisy.weight=1", "tiny.yaml: members.logmel: noisy and soft tasks go with loss.kind bce or kl"),
+    setting(
+        "members.*.input.fill=tile",
+        "tiny.yaml: members.logmel: noisy and soft tasks, and input.fill tile, go with batch.sampling shuffled",
+    ),
+    setting(
+        "members.*.validation.keep=snapshots",
+        "tiny.yaml: members.logmel: validation.keep is snapshots, and no phase of the schedule has cycles",
+    ),
+    setting("members.*.validation.epochs=1", "tiny.yaml: members.logmel.validation: says either every (so many batches) or epochs"),
+    setting("members.*.schedule.0.epochs=1", "tiny.yaml: members.logmel.schedule.0: says either batches or epochs"),
+    setting("members.*.batch.sampling=random", "tiny.yaml: members.logmel.batch: no kind 'random'; there are balanced, shuffled"),
+    setting("members.*.optimiser.name=rmsprop", "tiny.yaml: members.logmel.optimiser: no kind 'rmsprop'; there are adam, sgd"),
+    setting("members.*.views=[whole, whole]", "tiny.yaml: members.logmel: a view stands twice"),
+    setting("members.*.views=[left]", "tiny.yaml: members.logmel.views.0: String should match pattern <its pattern>"),
+    setting("members.*.views=[]", "tiny.yaml: members.logmel.views: <words of pydantic>at least 1<words>"),
+    setting(
+        "members.*.start_from=nobody", "tiny.yaml: recipe: members.logmel.start_from: no member 'nobody'; the members are logmel"
+    ),
+    setting("members.*.start_from=logmel", "tiny.yaml: recipe: members need each other in a circle: logmel → logmel"),
+    setting("ensembles.all.members.nobody.weight=2", "tiny.yaml: recipe: ensembles.all.members: no member 'nobody'; <words>logmel"),
+    setting(
+        "ensembles.all.members.logmel.snapshots=[1]",
+        "tiny.yaml: recipe: ensembles.all.members.logmel.snapshots: of logmel no snapshots are kept",
+    ),
+    of_akiyama("ensembles.submission1.members.A.snapshots=[2, 9]", "recipe: ensembles.submission1.members.A.snapshots: A has 8"),
+    of_akiyama(
+        "ensembles.submission1.members.A.views=[pad8, pad64]",
+        "recipe: ensembles.submission1.members.A.views: A has no view pad64; it has whole, pad8, pad32",
+    ),
+    of_akiyama(
+        "ensembles.submission1.members.A.snapshots=[2, 2]", "ensembles.submission1.members.A: one of the snapshots stands twice"
+    ),
+    of_akiyama(
+        "ensembles.submission1.members.A.views=[pad8, pad8]", "ensembles.submission1.members.A: one of the views stands twice"
+    ),
+    of_akiyama("ensembles.submission1.members.G.weight=1", "recipe: ensembles.submission1.members: no member 'G'; <words>"),
+    of_akiyama("ensembles.submission1.rule=median", "ensembles.submission1.rule: <words of pydantic>arithmetic_mean<words>"),
+    of_akiyama("pseudo_labels.of-A.member=G", "recipe: pseudo_labels.of-A.member: no member 'G'; <words>"),
+    of_akiyama(
+        "members.B.soft.labels=of-B", "recipe: members.B.soft.labels: no pseudo labels 'of-B'; there are of-A, of-A-all-folds"
+    ),
+    of_akiyama("members.A.start_from=B", "recipe: members need each other in a circle: A → B → A"),
+    of_akiyama("members.E.noisy.double_sigmoid=true", "members.E: noisy.double_sigmoid is a way of bce"),
+    of_row1("members.row1.loss.kind=kl", "loss kl: needs a softmax; the head curated_noisy has a sigmoid here"),
+    of_row1(
+        "members.row1.loss.kind=kl; members.row1.head.activation=softmax; members.row1.soft={labels: of-A, loss: bce}",
+        "loss bce: needs a sigmoid; the head curated_noisy has a softmax here",
+        "{here}/data-store",
+        data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
+    ),
+    of_row1(
+        "members.row1.noisy.weight=1",
+        "noisy: the head curated_noisy has no noisy task here; curated_noisy with noisy: true has one",
+        "{here}/data-store",
+        data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
+    ),
+    of_row1(
+        "members.row1.head.noisy=true",
+        "head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one",
+    ),
+    of_row1(
+        "members.row1.frontend={name: raw_waveform}; members.row1.backbone={name: envnet_v2, width: 10}; "
+        "members.row1.batch.frequency_mask.width=[8, 32]",
+        "batch: frequency_mask needs a mel front end",
+    ),
+    of_row1(
+        "members.row1.batch.mix.kind=between_class",
+        "batch: mix.kind between_class weighs waveforms: it needs the front end raw_waveform",
+    ),
+    of_row1(
+        "members.row1.batch.gain={unit: decibel, range: [-6, 6]}",
+        "batch: gain.unit decibel is of a waveform's amplitude; a mel front end takes a factor on its power",
+    ),
+    of_row1("members.row1.batch.gain.range=[-1, 1]", "akiyama2019.yaml: members.row1.batch.gain: a factor is not below 0"),
+    of_row1(
+        "members.row1.batch.speed.range=[2, 1]",
+        "akiyama2019.yaml: members.row1.batch.speed.range: the lower limit is above the upper one",
+    ),
+    of_row1(
+        "members.row1.head.noisy=true; members.row1.noisy.weight=1; members.row1.head.split=layer9",
+        "head curated_noisy: split: backbone resnet34 has no stage 'layer9'; it has stem, layer1, layer2, layer3, layer4",
+        "{here}/data-store",
+        data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
+    ),
+    # Told before row8 is trained for hours.
+    of_row1(
+        "members.row8.noisy=null; members.row8.head.noisy=false; members.row8.backbone.width=10; members.row1.start_from=row8",
+        "start_from: member row8 is of another net: it has no fitting backbone<words>",
+    ),
+    refused(
+        "shuffled batches with the front end of 2018",
+        "train tiny --store {store} --out {here}/run --set 'members.*.batch={{sampling: shuffled, size: 4}}'",
+        "batch: sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
+        "take standardised_logmel or raw_waveform",
+    ),
+    refused(
+        "noisy task without unverified clips",
+        AKIYAMA + " --members A",
+        "fold 0: member A has a noisy task, and no unverified clip with labels is there to train on",
+    ),
+    refused(
+        "pseudo labels without unverified clips",
+        AKIYAMA + " --members row6 --set members.*.noisy=null --set members.*.head.noisy=false",
+        "fold 0: member row6 learns from pseudo labels, and no unverified clip is there to train on",
+    ),
+    said_of_extending("recipe that extends itself", "{here}/r.yaml", "{here}/r.yaml: extends itself"),
+    said_of_extending("recipes that extend each other", "{here}/s.yaml", "{here}/s.yaml: extends itself", back_to_r),
+    said_of_extending("recipe that extends nothing known", "nosuch", "no recipe 'nosuch': " + NO_RECIPE),
+    said_of_extending(
+        "recipe that extends no recipe",
+        "{here}/s.yaml",
+        "{here}/s.yaml: a recipe is a mapping with a mapping `members` in it",
+        text("s.yaml", "members: [1]"),
+    ),
+    # What --plan asks for, and what only it can do without.
+    refused("train: no store", "train tiny --out {here}/run", "Missing option '--store'."),
+    refused("train: no run directory", "train tiny --store {store}", "Missing option '--out'."),
+    refused(
+        "plan: no store, nothing published", "train tiny --plan", "recipe tiny names no published data to count with; say --store"
+    ),
+    refused("plan: no such store", "train tiny --plan --store {here}/no", no_store("{here}/no")),
+    refused(
+        "plan: unknown member",
+        "train tiny --plan --store {store} --members a",
+        "no member a in recipe tiny; its members are logmel",
+    ),
+    refused(
+        "plan: fold that does not exist", "train tiny --plan --store {store} --folds 9", "no fold 9; the store has the folds 0, 1"
+    ),
+    refused(
+        "plan: fold that was not published",
+        "train cochlear2018 --plan --folds 0,5",
+        "no fold 5; the published data has the folds 0, 1, 2, 3, 4",
+    ),
+    refused(
+        "plan: missing rate",
+        "train tiny --plan --store {store} --set members.*.input.sample_rate=8000",
+        "{store} has 16000 Hz, not 8000 Hz; `earmark prepare manifest {manifest} --out {store} --sample-rate 8000` adds it",
+    ),
+    refused(
+        "plan: a setting that is wrong",
+        "train tiny --plan --store {store} --set members.*.loss.kind=bce",
+        "loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here",
+    ),
+    # Faulty labels that are known.
+    refused(
+        "prepare: no errata of a manifest",
+        PREPARE_MADE + " --no-errata",
+        "--no-errata: manifest has no list of faulty labels that could be left as published",
+    ),
+    refused(
+        "prepare: no errata of class folders",
+        "prepare folder {here} --no-errata {to_store}",
+        "--no-errata: folder has no list of faulty labels that could be left as published",
+        arrange=sound("dog/a.wav"),
+    ),
+    refused(
+        "not FSDKaggle2019",
+        "prepare fsdkaggle2019 {here} {to_store}",
+        "{here}: is not FSDKaggle2019: no train_curated_post_competition.csv or train_curated.csv in it or in FSDKaggle2019.meta",
+    ),
 )
 
 
@@ -517,6 +718,7 @@ def test_request_is_refused_in_one_line(case: Case, places: Places, capsys: Capt
 def test_a_gpu_is_asked_for_where_there_is_none(places: Places, capsys: Capture) -> None:
     said = "error: --device cuda: there is no GPU here; leave it out, or say --device cpu"
     check(Case("cuda", TRAIN + " --device cuda", said), places, capsys)
+    check(Case("plan", "train tiny --plan --store {store} --device cuda", said), places, capsys)
     assert not (places["here"] / "run").exists()  # else other settings would be refused there: "a run of another recipe"
 
 
@@ -768,6 +970,19 @@ BAD_BUNDLES = (
         "no step between frames",
         config(lambda c: c["members"][0]["frontend"].update(hop_length=0)),
         "<where>frontend logmel: <words>hop_length<words>",
+    ),
+    bad_bundle(
+        "a view that is none",
+        config(lambda c: c["members"][0].update(views=["left"])),
+        "{here}/bundle/config.json: members.0.views.0: <words of pydantic>",
+    ),
+    bad_bundle(
+        "no view", config(lambda c: c["members"][0].update(views=[])), "{here}/bundle/config.json: members.0.views: <words>"
+    ),
+    bad_bundle(
+        "a weight of nothing",
+        config(lambda c: c["members"][0].update(weight=0)),
+        "{here}/bundle/config.json: members.0.weight: <words>",
     ),
     bad_bundle("weights missing", removed(WEIGHTS), "{here}/bundle: " + WEIGHTS + " is missing"),
     bad_bundle(

@@ -8,6 +8,7 @@ import pytest
 
 from earmark import __version__, cli
 from earmark.data.store import Store
+from earmark.recipe import Recipe, load_recipe
 from tests.conftest import SMALL
 
 
@@ -19,6 +20,18 @@ def test_parameters_of_each_member_as_json(capsys: pytest.CaptureFixture[str]) -
         **{f"waveform-{rate}k": 16_521_187 for rate in (16, 32, 44)},
     }
     assert found["parameters"] == 3 * (11_092_200 + 16_521_187)
+
+
+def test_parameters_of_the_nets_of_2019(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """EnvNet-v2 with one head is the paper's 4,128,912; of ResNet-34 the trunk and a head by themselves."""
+    data = load_recipe("akiyama2019", ["members.D.start_from=null"]).model_dump(mode="json")
+    data |= {"members": {name: data["members"][name] for name in ("A", "D")}, "pseudo_labels": {}, "ensembles": {"all": {}}}
+    (tmp_path / "r.yaml").write_text(Recipe.model_validate(data).to_yaml())
+    assert cli.run(["info", str(tmp_path / "r.yaml"), "--classes", "80", "--json"]) == 0
+    a, d = json.loads(capsys.readouterr().out)["members"]
+    assert (a["trunk"], a["head"], a["parameters"]) == (21_278_400, 1_656_912, 24_592_224)
+    assert d["trunk"] + d["head"] == 4_128_912
+    assert (a["schedule"], d["schedule"]) == ("8 × 64 epochs", "3 × 80 epochs")
 
 
 def test_info_of_a_run_is_that_of_its_bundle(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

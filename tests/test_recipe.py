@@ -21,18 +21,52 @@ def test_the_2018_system_is_complete() -> None:
     }
     for name, member in recipe.members.items():
         assert member.input.window == 64000
-        assert [(p.batches, p.rate, p.last_rate) for p in member.schedule] == [
-            (150_000, 1e-3, 1e-3),
-            (100_000, 1e-4, 1e-4),
-            (50_000, 1e-5, 1e-5),
+        assert [(p.batches, p.rate, p.final_rate, p.cycles) for p in member.schedule] == [
+            (150_000, 1e-3, None, None),
+            (100_000, 1e-4, None, None),
+            (50_000, 1e-5, None, None),
         ]
-        assert member.batches == 300_000
         assert (member.batch.mix_alpha, member.batch.partner, member.loss.masking) == (0.4, "other_class", 0.8)
         assert (member.validation.every, member.validation.keep) == (1000, "best")
-        assert recipe.ensemble.weights[name] == (1.5 if member.frontend.name == "logmel" else 1.0)
+        assert recipe.ensembles["all"].members[name].weight == (1.5 if member.frontend.name == "logmel" else 1.0)
         growth = member.backbone.arguments["growth"]
         assert sum(growth) + 1 + member.backbone.arguments["stem"] == (2048 if member.frontend.name == "logmel" else 4096 - 0)
-    assert recipe.ensemble.rule == "geometric_mean"
+    assert recipe.ensembles["all"].rule == "geometric_mean"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [  # Tables 1 and 2: cycles, epochs each, window in samples, examples a batch, whose weights it starts from
+        ("row1", (None, 512, 177317, 64, None)),
+        ("row2", (None, 512, 177317, 64, None)),
+        ("row3", (8, 64, 177317, 64, None)),
+        ("A", (8, 64, 177317, 64, None)),
+        ("B", (7, 64, 177317, 32, "row1")),
+        ("row6", (7, 64, 177317, 32, "row1")),
+        ("C", (6, 64, 354981, 64, None)),
+        ("row8", (None, 400, 133300, 16, None)),
+        ("D", (3, 80, 133300, 64, "row8")),
+        ("E", (5, 80, 133300, 16, "row8")),
+        ("F", (10, 80, 200000, 16, None)),
+    ],
+)
+def test_the_2019_system_is_that_of_its_tables(name: str, rows: tuple[object, ...]) -> None:
+    recipe = load_recipe("akiyama2019")
+    member = recipe.members[name]
+    [phase] = member.schedule
+    assert member.batch.sampling == "shuffled"
+    assert (phase.cycles, phase.epochs, member.input.window, member.batch.size, member.start_from) == rows
+    waveform = name in ("row8", "D", "E", "F")
+    assert (phase.rate, phase.final_rate) == (1e-1 if waveform else 1e-3, 1e-6)
+    assert member.optimiser.name == ("sgd" if waveform else "adam")
+    assert (member.noisy is not None) == (name not in ("row1", "row2", "row3"))
+    assert (member.soft is not None) == (name in ("B", "row6"))
+    assert member.loss.kind == ("kl" if name in ("row8", "E", "F") else "bce")
+    assert member.head.arguments["activation"] == ("softmax" if name in ("row8", "E", "F") else "sigmoid")
+    frames = 1 + member.input.window // 347
+    assert waveform or frames == (1024 if name == "C" else 512)
+    assert recipe.leaks(name) == (name == "B")
+    assert member.clips == "verified"
 
 
 def test_like_takes_everything_but_what_differs() -> None:
@@ -68,9 +102,9 @@ def test_any_change_changes_the_fingerprint() -> None:
         (["members.other.loss.masking=1"], "no member 'other'; the members are logmel"),
         (["members.logmel.schedule.3.rate=1"], "no setting"),
         (["seed"], "write it as key=value"),
-        (["ensemble.weights.nobody=2"], "the members are logmel"),
+        (["ensembles.all.members.nobody.weight=2"], "no member 'nobody'; the members are logmel"),
         (["members.logmel.batch.gain=[1, 0.5]"], "lower limit is above"),
-        (["members.logmel.validation.keep=newest"], "'best' or 'last'"),
+        (["members.logmel.validation.keep=newest"], "'best', 'last' or 'snapshots'"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(overrides: list[str], message: str) -> None:

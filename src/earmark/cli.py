@@ -241,7 +241,7 @@ def _show_metrics(metrics: dict[str, Any], as_json: bool, where: str) -> None:
     if as_json:
         say(json.dumps(metrics, ensure_ascii=False))
         return
-    rows = [("verified clips", metrics), ("all labelled clips", metrics["all"])]
+    rows = [("verified clips", metrics), ("all labelled clips", {**metrics["all"], "leaks": metrics.get("leaks")})]
     rows += [(f"verified clips, {usage}", found) for usage, found in metrics.get("usage", {}).items()]
     for part in ("members", "ensembles"):
         if len(parts := metrics.get(part, {})) > 1:

@@ -284,6 +284,8 @@ class MemberSettings(Settings):
             raise ValueError("noisy and soft tasks go with loss.kind bce or kl")
         if self.noisy and self.noisy.double_sigmoid and self.loss.kind != "bce":
             raise ValueError("noisy.double_sigmoid is a way of bce")
+        if self.batch.sampling == "shuffled" and self.batch.edge and self.input.fill == "tile":
+            raise ValueError("batch.edge puts zeros around each clip, and input.fill tile wants none")
         if self.batch.sampling == "balanced" and (self.soft or self.noisy or self.input.fill == "tile"):
             raise ValueError("noisy and soft tasks, and input.fill tile, go with batch.sampling shuffled")
         return self
@@ -303,6 +305,13 @@ class VoiceSettings(Settings):
     weight: Positive = 1.0
     snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None  # all that count
     views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None  # all that the member has
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name in ("snapshots", "views"):
+            if len(set(getattr(self, name) or ())) < len(getattr(self, name) or ()):
+                raise ValueError(f"one of the {name} stands twice")
+        return self
 
 
 class EnsembleSettings(Settings):
@@ -446,19 +455,22 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
             _apply_override(data, override)
         return Recipe.model_validate(data)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, _plain(e['loc']))) or 'recipe'}: {_fault(e)}" for e in error.errors()]
+        errors = error.errors()
+        # A list of which an item is wrong is no shorter for it.
+        told = [e for e in errors if e["type"] != "too_short" or not any(_is_below(other["loc"], e["loc"]) for other in errors)]
+        faults = [f"{'.'.join(map(str, _plain(e['loc']))) or 'recipe'}: {_fault(e)}" for e in told]
         raise RecipeError(f"{path.name}: " + "; ".join(faults)) from None
 
 
-def recipe_file(name_or_file: str) -> Path:
-    """Where a recipe lies.
+def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
+    """Where a recipe lies: a built-in one by name, else a file, looked for in the folder ``beside`` which it is named.
 
     Raises:
         RecipeError: there is no such recipe.
     """
     path = BUILT_IN / f"{name_or_file}.yaml"
     if not path.is_file():
-        path = Path(name_or_file)
+        path = (beside or Path()) / name_or_file
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise RecipeError(f"no recipe {name_or_file!r}: neither a YAML file nor one of {', '.join(built_in_recipes())}")
     return path
@@ -474,7 +486,7 @@ def _read(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
         raise RecipeError(f"{path}: a recipe is a mapping with a mapping `members` in it")
     if "extends" not in data:
         return {**data, "members": _resolve_likes(data["members"])}
-    base = recipe_file(str(data.pop("extends")))
+    base = recipe_file(str(data.pop("extends")), path.parent)
     if base in above or base == path:
         raise RecipeError(f"{path}: extends itself")
     below = _read(base, [*above, path])
@@ -483,6 +495,10 @@ def _read(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 KINDS_OF = {"batch": ("balanced", "shuffled"), "optimiser": ("adam", "sgd")}  # settings that come in kinds
+
+
+def _is_below(location: Sequence[str | int], other: Sequence[str | int]) -> bool:
+    return len(location) > len(other) and list(location[: len(other)]) == list(other)
 
 
 def _plain(location: Sequence[str | int]) -> list[str | int]:

@@ -10,7 +10,7 @@ from earmark.assess.evaluate import any_rate, evaluate_test, out_of_fold, sample
 from earmark.assess.run import Run
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
-from earmark.nets.tagnet import build_net
+from earmark.nets.member import new_net
 from earmark.recipe import InputSettings, load_recipe
 from tests.conftest import read_mono
 
@@ -20,11 +20,11 @@ def test_scores_of_grouped_clips_are_those_of_one_clip_at_a_time(store: Store) -
 
     clips = load_clips(store, 16000)[:12]
     member = load_recipe("tiny").members["logmel"]
-    net = build_net(member.frontend, member.backbone, member.head, 16000, 10).eval()
-    for settings in (member.input, InputSettings(sample_rate=16000, window=16000, trim_silence=True)):
-        found = score_clips(net, clips, settings, torch.device("cpu"))
+    net = new_net(member, 10).eval()
+    for own in (member.input, InputSettings(sample_rate=16000, window=16000, trim_silence=True)):
+        [found] = score_clips(net, clips, member.model_copy(update={"input": own}), torch.device("cpu"))
         for i in range(len(clips)):
-            waveform = audio.model_input(samples_of(clips, i), settings.window, settings.trim_silence)
+            waveform = audio.model_input(samples_of(clips, i), own.window, trim_silence=own.trim_silence)
             with torch.inference_mode():
                 alone = net(torch.from_numpy(waveform[None]))[0].numpy()
             assert np.allclose(found[i], alone, atol=1e-5)
@@ -35,15 +35,14 @@ def test_the_bundle_tags_a_file_as_the_run_scored_the_clip(finished_run: Path, s
     """Of the two nets, the one of the clip's own fold made its out-of-fold score."""
     run = Run.open(finished_run)
     clips = any_rate(store)
-    _, members = out_of_fold(run, clips)
     tagger = load(finished_run / "bundle")
-    found = members["logmel"]
+    found = out_of_fold(run, clips).members["logmel"]
     for i in (0, 3, 20):
         fold = int(found.clips.fold[i])
         net = next(net for net, m in zip(tagger.nets, tagger.config.members, strict=True) if m.fold == fold)
         import torch
 
-        waveform = audio.model_input(read_mono(rendered.parent / str(found.clips.clip_id[i]), 16000), 16000, False)
+        waveform = audio.model_input(read_mono(rendered.parent / str(found.clips.clip_id[i]), 16000), 16000)
         with torch.inference_mode():
             assert np.allclose(net(torch.from_numpy(waveform[None]))[0].numpy(), found.scores[i], atol=1e-4)
 
@@ -64,7 +63,7 @@ def test_the_test_split_is_scored_with_the_bundle(finished_run: Path, store: Sto
 
 
 def test_verified_clips_are_scored_apart_from_all(finished_run: Path, store: Store) -> None:
-    ensemble, _ = out_of_fold(Run.open(finished_run), any_rate(store))
+    ensemble = out_of_fold(Run.open(finished_run), any_rate(store)).main
     verified = ensemble.chosen(ensemble.clips.verified).estimates()
     everything = ensemble.estimates()
     assert verified is not None and everything is not None

@@ -41,13 +41,14 @@ def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: St
     shutil.copytree(finished_run, copy)
     run = Run.open(copy)
     clips = any_rate(store)
-    ensemble, members = out_of_fold(run, clips)
+    scores = out_of_fold(run, clips)
     evil = replace(
-        ensemble.clips,
+        scores.main.clips,
         labels=LabelSet(tuple(f"<b>{name}&$_^$" for name in clips.labels.names)),
-        clip_id=np.array([f"<script>alert(1)</script>{name}" for name in ensemble.clips.clip_id]),
+        clip_id=np.array([f"<script>alert(1)</script>{name}" for name in scores.main.clips.clip_id]),
     )
-    path = write_report(run, clips, replace(ensemble, clips=evil), members, run_metrics(run, ensemble, members))
+    spoilt = replace(scores, ensembles={"all": replace(scores.main, clips=evil)})
+    path = write_report(run, clips, spoilt, run_metrics(run, scores))
     page = path.read_text()
     assert "<script>alert" not in page
     assert "&lt;b&gt;" in page
@@ -60,9 +61,9 @@ def test_another_run_can_stand_beside_it(finished_run: Path, store: Store, tmp_p
     shutil.copytree(finished_run, copy)
     run = Run.open(copy)
     clips = any_rate(store)
-    ensemble, members = out_of_fold(run, clips)
-    metrics = run_metrics(run, ensemble, members)
+    scores = out_of_fold(run, clips)
+    metrics = run_metrics(run, scores)
     other = {**metrics, "map@3": {"value": 0.123, "low": 0.1, "high": 0.2, "clips": 3}}
-    page = write_report(run, clips, ensemble, members, metrics, Comparison("ours", "theirs", other, "what differs")).read_text()
+    page = write_report(run, clips, scores, metrics, Comparison("ours", "theirs", other, "what differs")).read_text()
     assert "ours against theirs" in page
     assert "0.123" in page

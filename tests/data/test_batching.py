@@ -8,10 +8,10 @@ import torch
 from earmark.data.batching import BalancedBatches, Windows
 from earmark.data.clips import ClipSet
 from earmark.labels import LabelSet
-from earmark.recipe import BatchSettings
+from earmark.recipe import BalancedSettings
 from tests.reference.mixing import mix, window
 
-PLAIN = BatchSettings()
+PLAIN = BalancedSettings()
 
 
 def clip_set(lengths: list[int], labels: list[list[bool]], seed: int = 0, verified: list[bool] | None = None) -> ClipSet:
@@ -37,7 +37,12 @@ def clip_set(lengths: list[int], labels: list[list[bool]], seed: int = 0, verifi
         test=np.zeros(count, bool),
         scored=np.ones(count, bool),
         group=np.array([f"{i}" for i in range(count)]),
+        usage=np.array([""] * count),
     )
+
+
+def batches(clips: ClipSet, window: int, settings: BalancedSettings, seed: int = 0) -> BalancedBatches:
+    return BalancedBatches(clips, window, settings, np.random.SeedSequence(seed), clips.targets)
 
 
 def samples(clips: ClipSet, i: int) -> list[float]:
@@ -80,11 +85,11 @@ def test_speed_2_plays_an_octave_higher() -> None:
     assert int(np.abs(np.fft.rfft(found.numpy())).argmax()) == 20  # periods in 1,000 samples: 10 at normal speed
 
 
-@pytest.mark.parametrize("settings", [PLAIN, BatchSettings(peak="clip", gain=(0.5, 0.5)), BatchSettings(clips_per_class=3)])
-def test_batches_agree_with_equation_2(settings: BatchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", [PLAIN, BalancedSettings(peak="clip", gain=(0.5, 0.5)), BalancedSettings(clips_per_class=3)])
+def test_batches_agree_with_equation_2(settings: BalancedSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [[i % 3 == k for k in range(3)] for i in range(12)]
     clips = clip_set([50 + 20 * i for i in range(12)], labels, verified=[i % 2 == 0 for i in range(12)])
-    stream = BalancedBatches(clips, 128, settings, np.random.SeedSequence(4))
+    stream = batches(clips, 128, settings, 4)
     drawn = {}
     original = stream._mix
 
@@ -105,7 +110,7 @@ def test_batches_agree_with_equation_2(settings: BatchSettings, monkeypatch: pyt
             )
         else:
             expected = np.array(mix(cuts[0], cuts[1], float(share[n]), float(gain[n])))
-        assert np.allclose(batch.waveform[n], expected, atol=1e-6)
+        assert np.allclose(batch.sound[n], expected, atol=1e-6)
         target = float(share[n]) * clips.targets[j] + (1 - float(share[n])) * clips.targets[k]
         assert np.allclose(batch.targets[n], target, atol=1e-6)
         assert bool(batch.verified[n]) == bool(clips.verified[j])
@@ -113,7 +118,7 @@ def test_batches_agree_with_equation_2(settings: BatchSettings, monkeypatch: pyt
 
 def test_every_batch_has_one_dominant_clip_of_each_class_and_a_partner_of_another() -> None:
     labels = [[i % 5 == k for k in range(5)] for i in range(40)]
-    stream = BalancedBatches(clip_set([30] * 40, labels), 30, PLAIN, np.random.SeedSequence(0))
+    stream = batches(clip_set([30] * 40, labels), 30, PLAIN, 0)
     for _ in range(20):
         targets = stream.next().targets
         assert targets.argmax(dim=1).tolist() == [0, 1, 2, 3, 4]
@@ -124,7 +129,7 @@ def test_every_batch_has_one_dominant_clip_of_each_class_and_a_partner_of_anothe
 
 def test_mixing_share_follows_the_folded_beta_distribution() -> None:
     labels = [[i % 10 == k for k in range(10)] for i in range(20)]
-    stream = BalancedBatches(clip_set([8] * 20, labels), 8, PLAIN, np.random.SeedSequence(1))
+    stream = batches(clip_set([8] * 20, labels), 8, PLAIN, 1)
     shares = torch.cat([stream.next().targets.max(dim=1).values for _ in range(300)]).double().numpy()
     beta = scipy.stats.beta(0.4, 0.4)
     assert scipy.stats.kstest(shares, lambda x: 2 * beta.cdf(x) - 1).pvalue > 0.01  # λ folded to 0.5–1
@@ -133,7 +138,7 @@ def test_mixing_share_follows_the_folded_beta_distribution() -> None:
 def test_gain_is_uniform_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [[True, False], [False, True]]
     clips = clip_set([64, 64], labels)
-    stream = BalancedBatches(clips, 64, BatchSettings(gain=(0.0, 1.0)), np.random.SeedSequence(1))
+    stream = batches(clips, 64, BalancedSettings(gain=(0.0, 1.0)), 1)
     gains = []
     original = stream._mix
 
@@ -142,7 +147,7 @@ def test_gain_is_uniform_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None
         return original(*arguments, **named)
 
     monkeypatch.setattr(stream, "_mix", spy)
-    peaks = torch.cat([stream.next().waveform.abs().amax(dim=1) for _ in range(400)])
+    peaks = torch.cat([stream.next().sound.abs().amax(dim=1) for _ in range(400)])
     assert peaks.min() > 0
     assert peaks.max() <= 1 + 1e-6
     assert scipy.stats.kstest(torch.cat(gains).numpy(), "uniform").pvalue > 0.01
@@ -151,28 +156,28 @@ def test_gain_is_uniform_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None
 def test_silent_clips_do_not_divide_by_zero() -> None:
     clips = clip_set([64, 64], [[True, False], [False, True]])
     clips.pcm.zero_()
-    batch = BalancedBatches(clips, 64, PLAIN, np.random.SeedSequence(0)).next()
-    assert torch.equal(batch.waveform, torch.zeros(2, 64))
+    batch = batches(clips, 64, PLAIN, 0).next()
+    assert torch.equal(batch.sound, torch.zeros(2, 64))
 
 
 def test_none_of_these_is_a_row_of_its_own_with_a_uniform_target() -> None:
     clips = clip_set([20, 20, 20], [[True, False], [False, True], [False, False]], verified=[False, False, True])
-    stream = BalancedBatches(clips, 20, BatchSettings(partner="other_class"), np.random.SeedSequence(0))
+    stream = batches(clips, 20, BalancedSettings(partner="other_class"), 0)
     batch = stream.next()
-    assert batch.waveform.shape == (3, 20)
+    assert batch.sound.shape == (3, 20)
     assert clips.targets[2].tolist() == [0.5, 0.5]
     assert batch.verified.tolist() == [False, False, True]
 
 
 def test_both_clips_must_be_verified_where_the_recipe_says_so() -> None:
     clips = clip_set([20, 20], [[True, False], [False, True]], verified=[True, False])
-    stream = BalancedBatches(clips, 20, BatchSettings(verified_by="both"), np.random.SeedSequence(0))
+    stream = batches(clips, 20, BalancedSettings(verified_by="both"), 0)
     assert stream.next().verified.tolist() == [False, False]
 
 
 def test_partner_any_draws_from_the_own_class_too() -> None:
     labels = [[True, False], [True, False], [False, True], [False, True]]
-    stream = BalancedBatches(clip_set([20] * 4, labels), 20, BatchSettings(partner="any"), np.random.SeedSequence(0))
+    stream = batches(clip_set([20] * 4, labels), 20, BalancedSettings(partner="any"), 0)
     pure = [(stream.next().targets.max(dim=1).values > 0.9999).any().item() for _ in range(50)]
     assert any(pure)  # both clips of one class: the target stays one-hot; never so with another class's partner
 
@@ -180,16 +185,16 @@ def test_partner_any_draws_from_the_own_class_too() -> None:
 def test_a_saved_state_goes_on_with_the_same_batches() -> None:
     labels = [[i % 4 == k for k in range(4)] for i in range(12)]
     clips = clip_set([100] * 12, labels)
-    settings = BatchSettings(speed=(0.8, 1.25))
-    stream = BalancedBatches(clips, 64, settings, np.random.SeedSequence(2))
+    settings = BalancedSettings(speed=(0.8, 1.25))
+    stream = batches(clips, 64, settings, 2)
     stream.next()
     state = stream.state()
     expected = stream.next()
-    other = BalancedBatches(clips, 64, settings, np.random.SeedSequence(99))
+    other = batches(clips, 64, settings, 99)
     other.load_state(state)
-    assert torch.equal(other.next().waveform, expected.waveform)
+    assert torch.equal(other.next().sound, expected.sound)
 
 
 def test_a_class_without_a_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="every class"):
-        BalancedBatches(clip_set([20, 20], [[True, False], [True, False]]), 20, PLAIN, np.random.SeedSequence(0))
+        batches(clip_set([20, 20], [[True, False], [True, False]]), 20, PLAIN, 0)

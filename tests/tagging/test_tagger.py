@@ -45,7 +45,7 @@ def test_tags_are_the_ensembles_best_labels_whatever_form_the_sound_comes_in(fin
     assert tags[0].label == tagger.labels.names[int(scores.argmax())]
     import torch
 
-    waveform = audio.model_input(samples, 16000, False)
+    waveform = audio.model_input(samples, 16000)
     with torch.inference_mode():
         each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in tagger.nets]
     assert np.allclose(combine(each, [1, 1], "geometric_mean"), scores, atol=1e-6)

@@ -15,23 +15,10 @@ from earmark.data.manifest import read_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
-from earmark.recipe import Phase, Recipe, load_recipe
-from earmark.training.module import Piece, make_fabric, rate_at, train_piece
-from earmark.training.train import TrainRequest, _training_mask, train
+from earmark.recipe import Recipe, load_recipe
+from earmark.training.module import Piece, make_fabric, train_piece
+from earmark.training.train import TrainRequest, taught, train
 from tests.conftest import SMALL
-
-
-def test_the_2018_schedule_has_its_rates_at_the_right_batches() -> None:
-    schedule = load_recipe("cochlear2018").members["logmel-16k"].schedule
-    at = {n: rate_at(schedule, n) for n in (0, 149_999, 150_000, 249_999, 250_000, 299_999)}
-    assert list(at.values()) == [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
-
-
-def test_a_cosine_begins_and_ends_at_its_rates_and_is_half_way_in_the_middle() -> None:
-    schedule = [Phase(batches=101, rate=1e-3, final_rate=1e-6)]
-    assert rate_at(schedule, 0) == pytest.approx(1e-3)
-    assert rate_at(schedule, 50) == pytest.approx((1e-3 + 1e-6) / 2)
-    assert rate_at(schedule, 100) == pytest.approx(1e-6)
 
 
 def test_a_run_has_what_the_contract_says(finished_run: Path, store: Store, small_recipe: Recipe) -> None:
@@ -76,8 +63,8 @@ def test_a_finished_run_does_nothing_again(finished_run: Path, store: Store, sma
 def test_members_and_folds_can_be_trained_one_after_the_other(store: Store, tmp_path: Path) -> None:
     both = tmp_path / "both.yaml"
     text = load_recipe("tiny", SMALL).to_yaml()
-    both.write_text(text.replace("ensemble:", "  second: {like: logmel, batch: {gain: [0.5, 1.0]}}\nensemble:", 1))
-    recipe = load_recipe(str(both), ["ensemble.weights.second=2"])
+    both.write_text(text.replace("\npseudo_labels:", "\n  second: {like: logmel, batch: {gain: [0.5, 1.0]}}\npseudo_labels:", 1))
+    recipe = load_recipe(str(both), ["ensembles.all.members={logmel: {weight: 1}, second: {weight: 2}}"])
     first = train(TrainRequest(recipe, store, tmp_path / "run", ["logmel"], [1], device="cpu"))
     assert list(first["members"]) == ["logmel"]
     second = train(TrainRequest(recipe, store, tmp_path / "run", ["second"], [1], device="cpu"))
@@ -95,11 +82,11 @@ def test_a_fold_trains_on_labelled_clips_of_the_other_folds_only(store: Store) -
         verified=clips.verified & (np.arange(len(clips)) != 5),
     )
     recipe = load_recipe("tiny")
-    chosen = _training_mask(clips, 0, recipe)
+    chosen = taught(clips, 0, recipe)
     assert (clips.fold[chosen] == 1).all()
     assert not clips.test[chosen].any()
     assert not chosen[5]  # unlabelled
-    everywhere = _training_mask(clips, 0, recipe.model_copy(update={"unverified": "all"}))
+    everywhere = taught(clips, 0, recipe.model_copy(update={"unverified": "all"}))
     assert (everywhere & (clips.fold == 0)).any()
     assert not clips.verified[everywhere & (clips.fold == 0)].any()  # a fold's verified clips stay out whatever the recipe says
 
@@ -120,7 +107,7 @@ def test_training_learns(store: Store, tmp_path: Path) -> None:
 
 def test_bfloat16_scores_are_those_of_float32_within_its_digits(store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
     clips = load_clips(store, 16000)
-    training = clips[_training_mask(clips, 0, small_recipe)]
+    training = clips[taught(clips, 0, small_recipe)]
     losses = {}
     for precision in ("float32", "bfloat16"):
         piece = Piece("t", tmp_path / precision, small_recipe.members["logmel"], training, clips[:0], np.random.SeedSequence(3))
@@ -146,7 +133,7 @@ def test_training_draws_nothing_from_the_global_generator(store: Store, small_re
     expected = torch.rand(1)
     torch.manual_seed(5)
     clips = load_clips(store, 16000)
-    training = clips[_training_mask(clips, 0, small_recipe)]
+    training = clips[taught(clips, 0, small_recipe)]
     train_piece(
         Piece("t", tmp_path, small_recipe.members["logmel"], training, clips[:4], np.random.SeedSequence(3)),
         make_fabric("cpu", "float32"),

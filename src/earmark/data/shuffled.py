@@ -17,7 +17,7 @@ from earmark.data.clips import Array, ClipSet
 from earmark.errors import RecipeError
 from earmark.recipe import ShuffledSettings
 
-STREAMS = ("partners", "crops", "mixing", "levels", "masks", "windows")
+STREAMS = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")
 
 
 class FirstStage(Protocol):
@@ -107,7 +107,7 @@ class ShuffledBatches:
         self.verified = torch.from_numpy(clips.verified).to(device)
         order, *others = seed.spawn(1 + len(STREAMS))
         self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
-        # One generator for each kind of choice, as in BalancedBatches.
+        # One generator for each kind of choice, as in BalancedBatches: an augmentation more or less changes nothing else.
         self.generators = {name: np.random.default_rng(own) for name, own in zip(STREAMS, others, strict=True)}
 
     def state(self) -> dict[str, Any]:
@@ -130,7 +130,8 @@ class ShuffledBatches:
         first = np.concatenate([pool.take(count) for pool, count in zip(self.pools, self._parts(), strict=True)])
         mixed = self._chosen("mixing", settings.mix, len(first), self._shares)
         second = self._partners(len(mixed.at))
-        sound = self._examples(np.concatenate([first, second]), window)
+        place = np.concatenate([np.arange(len(first)), len(first) + mixed.at])
+        sound = self._examples(np.concatenate([first, second]), place, window)
         targets = self.targets[torch.from_numpy(first).to(device)]
         verified = self.verified[torch.from_numpy(first).to(device)]
         sound, partner = sound[: len(first)], sound[len(first) :]
@@ -175,19 +176,24 @@ class ShuffledBatches:
         partners: Array = np.concatenate([pool.clips for pool in self.pools])[place]
         return partners
 
-    def _examples(self, clip: Array, window: int) -> Tensor:
-        """Cuts a window of each clip and takes it through the front end's first stage, ``[B, F, N]``."""
-        settings, device, generator = self.settings, self.pcm.device, self.generators["crops"]
-        speed = np.ones(len(clip))
+    def _examples(self, clip: Array, place: Array, window: int) -> Tensor:
+        """Cuts a window of each clip and takes it through the front end's first stage, ``[B, F, N]``.
+
+        Numbers are drawn for every place in the batch and for a partner of each, so that the cut of none depends on how many
+        are mixed: ``place`` says which of them are a clip's.
+        """
+        settings, device, draws = self.settings, self.pcm.device, 2 * self.settings.size
+        every_speed = np.ones(draws)
         if settings.speed is not None:
             slowest, fastest = np.log(settings.speed.range)
-            faster = self._chosen("crops", settings.speed, len(clip), lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
-            speed[faster.at] = faster.values
+            faster = self._chosen("speeds", settings.speed, draws, lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
+            every_speed[faster.at] = faster.values
+        speed = every_speed[place]
         length = np.ceil(self.clips.length[clip] / speed)
         edge = round(settings.edge * window)
         spare = length - window
         low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
-        start = (low + np.floor(generator.random(len(clip)) * (high - low + 1))).astype(np.int64)
+        start = (low + np.floor(self.generators["crops"].random(draws)[place] * (high - low + 1))).astype(np.int64)
         index, context = torch.from_numpy(clip).to(device), self.frontend.context
         waveform = augment.cut_scaled(
             self.pcm,
@@ -203,14 +209,16 @@ class ShuffledBatches:
             return sound
         frames, hop = sound.shape[2], self.frontend.hop_length
         begin = np.zeros(len(clip)) if self.tile else np.maximum(-start, 0)
-        end = np.full(len(clip), window) if self.tile else np.minimum(length - start, window)
+        end = np.full(len(clip), frames * hop) if self.tile else np.minimum(length - start, frames * hop)
         begin_frame = np.minimum(begin // hop, frames - 1).astype(np.int64)
         count = np.minimum(np.ceil(end / hop), frames).astype(np.int64) - begin_frame
-        shorter = self._chosen("crops", settings.additional_crop, len(clip), self._kept)
-        at = torch.from_numpy(shorter.at).to(device)
-        drawn = [torch.from_numpy(a).to(device) for a in (begin_frame[shorter.at], count[shorter.at], *shorter.values.T)]
-        sound[at] = augment.additional_crop(sound[at], *drawn)
-        return sound
+        shorter = self._chosen("parts", settings.additional_crop, draws, self._kept)
+        every_part = np.zeros((draws, 2))
+        every_part[shorter.at] = shorter.values
+        share, position = every_part[place].T
+        count[~np.isin(place, shorter.at)] = 0  # these stay as they are
+        drawn = [torch.from_numpy(a).to(device) for a in (begin_frame, count, share, position)]
+        return augment.additional_crop(sound, *drawn)
 
     def _kept(self, generator: np.random.Generator, count: int) -> Array:
         assert self.settings.additional_crop is not None

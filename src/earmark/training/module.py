@@ -31,7 +31,7 @@ from earmark.errors import RecipeError
 from earmark.nets.member import load_tensors, new_net, save_tensors
 from earmark.nets.tagnet import TagNet
 from earmark.progress import progress_bar
-from earmark.recipe import MemberSettings
+from earmark.recipe import MemberSettings, Recipe
 from earmark.training.checkpoint import optimiser_tensors, restore_optimiser
 from earmark.training.losses import (
     binary_cross_entropy,
@@ -54,12 +54,12 @@ class SoftClips:
 
     Attributes:
         clips: both, N of them.
-        targets: float32 ``[N, K]``.
+        guesses: float32 ``[N, K]``, the labels of the unverified ones; the other rows are not looked at.
         guessed: bool ``[N]``, which are the unverified ones.
     """
 
     clips: ClipSet
-    targets: Array
+    guesses: Array
     guessed: Array
 
 
@@ -149,6 +149,17 @@ def check_buildable(settings: MemberSettings, classes: int) -> None:
         raise RecipeError("head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one")
 
 
+def check_start(recipe: Recipe, member: str, classes: int) -> None:
+    """Whether a member can start from the weights that it is to start from.
+
+    Raises:
+        RecipeError: they are of another net.
+    """
+    if (other := recipe.members[member].start_from) is not None:
+        weights = new_net(recipe.members[other], classes).state_dict()
+        take_weights(new_net(recipe.members[member], classes), weights, f"member {other}")
+
+
 class FoldTrainer:
     """The net, its optimiser and its streams of batches, as one state that can be saved and taken up again.
 
@@ -202,7 +213,8 @@ class FoldTrainer:
                 self._on_device(piece.soft.clips),
                 [np.flatnonzero(~piece.soft.guessed), np.flatnonzero(piece.soft.guessed)],
             )
-            of_soft = self._shuffled(soft, piece.soft.targets, pools, soft_seed)
+            known = np.where(piece.soft.guessed[:, None], piece.soft.guesses, soft.multi_hot(activation))
+            of_soft = self._shuffled(soft, known, pools, soft_seed)
             losses, of_scores = _losses(settings.soft.loss), settings.soft.loss == "mse"
             streams["soft"] = Stream(of_soft, "curated", losses, of_scores, settings.soft.weight)
         return streams
@@ -291,7 +303,7 @@ def _new_optimiser(settings: MemberSettings, parameters: Iterator[torch.nn.Param
     return torch.optim.SGD(parameters, lr=1e-3, momentum=own.momentum, nesterov=own.nesterov, fused=True)
 
 
-def take_weights(net: TagNet, weights: Mapping[str, Tensor], where: Path) -> None:
+def take_weights(net: TagNet, weights: Mapping[str, Tensor], where: Path | str) -> None:
     """Starts a net from another member's weights; what only this one has (a second task's head) stays as it was drawn.
 
     Raises:
@@ -299,7 +311,8 @@ def take_weights(net: TagNet, weights: Mapping[str, Tensor], where: Path) -> Non
     """
     own = net.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    missing = [name for name in own if name not in fitting and name.split(".")[0] in ("frontend", "backbone")]
+    second_task = ("head.noisy.", "noisy_stages.")
+    missing = [name for name in own if name not in fitting and not name.startswith(second_task)]
     if missing:
         raise RecipeError(f"start_from: {where} is of another net: it has no fitting {missing[0]}")
     net.load_state_dict(fitting, strict=False)
@@ -328,7 +341,12 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     schedule = trainer.schedule
     log = MetricsLog(piece.path / "metrics.csv", trainer, logger)
     saved_at = time.monotonic()
-    with progress_bar(piece.title, schedule.batches, trainer.batch_number) as bar, _interrupt_noted() as interrupted:
+    seeded = [fabric.device] if fabric.device.type == "cuda" else []  # besides the CPU's generator, by each step; not for others
+    with (
+        torch.random.fork_rng(seeded),
+        progress_bar(piece.title, schedule.batches, trainer.batch_number) as bar,
+        _interrupt_noted() as interrupted,
+    ):
         while trainer.batch_number < schedule.batches:
             trainer.step()
             number = trainer.batch_number

@@ -9,10 +9,10 @@ import torch
 from earmark.assess.evaluate import any_rate
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
-from earmark.errors import RecipeError
+from earmark.errors import RecipeError, RunError
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings, Recipe
-from earmark.training.module import check_buildable, make_fabric
+from earmark.training.module import check_buildable, check_start, make_fabric
 from earmark.training.probe import CLASSES, faster_precision, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.stages import Stage, plan_stages
@@ -78,11 +78,12 @@ def plan(
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Returns:
-        ``recipe``, ``data``, ``device``, ``precision``, ``stages`` (as `PlannedStage`), ``nets``, ``hours``, ``ensembles``.
+        ``recipe``, ``data``, ``device``, ``precision``, ``stages`` (as `PlannedStage`), ``nets``, ``hours``, ``ensembles`` (those
+        whose members are all among the stages).
 
     Raises:
         RecipeError: there is no store, and the recipe names no published data.
-        RunError: there is no such fold.
+        RunError: there is no such fold, or no GPU where one is asked for.
     """
     chosen = recipe.choose_members(members)
     clips = any_rate(store) if store is not None else None
@@ -91,6 +92,9 @@ def plan(
         wanted = choose_folds(clips, folds)
     elif recipe.published is not None:
         there, classes = list(range(recipe.published.folds)), recipe.published.classes
+        if unknown := sorted(set(folds or ()) - set(there)):
+            have = ", ".join(map(str, there))
+            raise RunError(f"no fold {', '.join(map(str, unknown))}; the published data has the folds {have}")
         wanted = there if folds is None else [fold for fold in there if fold in folds]
     else:
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
@@ -98,6 +102,9 @@ def plan(
     needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for name in needed:
         check_buildable(recipe.members[name], classes)
+        check_start(recipe, name, classes)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     precision, seconds = _probe(recipe, needed, store, device)
@@ -113,6 +120,7 @@ def plan(
             "leaks": any(map(recipe.leaks, recipe.voices(name))),
         }
         for name, ensemble in recipe.ensembles.items()
+        if set(recipe.voices(name)) <= set(needed)
     ]
     return {
         "recipe": recipe.name,

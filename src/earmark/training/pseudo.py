@@ -68,26 +68,25 @@ def guess_labels(
     write_predictions(path, clips.labels, [block])
 
 
-def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet, activation: str) -> SoftClips:
+def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet) -> SoftClips:
     """The clips of a soft stream: verified ones with their labels, unverified ones with those of `guess_labels`.
 
     Args:
         path: the file of the guessed labels.
         verified: clips of the training folds.
         unverified: clips that may be trained on.
-        activation: of the head.
 
     Raises:
-        RunError: the file is damaged or has not all of the clips.
+        RunError: the file is damaged, has not all of the clips, or is of other classes.
     """
-    guessed = read_predictions([path])
-    place = {clip: i for i, clip in enumerate(guessed.clip_id.tolist())}
+    found = read_predictions([path])
+    if found.labels != verified.labels:
+        raise RunError(f"{path} has other classes than the store; remove it, and `earmark train` makes it anew")
+    place = {clip: i for i, clip in enumerate(found.clip_id.tolist())}
     try:
         rows = [place[clip] for clip in unverified.clip_id.tolist()]
     except KeyError as error:
         raise RunError(f"{path} has no labels for {error}; remove it, and `earmark train` makes it anew") from None
-    return SoftClips(
-        clips=verified.followed_by(unverified),
-        targets=np.concatenate([verified.multi_hot(activation), guessed.scores[rows]]),
-        guessed=np.arange(len(verified) + len(unverified)) >= len(verified),
-    )
+    guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), found.scores[rows]])
+    guessed = np.arange(len(guesses)) >= len(verified)
+    return SoftClips(verified.followed_by(unverified), guesses, guessed)

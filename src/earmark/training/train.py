@@ -21,7 +21,7 @@ from earmark.errors import RunError, StoreError
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
-from earmark.training.module import Piece, check_buildable, keep_freed_memory, make_fabric, train_piece
+from earmark.training.module import Piece, check_buildable, check_start, keep_freed_memory, make_fabric, train_piece
 from earmark.training.probe import faster_precision
 from earmark.training.pseudo import guess_labels, soft_clips
 from earmark.training.stages import Stage, plan_stages
@@ -75,6 +75,7 @@ def train(request: TrainRequest) -> dict[str, Any]:
     needed = list(dict.fromkeys(name for name, _ in nets))
     for name in needed:  # a setting that is wrong is told now, not hours later
         check_buildable(recipe.members[name], len(store.labels))
+        check_start(recipe, name, len(store.labels))
     data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
     if request.device == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
@@ -181,11 +182,10 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
     if settings.soft:
         of_fold = recipe.pseudo_labels[settings.soft.labels].folds == "same"
         path = run.pseudo_labels(settings.soft.labels, fold if of_fold else None)
-        soft = soft_clips(
-            path, clips[labelled & clips.verified], clips[unverified], str(settings.head.arguments.get("activation", "sigmoid"))
-        )
+        soft = soft_clips(path, clips[labelled & clips.verified], clips[unverified])
     if settings.start_from:
-        start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].counted[-1])
+        # Not the best ones: those were chosen on the fold's validation clips.
+        start = run.weights(settings.start_from, fold, "last")
     return Piece(
         title=f"{name} fold {fold}",
         path=run.piece(name, fold),

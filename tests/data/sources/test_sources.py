@@ -95,5 +95,5 @@ def test_the_real_esc50_table(real_data: Path) -> None:
 
 
 def test_an_unknown_source_is_refused_with_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="the sources are esc50, folder, fsdkaggle2018, manifest"):
+    with pytest.raises(ManifestError, match="the sources are esc50, folder, fsdkaggle2018, fsdkaggle2019, manifest"):
         scan("audioset", tmp_path)

@@ -1,0 +1,400 @@
+"""A run of the 2019 system: three kinds of ensemble, what leaks, the bundle, a test split in two parts.
+
+Every member's net is tiny and its cycles a batch long; snapshots, views, weights and needs are the recipe's own.
+"""
+
+import csv
+import itertools
+import json
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import safetensors.torch
+import sklearn.metrics
+import soundfile
+import torch
+
+import earmark
+from earmark import cli
+from earmark.assess.evaluate import any_rate, out_of_fold, samples_of
+from earmark.assess.run import Run
+from earmark.data.clips import ClipSet, load_clips
+from earmark.data.manifest import Clip, read_manifest, write_manifest
+from earmark.data.prepare import prepare
+from earmark.data.store import Store
+from earmark.data.synth import RATE, render
+from earmark.nets.member import load_net
+from earmark.recipe import Recipe
+from earmark.training.module import FoldTrainer, Piece, make_fabric
+from earmark.training.train import TrainRequest, make_piece, train
+from tests.conftest import read_mono
+from tests.training.small import small_akiyama
+
+KINDS = ("bell", "clicks", "hum", "wind")
+MEMBERS = {"row1": 1, "A": 4, "B": 2, "row6": 2, "F": 7}  # cycles
+FOLDS = 2
+USAGE = ("Public", "Private", "Private")  # of each kind's test clips
+Rows = dict[tuple[str, str, str], dict[str, np.ndarray]]  # member, snapshot, view → clip → scores
+
+
+def trimmed(recipe: Recipe) -> Recipe:
+    """Only some members, with fewer cycles; the ensembles without the snapshots that then are not made."""
+    data = recipe.model_dump(mode="json")
+    data["members"] = {name: data["members"][name] for name in MEMBERS}
+    for name, cycles in MEMBERS.items():
+        if name != "row1":
+            data["members"][name]["schedule"][0]["cycles"] = cycles
+    for ensemble in data["ensembles"].values():
+        ensemble["members"] = {name: voice for name, voice in ensemble["members"].items() if name in MEMBERS}
+        for name, voice in ensemble["members"].items():
+            voice["snapshots"] = [number for number in voice["snapshots"] if number <= MEMBERS[name]]
+    return Recipe.model_validate(data)
+
+
+def weights_of(ensemble: str) -> dict[str, float]:
+    """As the recipe's comments and the paper's §3.6 have them: A : B : C : D : E : F = 3 : 4 : 3 : 1 : 1 : 1."""
+    return {"A": 3.0, "row6" if ensemble == "leak-free" else "B": 4.0, "F": 1.0}
+
+
+def voices_of(ensemble: str) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Snapshots and views of each member, of those that are made here."""
+    second = "row6" if ensemble == "leak-free" else "B"
+    if ensemble == "submission2":
+        return {"A": ("24", ["whole"]), second: ("12", ["whole"]), "F": ("67", ["whole"])}
+    return {"A": ("24", ["pad8", "pad32"]), second: ("12", ["pad8", "pad32"]), "F": ("7", ["pad8000", "pad32000"])}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        run: of all members on both folds.
+        store: what it was trained on.
+        sounds: the folder of its clips.
+        first: the metrics when row1, A and B were finished alone.
+        metrics: the last ones.
+    """
+
+    run: Run
+    store: Store
+    sounds: Path
+    first: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("akiyama")
+    clips = []
+    rng = np.random.default_rng(8)
+    for kind in KINDS:
+        for place in range(8 + len(USAGE)):
+            name = f"{kind}-{place}.wav"
+            soundfile.write(folder / name, 0.7 * render(kind, rng)[: RATE * 3 // 4], RATE, subtype="PCM_16")
+            if place < 8:
+                clips.append(Clip(name, (kind,), verified=place < 4, fold=place % FOLDS, group=name, extra={"usage": ""}))
+            else:
+                clips.append(Clip(name, (kind,), split="test", group=name, extra={"usage": USAGE[place - 8]}))
+    write_manifest(folder / "manifest.csv", clips)
+    store = prepare(read_manifest(folder / "manifest.csv"), str(folder / "manifest.csv"), folder / "store", [8000]).store
+    recipe = trimmed(small_akiyama(cycle=1))
+    first = train(TrainRequest(recipe, store, folder / "run", members=["B"], device="cpu"))
+    metrics = train(TrainRequest(recipe, store, folder / "run", device="cpu"))
+    return Trained(Run.open(folder / "run"), store, folder, first, metrics)
+
+
+@pytest.fixture(scope="module")
+def rows(trained: Trained) -> Rows:
+    """The run's own ``oof.parquet``, as any other program reads it."""
+    found: Rows = defaultdict(dict)
+    for row in pyarrow.parquet.read_table(trained.run.path / "oof.parquet").to_pylist():
+        of_view = found[row["member"], row["snapshot"], row["view"]]
+        assert row["clip_id"] not in of_view
+        of_view[row["clip_id"]] = np.array(row["scores"])
+    return dict(found)
+
+
+def lwlrap(scores: np.ndarray, positive: np.ndarray) -> float:
+    return float(sklearn.metrics.label_ranking_average_precision_score(positive, scores, sample_weight=positive.sum(axis=1)))
+
+
+def ensemble_by_hand(rows: Rows, ensemble: str, clip: str) -> np.ndarray:
+    """A clip's own fold's nets: each member's mean, then the weighted mean of those."""
+    total = np.zeros(len(KINDS))
+    for member, (snapshots, views) in voices_of(ensemble).items():
+        each = [rows[member, snapshot, view][clip] for snapshot in snapshots for view in views]
+        total += weights_of(ensemble)[member] / sum(weights_of(ensemble).values()) * np.mean(each, axis=0)
+    return total
+
+
+# ------------------------------------------------------------------------------------------------------- scores, ensembles
+
+
+def test_every_snapshot_and_view_of_a_member_is_in_the_scores(rows: Rows) -> None:
+    expected = {("row1", "best", "whole")}
+    for member in ("A", "B", "row6", "F"):
+        views = ("whole", "pad8000", "pad32000") if member == "F" else ("whole", "pad8", "pad32")
+        expected |= {(member, str(n + 1), view) for n in range(MEMBERS[member]) for view in views}
+    assert set(rows) == expected
+    # The fold's unverified clips train in it, too (`unverified: all`): of them there is no score out of fold.
+    verified = {f"{kind}-{place}.wav" for kind in KINDS for place in range(4)}
+    assert {frozenset(found) for found in rows.values()} == {frozenset(verified)}
+    for member in ("A", "F"):
+        seen = [np.stack(list(found.values())) for key, found in rows.items() if key[:2] == (member, "1")]
+        assert all(np.abs(one - other).max() > 1e-6 for one, other in itertools.combinations(seen, 2))
+
+
+@pytest.mark.parametrize("ensemble", ["leak-free", "submission1", "submission2"])
+def test_an_ensemble_is_the_weighted_mean_over_snapshots_and_views(ensemble: str, rows: Rows, trained: Trained) -> None:
+    found = out_of_fold(trained.run, any_rate(trained.store)).ensembles[ensemble]
+    expected = np.stack([ensemble_by_hand(rows, ensemble, clip) for clip in found.clips.clip_id.tolist()])
+    assert found.scores.shape == (16, 4)
+    assert np.allclose(found.scores, expected, atol=1e-6)
+    written = json.loads((trained.run.path / "metrics.json").read_text())["ensembles"][ensemble]
+    assert written["lwlrap"]["value"] == pytest.approx(lwlrap(expected, found.clips.positive))
+    assert written["lwlrap"]["clips"] == 16
+    assert written["predictions"] == FOLDS * sum(len(s) * len(v) for s, v in voices_of(ensemble).values())
+
+
+def test_a_members_figure_is_that_of_its_mean_over_all_that_counts(rows: Rows, trained: Trained) -> None:
+    clips = any_rate(trained.store)
+    label = dict(zip(clips.clip_id.tolist(), clips.positive, strict=True))
+    scores = out_of_fold(trained.run, clips).members
+    assert set(scores) == set(MEMBERS)
+    for member, found in scores.items():
+        names = found.clips.clip_id.tolist()
+        means = np.stack([np.mean([of[clip] for key, of in rows.items() if key[0] == member], axis=0) for clip in names])
+        assert np.allclose(found.scores, means, atol=1e-6)
+        value = trained.metrics["members"][member]["lwlrap"]["value"]
+        assert value == pytest.approx(lwlrap(means, np.stack([label[clip] for clip in names])))
+
+
+def test_an_ensemble_waits_for_all_its_members_but_the_runs_own(trained: Trained) -> None:
+    """B alone was asked for: with row1, which it starts from, and A, whose guesses it learns from."""
+    assert trained.first["folds"] == {"row1": [0, 1], "A": [0, 1], "B": [0, 1]}
+    assert list(trained.first["ensembles"]) == ["leak-free"]
+    assert trained.first["ensembles"]["leak-free"]["predictions"] == FOLDS * 2 * 2  # of A alone
+    assert list(trained.metrics["ensembles"]) == ["leak-free", "submission1", "submission2"]
+
+
+def test_an_ensemble_waits_for_all_folds(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.run.path / "members", tmp_path / "members")
+    (tmp_path / "members/F/fold1/oof.parquet").unlink()
+    scores = out_of_fold(Run(tmp_path, trained.run.recipe), any_rate(trained.store))
+    assert list(scores.ensembles) == ["leak-free"]
+    assert set(scores.main.clips.fold.tolist()) == {0}  # the clips that all its members have scores for
+    assert scores.predictions == {"leak-free": FOLDS * 2 * 2 + FOLDS * 2 * 2 + 2}
+
+
+def test_weights_that_count_are_those_that_the_scores_are_of(rows: Rows, trained: Trained) -> None:
+    clips = load_clips(trained.store, 8000)
+    for member, snapshot, file in (
+        ("row1", "best", "best.safetensors"),
+        ("A", "1", "snapshot1.safetensors"),
+        ("A", "4", "snapshot4.safetensors"),
+    ):
+        for i in (0, 1):  # of both folds
+            assert clips.fold[i] == i
+            net = load_net(trained.run.recipe.members[member], 4, trained.run.piece(member, i) / file).eval()
+            with torch.inference_mode():
+                expected = net(torch.from_numpy(samples_of(clips, i)[None]))[0].numpy()
+            assert np.allclose(rows[member, snapshot, "whole"][str(clips.clip_id[i])], expected, atol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- leaks
+
+LEAKS = {"row1": False, "A": False, "B": True, "row6": False, "F": False}
+ENSEMBLE_LEAKS = {"leak-free": False, "submission1": True, "submission2": True}
+
+
+def marked(page: str) -> dict[str, bool]:
+    """The rows of a report's two tables, and whether they are marked."""
+    cells = re.findall(r"<tr><td>([\w-]+)( <span class=\"leak\">leaks</span>)?</td>", page)
+    return {name: bool(mark) for name, mark in cells if name in LEAKS | ENSEMBLE_LEAKS}
+
+
+def test_what_leaks_is_said_in_metrics_and_report(trained: Trained) -> None:
+    written = json.loads((trained.run.path / "metrics.json").read_text())
+    assert {name: found["leaks"] for name, found in written["members"].items()} == LEAKS
+    assert {name: found["leaks"] for name, found in written["ensembles"].items()} == ENSEMBLE_LEAKS
+    assert written["leaks"] is False
+    page = (trained.run.path / "report.html").read_text()
+    assert marked(page) == LEAKS | ENSEMBLE_LEAKS
+    assert "These figures leak" not in page  # the run's own do not
+
+
+def test_what_leaks_is_said_on_the_command_line_and_of_a_run_whose_own_ensemble_does(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same scores with submission 1 in the first place."""
+    shutil.copytree(trained.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("bundle"))
+    data = trained.run.recipe.model_dump(mode="json")
+    data["ensembles"] = {name: data["ensembles"][name] for name in ("submission1", "leak-free", "submission2")}
+    (tmp_path / "run/recipe.yaml").write_text(Recipe.model_validate(data).to_yaml())
+    capsys.readouterr()
+    assert cli.run(["evaluate", str(tmp_path / "run")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures = {line.split(":")[0]: line for line in lines[:-1]}
+    for part, expected in (("member", LEAKS), ("ensemble", ENSEMBLE_LEAKS)):
+        for name, leaks in expected.items():
+            assert figures[f"{part} {name}, verified"].endswith(" – leaks validation labels") == leaks
+    for title in ("verified clips", "all labelled clips"):
+        assert figures[title].endswith(" – leaks validation labels")
+    written = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert written["leaks"] is True
+    assert written["lwlrap"] == trained.metrics["ensembles"]["submission1"]["lwlrap"]
+    page = (tmp_path / "run/report.html").read_text()
+    assert "These figures leak" in page
+    assert marked(page) == LEAKS | ENSEMBLE_LEAKS
+    assert "validation labels leaked" in (tmp_path / "run/bundle/README.md").read_text()
+    assert "leaked" not in (trained.run.bundle / "README.md").read_text()
+    config = json.loads((tmp_path / "run/bundle/config.json").read_text())
+    assert {member["name"] for member in config["members"]} == {"A", "B", "F"}
+
+
+# ----------------------------------------------------------------------------------------------------------- bundle, test split
+
+
+def by_hand(trained: Trained, path: Path, ensemble: str) -> np.ndarray:
+    """One file's scores by the nets of the run, both folds of them, with the zeros of each view put on here."""
+    samples = read_mono(path, 8000)  # as they are: neither filled to the window nor scaled to peak 1
+    total = np.zeros(len(KINDS))
+    for member, (snapshots, views) in voices_of(ensemble).items():
+        each = []
+        for fold in range(FOLDS):
+            for snapshot in snapshots:
+                file = trained.run.piece(member, fold) / f"snapshot{snapshot}.safetensors"
+                net = load_net(trained.run.recipe.members[member], len(KINDS), file).eval()
+                with torch.inference_mode():
+                    power = net.frontend.power(torch.from_numpy(samples[None])).numpy()
+                    for view in views:
+                        zeros = np.zeros((*power.shape[:2], int(view.removeprefix("pad") if view != "whole" else 0)), np.float32)
+                        wide = np.concatenate([zeros, power, zeros], axis=2)
+                        each.append(net(torch.from_numpy(wide), "power")[0].numpy())
+        total += weights_of(ensemble)[member] / 8.0 * np.mean(each, axis=0)
+    return total
+
+
+def test_the_bundle_is_the_first_ensemble_without_what_only_training_needs(trained: Trained) -> None:
+    config = json.loads((trained.run.bundle / "config.json").read_text())
+    assert config["rule"] == "arithmetic_mean"
+    assert config["labels"] == list(KINDS)
+    members = config["members"]
+    weight: dict[str, float] = defaultdict(float)
+    for member in members:
+        name, snapshot, fold = member["name"], member["snapshot"], member["fold"]
+        snapshots, views = voices_of("leak-free")[name]
+        weight[name] += member["weight"]
+        assert snapshot in snapshots
+        assert member["views"] == list(views)
+        assert member["activation"] == ("softmax" if name == "F" else "sigmoid")
+        assert member["head"]["noisy"] is False
+        kept = safetensors.torch.load_file(trained.run.bundle / member["file"])
+        learned = safetensors.torch.load_file(trained.run.piece(name, fold) / f"snapshot{snapshot}.safetensors")
+        assert {key for key in learned if key not in kept} == {key for key in learned if key.startswith("head.noisy.")}
+        assert all(torch.equal(value, learned[key]) for key, value in kept.items())
+        assert member["parameters"] == sum(v.numel() for k, v in kept.items() if "running" not in k and "num_batches" not in k)
+    assert len(members) == FOLDS * (2 + 2 + 1)
+    assert len({member["file"] for member in members}) == len(members)
+    assert weight == pytest.approx(weights_of("leak-free"))
+
+
+def test_the_bundle_scores_a_file_as_the_nets_of_the_run_do(trained: Trained) -> None:
+    tagger = earmark.load(trained.run.path)
+    for name in ("bell-9.wav", "wind-0.wav"):
+        path = trained.sounds / name
+        samples, rate = soundfile.read(path, dtype="float32")
+        found = tagger.scores(samples[None], rate)[0]
+        assert np.allclose(found, by_hand(trained, path, "leak-free"), atol=1e-5)
+        best = tagger.tag(path, top_k=1)[0]
+        assert (best.label, best.score) == (KINDS[int(found.argmax())], found.max())
+    assert not np.allclose(tagger.scores(0.1 * samples[None], rate)[0], found, atol=1e-4)  # a waveform net hears the level
+
+
+def test_the_test_split_is_scored_by_every_ensemble_and_in_its_parts(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.run.path, run)
+    capsys.readouterr()
+    assert cli.run(["evaluate", str(run), "--split", "test"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scores: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for row in pyarrow.parquet.read_table(run / "test.parquet").to_pylist():
+        scores[row["member"]][row["clip_id"]] = np.array(row["scores"])
+    assert set(scores) == {f"ensemble:{name}" for name in ENSEMBLE_LEAKS}
+    metrics = json.loads((run / "metrics-test.json").read_text())
+    with (trained.sounds / "manifest.csv").open(newline="") as file:
+        test = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    for name in ENSEMBLE_LEAKS:
+        of_clip = scores[f"ensemble:{name}"]
+        assert set(of_clip) == {row["file_name"] for row in test}
+        for clip in ("hum-8.wav", "clicks-10.wav"):
+            assert np.allclose(of_clip[clip], by_hand(trained, trained.sounds / clip, name), atol=1e-5)
+        of_ensemble = metrics["ensembles"][name]
+        for usage, found in (
+            ("Public", of_ensemble["usage"]["Public"]),
+            ("Private", of_ensemble["usage"]["Private"]),
+            ("", of_ensemble),
+        ):
+            chosen = [row for row in test if usage in ("", row["usage"])]
+            positive = np.array([[kind == row["labels"] for kind in KINDS] for row in chosen])
+            assert found["lwlrap"]["clips"] == len(chosen) == {"Public": 4, "Private": 8, "": 12}[usage]
+            assert found["lwlrap"]["value"] == pytest.approx(
+                lwlrap(np.stack([of_clip[row["file_name"]] for row in chosen]), positive)
+            )
+    assert metrics["lwlrap"] == metrics["ensembles"]["leak-free"]["lwlrap"]
+    titles = [line.split(":")[0] for line in lines]
+    for title in ("verified clips, Public", "ensemble submission1, verified, Private", "ensemble leak-free, verified"):
+        assert title in titles
+
+
+# ------------------------------------------------------------------------------------------------- where training starts from
+
+
+def before_training(piece: Piece) -> dict[str, torch.Tensor]:
+    return FoldTrainer(piece, make_fabric("cpu", "float32")).plain_net.state_dict()
+
+
+@pytest.mark.parametrize(("recipe", "member", "file"), [("akiyama2019", "row1", "last"), ("akiyama2019-released", "A", "last")])
+def test_b_starts_from_the_weights_that_its_recipe_says(recipe: str, member: str, file: str, trained: Trained) -> None:
+    """As published from row 1's, as released from A's; the last of the same fold: the best were chosen on its validation clips."""
+    settings = trimmed(small_akiyama(cycle=1, recipe=recipe))
+    clips = load_clips(trained.store, 8000)
+    other = safetensors.torch.load_file(trained.run.piece(member, 1) / f"{file}.safetensors")
+    piece = make_piece(Run(trained.run.path, settings), "B", 1, clips)
+    started, fresh = before_training(piece), before_training(replace(piece, start=None))
+    assert not any(torch.equal(fresh[name], value) for name, value in other.items() if name.endswith("conv1.weight"))
+    for name, value in started.items():
+        assert torch.equal(value, other[name] if name in other else fresh[name]), name
+    assert any(name.startswith("head.noisy.") for name in started)
+
+
+def test_a_member_is_taught_by_the_clips_that_its_recipe_says(trained: Trained) -> None:
+    """Verified clips of the other fold; the unverified ones of both folds go to the second task, or with the first."""
+    clips = load_clips(trained.store, 8000)
+    train_clips = [f"{kind}-{place}.wav" for kind in KINDS for place in range(8)]
+
+    def names(found: ClipSet | None) -> set[str]:
+        return set() if found is None else set(found.clip_id.tolist())
+
+    curated = {name for name in train_clips if name[-5] in "02"}
+    noisy = {name for name in train_clips if name[-5] in "4567"}
+    piece = make_piece(trained.run, "A", 1, clips)
+    assert (names(piece.training), names(piece.noisy)) == (curated, noisy)
+    assert names(piece.validation) == {name for name in train_clips if name[-5] in "13"}
+    assert make_piece(trained.run, "row1", 1, clips).noisy is None
+    both = trained.run.recipe.model_dump(mode="json")
+    both["members"]["row1"]["clips"] = "labelled"
+    run = Run(trained.run.path, Recipe.model_validate(both))
+    assert names(make_piece(run, "row1", 1, clips).training) == curated | noisy
+    assert names(make_piece(trained.run, "row1", 1, clips).training) == curated
