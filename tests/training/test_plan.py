@@ -142,7 +142,7 @@ def test_the_2018_system_is_30_models_of_300_000_batches(capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cochlear2018 on as published: 30 stages in this order"
     hours = 30 * 300_000 * 41 * SECONDS["densenet_se"] / 3600
-    assert lines[31].startswith(f"30 models, 300,000 batches each; about {hours:,.0f} hours of training on this machine (cpu, ")
+    assert lines[31].startswith(f"30 models, 300,000 batches each; about {hours:,.0f} h of training on this machine (cpu, ")
     for line in lines[1:31]:
         assert "7,578 clips; 150,000 batches + 100,000 batches + 50,000 batches = 300,000 batches of 41" in line  # 4/5 of 9,473
     assert lines[32].startswith("ensemble all: 30 predictions a clip, geometric mean of logmel-16k 1.5")

@@ -144,14 +144,14 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
         words += [f"{stage[kind]:,} {kind}" for kind in ("noisy", "soft") if stage[kind]]
         if stage["kind"] == "net":
             words.append(f"{stage['schedule']} = {stage['batches']:,} batches of {stage['batch_size']}")
-        words.append(f"{stage['hours']:,.1f} h")
+        words.append(_duration(stage["hours"]))
         if stage["needs"]:
             words.append("after " + ", ".join(stage["needs"]))
         lines.append(f"{number:>3}  {stage['title']:<{width}}  {'; '.join(words)}")
     batches = sorted({stage["batches"] for stage in stages if stage["kind"] == "net"})
     each = f"{batches[0]:,} batches each" if len(batches) == 1 else f"{batches[0]:,} to {batches[-1]:,} batches each"
     lines.append(
-        f"{planned['nets']} models, {each}; about {planned['hours']:,.0f} hours of training on this machine "
+        f"{planned['nets']} models, {each}; about {_duration(planned['hours'])} of training on this machine "
         f"({planned['device']}, {planned['precision']}; by a few small batches of each)"
     )
     for ensemble in planned["ensembles"]:
@@ -162,6 +162,17 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
             f"of {members}{leaks}"
         )
     return lines
+
+
+def _duration(hours: float) -> str:
+    """Hours for people.
+
+    >>> _duration(0.04), _duration(3.27), _duration(1234.5)
+    ('2 min', '3.3 h', '1,234 h')
+    """
+    if hours < 1:
+        return f"{max(round(hours * 60), 1)} min"
+    return f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
 def _probe(recipe: Recipe, members: Sequence[str], store: Store | None, device: str) -> tuple[str, dict[str, float]]:
