@@ -20,7 +20,7 @@ Name = Annotated[str, Field(pattern=SAFE_NAME)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 # A version of a clip that is scored: as it is, or with so many frames (samples, for a waveform net) of zeros on both sides.
-View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,9})$")]
+View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,6})$")]
 
 
 class Settings(BaseModel):
@@ -236,6 +236,14 @@ class ValidationSettings(Settings):
         return self
 
 
+class ScoringSettings(Settings):
+    """Which clips go through the net together when whole clips are scored (Akiyama & Sato §3.6)."""
+
+    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # how much longer than the shortest of them one may be, at most
+    samples: Annotated[int, Field(ge=1)] = 1_024_000  # at most, filled up; one clip alone may have more
+    clips: Annotated[int, Field(ge=1)] = 512  # at most
+
+
 class MemberSettings(Settings):
     """One kind of net and how it is trained; one net a fold."""
 
@@ -253,7 +261,7 @@ class MemberSettings(Settings):
     schedule: Annotated[tuple[Phase, ...], Field(min_length=1)]
     validation: ValidationSettings
     views: Annotated[tuple[View, ...], Field(min_length=1)] = ("whole",)  # of each clip, when it is scored
-    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # how much, at most, clips scored together may differ in length
+    scoring: ScoringSettings = ScoringSettings()
 
     @property
     def snapshots(self) -> int:
@@ -274,8 +282,17 @@ class MemberSettings(Settings):
         """The names of the weights that count: ``best``, ``last``, or the snapshots ``1`` …"""
         return [str(n + 1) for n in range(self.snapshots)] if self.validation.keep == "snapshots" else [self.validation.keep]
 
+    @property
+    def unselected(self) -> list[str]:
+        """The weights that other stages go on from: never the best, which were chosen on the fold's validation clips."""
+        return self.counted if self.validation.keep == "snapshots" else ["last"]
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.noisy and self.clips != "verified":
+            raise ValueError("noisy: its clips are the unverified ones; the first task takes clips: verified then")
+        if self.soft and self.batch.sampling == "shuffled" and self.batch.size < 2:
+            raise ValueError("soft: half of a batch are verified clips, half the others; batch.size must be at least 2")
         if self.validation.keep == "snapshots" and not self.snapshots:
             raise ValueError("validation.keep is snapshots, and no phase of the schedule has cycles")
         if len(set(self.views)) < len(self.views):
@@ -326,7 +343,6 @@ class PublishedSettings(Settings):
 
     verified: Annotated[int, Field(ge=1)]
     unverified: Annotated[int, Field(ge=0)]
-    test: Annotated[int, Field(ge=0)]
     classes: Annotated[int, Field(ge=2)]
     folds: Annotated[int, Field(ge=2)]
 

@@ -23,11 +23,9 @@ from earmark.nets.member import load_net
 from earmark.nets.tagnet import TagNet
 from earmark.nets.views import padding_of, score_views
 from earmark.progress import progress_bar
-from earmark.recipe import MemberSettings
+from earmark.recipe import MemberSettings, ScoringSettings
 from earmark.tagging.ensemble import combine
 from earmark.tagging.tagger import net_input
-
-BATCH_SAMPLES = 16 * 64000  # bounds the memory of one forward pass, save for a single clip that is longer
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def score_clips(
     Args:
         net: the member's.
         clips: N clips at the member's rate.
-        settings: the member's: its input and its patience.
+        settings: the member's.
         device: of the net.
         views: V versions of each clip.
         title: of a progress bar; none is shown without it.
@@ -88,7 +86,7 @@ def score_clips(
     net.eval()
     done = 0
     with torch.inference_mode(), progress_bar(title, len(clips), hidden=not title) as bar:
-        for indices in length_groups(lengths, settings.patience, BATCH_SAMPLES, extra):
+        for indices in length_groups(lengths, settings.scoring, extra):
             waveforms = [net_input(samples_of(clips, index), own) for index in indices]
             power = _first_stage(net, waveforms, device)
             found[:, indices] = score_views(net, power, views).float().cpu().numpy()
@@ -99,16 +97,15 @@ def score_clips(
     return found
 
 
-def length_groups(lengths: NDArray[np.int64], patience: float, most_samples: int, extra: int = 0) -> list[NDArray[np.int64]]:
-    """Which clips are scored together: neighbours in length (Akiyama & Sato §3.6, and their released code's bounds).
+def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: int = 0) -> list[NDArray[np.int64]]:
+    """Which clips are scored together: neighbours in length (Akiyama & Sato §3.6, and their released code's rule).
 
     Within a group no clip is longer than the shortest by more than a rate. It starts at 0 and grows by 0.01 as long as it may
     and there are more than 60 + n / 55 groups.
 
     Args:
         lengths: samples of each clip, ``[N]``.
-        patience: the highest rate; 0 puts only clips of equal length together.
-        most_samples: of a group, filled up; one clip alone may have more.
+        settings: the highest rate (0 puts only clips of equal length together), and the most samples and clips of a group.
         extra: samples that each clip gets besides.
 
     Returns:
@@ -117,19 +114,20 @@ def length_groups(lengths: NDArray[np.int64], patience: float, most_samples: int
     order = np.argsort(lengths, kind="stable")
     step = 0
     while True:
-        groups = _groups(lengths, order, step / 100, most_samples, extra)
-        if len(groups) <= 60 + len(lengths) / 55 or (step + 1) / 100 > patience + 1e-9:
+        groups = _groups(lengths, order, step / 100, settings, extra)
+        if len(groups) <= 60 + len(lengths) / 55 or (step + 1) / 100 > settings.patience + 1e-9:
             return groups
         step += 1
 
 
 def _groups(
-    lengths: NDArray[np.int64], order: NDArray[np.int64], rate: float, most_samples: int, extra: int
+    lengths: NDArray[np.int64], order: NDArray[np.int64], rate: float, settings: ScoringSettings, extra: int
 ) -> list[NDArray[np.int64]]:
     bounds = [0]
     for place, index in enumerate(order):
         first, count = lengths[order[bounds[-1]]], place - bounds[-1]
-        if count and (lengths[index] > first * (1 + rate) or (lengths[index] + extra) * (count + 1) > most_samples):
+        too_many = count >= settings.clips or (lengths[index] + extra) * (count + 1) > settings.samples
+        if count and (too_many or lengths[index] > first * (1 + rate)):
             bounds.append(place)
     return [order[a:b] for a, b in zip(bounds, [*bounds[1:], len(order)], strict=True) if b > a]
 
@@ -183,7 +181,7 @@ def out_of_fold(run: Run, clips: ClipSet) -> Scores:
             raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
         if found.labels != clips.labels:
             raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
-    recipe, folds = run.recipe, run.finished()
+    recipe = run.recipe
     rule = next(iter(recipe.ensembles.values())).rule
     members = {name: _together(clips, {name: found.chosen()}, {name: 1.0}, rule, run) for name, found in predictions.items()}
     ensembles, counts = {}, {}
@@ -191,7 +189,7 @@ def out_of_fold(run: Run, clips: ClipSet) -> Scores:
         chosen = {name: predictions[name].chosen(recipe.counted(name, voice), voice.views) for name, voice in voices.items()}
         weights = {name: voice.weight for name, voice in voices.items()}
         ensembles[ensemble] = _together(clips, chosen, weights, recipe.ensembles[ensemble].rule, run)
-        counts[ensemble] = sum(len(chosen[name]) * len(folds[name]) for name in voices)
+        counts[ensemble] = sum(len(found) for found in chosen.values()) * len(run.common_folds(voices))
     return Scores(members, ensembles, counts)
 
 
@@ -319,7 +317,7 @@ def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
         keys = [
             ((name, fold, counted, view), voice.weight)
             for name, voice in voices.items()
-            for fold in finished[name]
+            for fold in run.common_folds(voices)
             for counted in recipe.counted(name, voice)
             for view in voice.views or ()
         ]

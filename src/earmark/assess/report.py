@@ -83,7 +83,9 @@ def write_report(
         judged=judged,
         names=NAMES,
         metrics=metrics,
-        best_kept=sorted(name for name in scores.members if run.recipe.members[name].validation.keep == "best"),
+        best_kept=sorted(
+            name for name in next(iter(run.ensembles().values())) if run.recipe.members[name].validation.keep == "best"
+        ),
         leaking=any(found["leaks"] for part in ("members", "ensembles") for found in metrics[part].values()),
         comparison=comparison,
         rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),

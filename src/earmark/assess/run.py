@@ -8,7 +8,7 @@ whole run ``oof.parquet``, ``metrics.json``, ``report.html``, ``bundle/``.
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -183,7 +183,7 @@ class Run:
         """The ensembles that there are scores for, each with its members.
 
         The run's own is the first, of whichever of its members are finished, or of all that are where none of its own is; the
-        others are there once all their members are finished, on the same folds.
+        others are there once all their members have a finished fold in common.
         """
         finished = self.finished()
         found: dict[str, dict[str, VoiceSettings]] = {}
@@ -192,9 +192,14 @@ class Run:
             there = {member: voice for member, voice in voices.items() if member in finished}
             if not found:
                 found[name] = there or {member: VoiceSettings(views=self.recipe.members[member].views) for member in finished}
-            elif len(there) == len(voices) and len({tuple(finished[member]) for member in voices}) == 1:
+            elif len(there) == len(voices) and self.common_folds(voices):
                 found[name] = voices
         return found
+
+    def common_folds(self, members: Iterable[str]) -> list[int]:
+        """The folds that all of some members are finished on: an ensemble has no others."""
+        finished = self.finished()
+        return sorted(set.intersection(*(set(finished.get(member, [])) for member in members)))
 
     def leaks(self, ensemble: str) -> bool:
         """Whether any of an ensemble's members was taught with leaking pseudo labels."""

@@ -21,10 +21,9 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
     partial.mkdir()
     members = []
     ensemble, voices = next(iter(run.ensembles().items()))
-    finished = run.finished()
+    folds = run.common_folds(voices)
     for name, voice in voices.items():
-        settings = run.recipe.members[name]
-        folds, counted = finished[name], run.recipe.counted(name, voice)
+        settings, counted = run.recipe.members[name], run.recipe.counted(name, voice)
         serving = settings.model_copy(update={"head": serving_head(settings.head)})
         net = new_net(serving, len(store.labels))
         for fold in folds:
@@ -59,12 +58,13 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
     )
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")
     lines = []
-    if (found := metrics["map@3"]) is not None:
-        interval = f"{found['low']:.3f}–{found['high']:.3f}"
-        leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
-        lines.append(
-            f"out-of-fold MAP@3 on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval}){leak}"
-        )
+    for key, title in (("map@3", "MAP@3"), ("lwlrap", "lwlrap")):
+        if (found := metrics[key]) is not None:
+            interval = f"{found['low']:.3f}–{found['high']:.3f}"
+            leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
+            lines.append(
+                f"out-of-fold {title} on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval}){leak}"
+            )
     write_card(partial, config, lines)
     aside = run.path / "bundle.old"
     shutil.rmtree(aside, ignore_errors=True)

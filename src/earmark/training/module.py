@@ -8,9 +8,9 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,7 +44,8 @@ from earmark.training.losses import (
 from earmark.training.schedule import plan_schedule
 
 LOG_EVERY = 25  # batches between two rows of metrics.csv; validation rows come besides
-CHECKPOINT_SECONDS = 60  # at most this much is trained again after a kill; validation checkpoints besides
+CHECKPOINT_SECONDS = 60  # at most this much is trained again after a kill
+CHECKPOINT_SHARE = 0.1  # of the time goes into the checkpoints that validations make besides
 COLUMNS = ("batch", "rate", "loss", "masked", "noisy_loss", "soft_loss", "clips_per_second", "seconds", *METRICS)
 
 
@@ -160,6 +161,20 @@ def check_start(recipe: Recipe, member: str, classes: int) -> None:
         take_weights(new_net(recipe.members[member], classes), weights, f"member {other}")
 
 
+def check_members(recipe: Recipe, names: Iterable[str], classes: int) -> None:
+    """Whether members can be built and trained as their settings say.
+
+    Raises:
+        RecipeError: one cannot.
+    """
+    for name in names:
+        try:
+            check_buildable(recipe.members[name], classes)
+            check_start(recipe, name, classes)
+        except RecipeError as error:
+            raise RecipeError(f"members.{name}: {error}") from None
+
+
 class FoldTrainer:
     """The net, its optimiser and its streams of batches, as one state that can be saved and taken up again.
 
@@ -194,7 +209,8 @@ class FoldTrainer:
         batch_seed, noisy_seed, soft_seed = seeds
         activation = self.plain_net.activation
         kind = settings.loss.kind
-        training = self._on_device(piece.training)
+        pcm = piece.training.pcm.to(self.fabric.device)  # once: all streams cut from the same store
+        training = self._heard(piece.training, pcm)
         targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
         batches: BalancedBatches | ShuffledBatches
         if settings.batch.sampling == "balanced":
@@ -204,13 +220,13 @@ class FoldTrainer:
         first = Stream(batches, "curated", _losses(kind, settings.loss.double_sigmoid), kind == "cross_entropy")
         streams = {"curated": first}
         if settings.noisy is not None and piece.noisy is not None:
-            noisy = self._on_device(piece.noisy)
+            noisy = self._heard(piece.noisy, pcm)
             of_noisy = self._shuffled(noisy, noisy.multi_hot(activation), [np.arange(len(noisy))], noisy_seed)
             losses = _losses(kind, settings.noisy.double_sigmoid)
             streams["noisy"] = Stream(of_noisy, "noisy", losses, False, settings.noisy.weight)
         if settings.soft is not None and piece.soft is not None:
             soft, pools = (
-                self._on_device(piece.soft.clips),
+                self._heard(piece.soft.clips, pcm),
                 [np.flatnonzero(~piece.soft.guessed), np.flatnonzero(piece.soft.guessed)],
             )
             known = np.where(piece.soft.guessed[:, None], piece.soft.guesses, soft.multi_hot(activation))
@@ -219,8 +235,8 @@ class FoldTrainer:
             streams["soft"] = Stream(of_soft, "curated", losses, of_scores, settings.soft.weight)
         return streams
 
-    def _on_device(self, clips: ClipSet) -> ClipSet:
-        return (clips.without_silent_ends() if self.settings.input.trim_silence else clips).on(self.fabric.device)
+    def _heard(self, clips: ClipSet, pcm: Tensor) -> ClipSet:
+        return replace(clips.without_silent_ends() if self.settings.input.trim_silence else clips, pcm=pcm)
 
     def _shuffled(self, clips: ClipSet, targets: Array, pools: list[Array], seed: np.random.SeedSequence) -> ShuffledBatches:
         own, batch = self.settings.input, self.settings.batch
@@ -340,7 +356,7 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
         trainer.load(checkpoint)
     schedule = trainer.schedule
     log = MetricsLog(piece.path / "metrics.csv", trainer, logger)
-    saved_at = time.monotonic()
+    saved_at, saving = time.monotonic(), 0.0
     seeded = [fabric.device] if fabric.device.type == "cuda" else []  # besides the CPU's generator, by each step; not for others
     with (
         torch.random.fork_rng(seeded),
@@ -362,8 +378,10 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
                 if validate and score > trainer.best:
                     trainer.best = score
                     save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
-            if validate or interrupted or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            since = time.monotonic() - saved_at
+            if interrupted or since > CHECKPOINT_SECONDS or (validate and saving < CHECKPOINT_SHARE * since):
                 trainer.save(checkpoint)
+                saving = time.monotonic() - saved_at - since
                 saved_at = time.monotonic()
             if interrupted:
                 raise KeyboardInterrupt

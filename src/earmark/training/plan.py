@@ -12,8 +12,8 @@ from earmark.data.store import Store
 from earmark.errors import RecipeError, RunError
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings, Recipe
-from earmark.training.module import check_buildable, check_start, make_fabric
-from earmark.training.probe import CLASSES, faster_precision, noise_clips, seconds_per_clip
+from earmark.training.module import check_members, make_fabric
+from earmark.training.probe import faster_precision, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.stages import Stage, plan_stages
 from earmark.training.train import allowed, choose_folds
@@ -100,9 +100,7 @@ def plan(
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
     stages = plan_stages(recipe, chosen, wanted, there)
     needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
-    for name in needed:
-        check_buildable(recipe.members[name], classes)
-        check_start(recipe, name, classes)
+    check_members(recipe, needed, classes)
     if device == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
     if device == "auto":
@@ -202,7 +200,7 @@ def _probe(recipe: Recipe, members: Sequence[str], store: Store | None, device: 
 def _what_takes_time(settings: MemberSettings) -> str:
     same = settings.model_copy(update={"soft": None})
     parts = same.model_dump_json(include={"input", "frontend", "backbone", "head", "batch", "noisy", "optimiser"})
-    return f"{parts} {settings.soft is not None} {min(batch_size(settings, CLASSES), CLASSES)}"
+    return f"{parts} {settings.soft is not None}"
 
 
 def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, seconds: dict[str, float]) -> PlannedStage:

@@ -17,11 +17,11 @@ from earmark.assess.run import RUN_NAMES, Block, Run, RunInfo, write_predictions
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
-from earmark.errors import RunError, StoreError
+from earmark.errors import EarmarkWarning, RunError, StoreError
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
-from earmark.training.module import Piece, check_buildable, check_start, keep_freed_memory, make_fabric, train_piece
+from earmark.training.module import Piece, check_members, keep_freed_memory, make_fabric, train_piece
 from earmark.training.probe import faster_precision
 from earmark.training.pseudo import guess_labels, soft_clips
 from earmark.training.stages import Stage, plan_stages
@@ -73,9 +73,7 @@ def train(request: TrainRequest) -> dict[str, Any]:
     for name, fold in nets:
         _refuse_unlearnable(plain, fold, recipe, name)
     needed = list(dict.fromkeys(name for name, _ in nets))
-    for name in needed:  # a setting that is wrong is told now, not hours later
-        check_buildable(recipe.members[name], len(store.labels))
-        check_start(recipe, name, len(store.labels))
+    check_members(recipe, needed, len(store.labels))  # a setting that is wrong is told now, not hours later
     data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
     if request.device == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
@@ -115,6 +113,9 @@ def finish(run: Run, store: Store) -> dict[str, Any]:
 def _finish(run: Run, store: Store) -> dict[str, Any]:
     clips = any_rate(store)
     scores = out_of_fold(run, clips)
+    if left_out := [name for name in run.recipe.ensembles if name not in scores.ensembles]:
+        text = f"no figures of ensemble {', '.join(left_out)} yet: its members have no finished fold in common"
+        warnings.warn(text, EarmarkWarning, stacklevel=2)
     metrics = run_metrics(run, scores)
     run.gather()
     write_metrics(run.path / "metrics.json", metrics)
@@ -139,7 +140,7 @@ def _make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) ->
             run.weights(need.name, need.fold, counted)
             for need in stage.needs
             if need.fold is not None
-            for counted in member.counted
+            for counted in member.unselected
         ]
         device = make_fabric(info.device, info.precision).device
         fold = NO_FOLD if stage.fold is None else stage.fold
@@ -184,8 +185,7 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
         path = run.pseudo_labels(settings.soft.labels, fold if of_fold else None)
         soft = soft_clips(path, clips[labelled & clips.verified], clips[unverified])
     if settings.start_from:
-        # Not the best ones: those were chosen on the fold's validation clips.
-        start = run.weights(settings.start_from, fold, "last")
+        start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].unselected[-1])
     return Piece(
         title=f"{name} fold {fold}",
         path=run.piece(name, fold),
@@ -200,10 +200,14 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
 
 
 def allowed(clips: ClipSet, fold: int | None, recipe: Recipe) -> np.ndarray:
-    """Training clips of the other folds; with ``unverified: all`` the fold's own unverified ones too. ``None``: of all folds."""
+    """Training clips of the other folds; with ``unverified: all`` the fold's own unverified ones too. ``None``: of all folds.
+
+    Not those of a recording that the fold's verified clips are of: what is scored was never heard.
+    """
     others: np.ndarray = clips.fold != fold if fold is not None else np.ones(len(clips), bool)
-    if recipe.unverified == "all":
-        others = others | ~clips.verified
+    if recipe.unverified == "all" and fold is not None:
+        heard = clips.group[(clips.fold == fold) & clips.verified]
+        others = others | (~clips.verified & ~np.isin(clips.group, heard))
     mask: np.ndarray = others & ~clips.test
     return mask
 
