@@ -525,24 +525,33 @@ BAD_REQUESTS = (
         "members.*.loss.maskin=1", "tiny.yaml: members.logmel.loss.maskin: no such setting; there are kind, masking, double_sigmoid"
     ),
     setting("members.nosuch.loss.masking=1", "--set members.nosuch.loss.masking=1: no member <words>nosuch<words>logmel<words>"),
-    setting("members.*.backbone.name=nosuch", "backbone.name: no backbone 'nosuch'; there are <names>densenet_se<names>"),
+    setting(
+        "members.*.backbone.name=nosuch", "members.logmel: backbone.name: no backbone 'nosuch'; there are <names>densenet_se<names>"
+    ),
     setting(
         "members.*.frontend.n_mel=3",
-        "frontend logmel: no setting n_mel; it has n_fft, hop_length, n_mels, dynamic_range, epsilon, momentum",
+        "members.logmel: frontend logmel: no setting n_mel; it has n_fft, hop_length, n_mels, dynamic_range, epsilon, momentum",
     ),
     # A setting that is wrong is told before a run directory is begun.
-    setting("members.*.frontend.n_fft=0", "frontend logmel: <words>n_fft<words>"),
-    setting("members.*.frontend.hop_length=0", "frontend logmel: <words>hop_length<words>"),
-    setting("members.*.frontend.n_mels=0", "frontend logmel: <words>n_mels<words>"),
-    setting("members.*.frontend.n_mels=many", "frontend logmel: <words of torch>"),
-    setting("members.*.head.heads=0", "head mean_of_softmax: <words>heads<words>"),
-    setting("members.*.backbone.growth=[0]", "backbone densenet_se: <words>growth<words>"),
-    setting("members.*.backbone.kernel=[3]", "backbone densenet_se: <words>"),
+    setting("members.*.frontend.n_fft=0", "members.logmel: frontend logmel: <words>n_fft<words>"),
+    setting("members.*.frontend.hop_length=0", "members.logmel: frontend logmel: <words>hop_length<words>"),
+    setting("members.*.frontend.n_mels=0", "members.logmel: frontend logmel: <words>n_mels<words>"),
+    setting("members.*.frontend.n_mels=many", "members.logmel: frontend logmel: <words of torch>"),
+    setting("members.*.head.heads=0", "members.logmel: head mean_of_softmax: <words>heads<words>"),
+    setting("members.*.backbone.growth=[0]", "members.logmel: backbone densenet_se: <words>growth<words>"),
+    setting("members.*.backbone.kernel=[3]", "members.logmel: backbone densenet_se: <words>"),
     # Settings of which each is right, but not with the others.
-    setting("members.*.loss.kind=bce", "loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here"),
-    setting("members.*.loss.kind=kl", "loss kl: needs a head with logits, which mean_of_softmax has not"),
+    setting("members.*.loss.kind=bce", "members.logmel: loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here"),
+    setting("members.*.loss.kind=kl", "members.logmel: loss kl: needs a head with logits, which mean_of_softmax has not"),
     setting("members.*.loss.double_sigmoid=true", "tiny.yaml: members.logmel.loss: double_sigmoid is a way of bce"),
-    setting("members.*.noisy.weight=1", "tiny.yaml: members.logmel: noisy and soft tasks go with loss.kind bce or kl"),
+    setting(
+        "members.*.noisy.weight=1",
+        "tiny.yaml: members.logmel: noisy: its clips are the unverified ones; the first task takes clips: verified then",
+    ),
+    setting(
+        "members.*.noisy.weight=1' --set 'members.*.clips=verified",
+        "tiny.yaml: members.logmel: noisy and soft tasks go with loss.kind bce or kl",
+    ),
     setting(
         "members.*.input.fill=tile",
         "tiny.yaml: members.logmel: noisy and soft tasks, and input.fill tile, go with batch.sampling shuffled",
@@ -567,6 +576,7 @@ BAD_REQUESTS = (
         "ensembles.all.members.logmel.snapshots=[1]",
         "tiny.yaml: recipe: ensembles.all.members.logmel.snapshots: of logmel no snapshots are kept",
     ),
+    of_akiyama("members.row6.batch.size=1", "members.row6: soft: half of a batch are verified clips, <words>at least 2"),
     of_akiyama("ensembles.submission1.members.A.snapshots=[2, 9]", "recipe: ensembles.submission1.members.A.snapshots: A has 8"),
     of_akiyama(
         "ensembles.submission1.members.A.views=[pad8, pad64]",
@@ -586,35 +596,35 @@ BAD_REQUESTS = (
     ),
     of_akiyama("members.A.start_from=B", "recipe: members need each other in a circle: A → B → A"),
     of_akiyama("members.E.noisy.double_sigmoid=true", "members.E: noisy.double_sigmoid is a way of bce"),
-    of_row1("members.row1.loss.kind=kl", "loss kl: needs a softmax; the head curated_noisy has a sigmoid here"),
+    of_row1("members.row1.loss.kind=kl", "members.row1: loss kl: needs a softmax; the head curated_noisy has a sigmoid here"),
     of_row1(
         "members.row1.loss.kind=kl; members.row1.head.activation=softmax; members.row1.soft={labels: of-A, loss: bce}",
-        "loss bce: needs a sigmoid; the head curated_noisy has a softmax here",
+        "members.row1: loss bce: needs a sigmoid; the head curated_noisy has a softmax here",
         "{here}/data-store",
         data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
     ),
     of_row1(
         "members.row1.noisy.weight=1",
-        "noisy: the head curated_noisy has no noisy task here; curated_noisy with noisy: true has one",
+        "members.row1: noisy: the head curated_noisy has no noisy task here; curated_noisy with noisy: true has one",
         "{here}/data-store",
         data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
     ),
     of_row1(
         "members.row1.head.noisy=true",
-        "head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one",
+        "members.row1: head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one",
     ),
     of_row1(
         "members.row1.frontend={name: raw_waveform}; members.row1.backbone={name: envnet_v2, width: 10}; "
         "members.row1.batch.frequency_mask.width=[8, 32]",
-        "batch: frequency_mask needs a mel front end",
+        "members.row1: batch: frequency_mask needs a mel front end",
     ),
     of_row1(
         "members.row1.batch.mix.kind=between_class",
-        "batch: mix.kind between_class weighs waveforms: it needs the front end raw_waveform",
+        "members.row1: batch: mix.kind between_class weighs waveforms: it needs the front end raw_waveform",
     ),
     of_row1(
         "members.row1.batch.gain={unit: decibel, range: [-6, 6]}",
-        "batch: gain.unit decibel is of a waveform's amplitude; a mel front end takes a factor on its power",
+        "members.row1: batch: gain.unit decibel is of a waveform's amplitude; a mel front end takes a factor on its power",
     ),
     of_row1("members.row1.batch.gain.range=[-1, 1]", "akiyama2019.yaml: members.row1.batch.gain: a factor is not below 0"),
     of_row1(
@@ -623,19 +633,19 @@ BAD_REQUESTS = (
     ),
     of_row1(
         "members.row1.head.noisy=true; members.row1.noisy.weight=1; members.row1.head.split=layer9",
-        "head curated_noisy: split: backbone resnet34 has no stage 'layer9'; it has stem, layer1, layer2, layer3, layer4",
+        "members.row1: head curated_noisy: split: backbone resnet34 has no stage 'layer9'; it has stem, layer1, layer2, layer3, layer4",
         "{here}/data-store",
         data(UNVERIFIED_TOO, *(f"{i}.wav" for i in range(8))),
     ),
     # Told before row8 is trained for hours.
     of_row1(
         "members.row8.noisy=null; members.row8.head.noisy=false; members.row8.backbone.width=10; members.row1.start_from=row8",
-        "start_from: member row8 is of another net: it has no fitting backbone<words>",
+        "members.row1: start_from: member row8 is of another net: it has no fitting backbone<words>",
     ),
     refused(
         "shuffled batches with the front end of 2018",
         "train tiny --store {store} --out {here}/run --set 'members.*.batch={{sampling: shuffled, size: 4}}'",
-        "batch: sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
+        "members.logmel: batch: sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
         "take standardised_logmel or raw_waveform",
     ),
     refused(
@@ -685,7 +695,7 @@ BAD_REQUESTS = (
     refused(
         "plan: a setting that is wrong",
         "train tiny --plan --store {store} --set members.*.loss.kind=bce",
-        "loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here",
+        "members.logmel: loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here",
     ),
     # Faulty labels that are known.
     refused(

@@ -8,14 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.assess import evaluate
 from earmark.assess.evaluate import length_groups, samples_of, score_clips
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import new_net
 from earmark.nets.tagnet import TagNet
 from earmark.nets.views import score_views
-from earmark.recipe import MemberSettings
+from earmark.recipe import MemberSettings, ScoringSettings
 from tests.reference import grouping
 from tests.training.small import small_akiyama
 
@@ -117,7 +116,7 @@ def test_views_of_a_waveform_net_are_in_samples(clips: ClipSet) -> None:
 def test_without_patience_each_clip_is_scored_as_if_it_were_alone(member: str, clips: ClipSet) -> None:
     """Two clips of each length, so that there is something to put together."""
     chosen = clips[np.repeat(np.arange(12), 2)[::-1]]
-    net, settings = net_of(member, clips, f"members.{member}.patience=0")
+    net, settings = net_of(member, clips, f"members.{member}.scoring.patience=0")
     sizes: list[int] = []
     net.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     found = score_clips(net, chosen, settings, CPU, VIEWS[member])
@@ -133,9 +132,9 @@ def test_without_patience_each_clip_is_scored_as_if_it_were_alone(member: str, c
 def test_with_patience_a_clip_is_scored_among_the_zeros_that_its_group_needs(member: str, fills: str, clips: ClipSet) -> None:
     """The group's longest clip is as if alone; a shorter one has zeros behind its mel, or on both sides of its waveform."""
     views = VIEWS[member][:2]
-    net, patient = net_of(member, clips, f"members.{member}.patience=0.2")
+    net, patient = net_of(member, clips, f"members.{member}.scoring.patience=0.2")
     together = score_clips(net, clips, patient, CPU, views)
-    hop, most = net.frontend.hop_length, evaluate.BATCH_SAMPLES
+    hop, most = net.frontend.hop_length, patient.scoring.samples
     groups = grouping.groups(clips.length.tolist(), 0.2, most, 2 * pad_of(views[1]) * hop)
     assert len(groups) < len(set(clips.length.tolist()))
     moved, most_missing = 0.0, 0
@@ -159,9 +158,18 @@ def test_with_patience_a_clip_is_scored_among_the_zeros_that_its_group_needs(mem
 LENGTHS = st.lists(st.integers(1, 400), max_size=90) | st.lists(st.integers(1000, 1300), min_size=60, max_size=150, unique=True)
 
 
+def bounds(patience: float, samples: int, clips: int = 10**6) -> ScoringSettings:
+    return ScoringSettings(patience=patience, samples=samples, clips=clips)
+
+
+def test_a_group_has_no_more_clips_than_the_settings_allow() -> None:
+    groups = length_groups(np.full(7, 100), bounds(0.2, 10**9, clips=3))
+    assert [len(group) for group in groups] == [3, 3, 1]
+
+
 @given(LENGTHS, st.sampled_from([0.0, 0.01, 0.05, 0.2]), st.sampled_from([500, 5000, 10**9]), st.sampled_from([0, 70]))
 def test_groups_are_those_of_the_slow_rules(lengths: list[int], patience: float, most: int, extra: int) -> None:
-    found = [group.tolist() for group in length_groups(np.array(lengths, np.int64), patience, most, extra)]
+    found = [group.tolist() for group in length_groups(np.array(lengths, np.int64), bounds(patience, most), extra)]
     assert found == grouping.groups(lengths, patience, most, extra)
     assert sorted(i for group in found for i in group) == list(range(len(lengths)))  # every clip once
     for group in found:
@@ -171,7 +179,7 @@ def test_groups_are_those_of_the_slow_rules(lengths: list[int], patience: float,
 
 
 def count(lengths: np.ndarray, patience: float = 0.2, most: int = 10**9) -> int:
-    return len(length_groups(lengths, patience, most))
+    return len(length_groups(lengths, bounds(patience, most)))
 
 
 def test_the_rate_grows_only_while_there_are_more_than_60_groups_and_a_55th_of_the_clips() -> None:
@@ -185,14 +193,12 @@ def test_the_rate_grows_only_while_there_are_more_than_60_groups_and_a_55th_of_t
     assert count(a_quarter_apart) == 70  # no patience of 0.2 helps here
 
 
-def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(
-    clips: ClipSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(clips: ClipSet) -> None:
     net, settings = net_of("F", clips)
     alike = replace(clips[:6], length=np.full(6, 3000))
     shapes: list[tuple[int, ...]] = []
     net.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
-    monkeypatch.setattr(evaluate, "BATCH_SAMPLES", 10_000)
+    settings = settings.model_copy(update={"scoring": bounds(0.2, 10_000)})
     score_clips(net, alike, settings, CPU, ("whole",))
     assert shapes == [(3, 1, 3000)] * 2
     shapes.clear()
@@ -205,6 +211,6 @@ def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(
 
 def test_the_bound_counts_the_longest_clip_for_each_of_its_group() -> None:
     lengths = np.array([100] * 15 + [101] * 30 + list(range(1100, 1730, 10)))
-    groups = length_groups(lengths, 0.2, 2005, 0)
+    groups = length_groups(lengths, bounds(0.2, 2005))
     assert [len(group) for group in groups[:3]] == [19, 19, 7]  # 15 of 100 and 5 of 101 are 2,005 samples, but 2,020 filled up
     assert max(len(group) * lengths[group].max() for group in groups) <= 2005

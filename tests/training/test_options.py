@@ -17,7 +17,7 @@ from earmark.data.batching import Batch
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import load_net, load_tensors, new_net, save_tensors
-from earmark.recipe import load_recipe
+from earmark.recipe import ScoringSettings, load_recipe
 from earmark.training import train as training
 from earmark.training.module import FoldTrainer, Piece, SoftClips, make_fabric
 from earmark.training.train import TrainRequest
@@ -364,7 +364,7 @@ def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
     monkeypatch.setattr("earmark.assess.evaluate.length_groups", in_few_groups)
     found: dict[tuple[str, float], np.ndarray] = {}
     for patience, views in ((0.0, "[whole, pad4]"), (0.2, "[whole]")):
-        sets = [f"members.row1.patience={patience}", f"members.row1.views={views}", "members.row1.validation.keep=last"]
+        sets = [f"members.row1.scoring.patience={patience}", f"members.row1.views={views}", "members.row1.validation.keep=last"]
         run = tmp_path / str(patience)
         training.train(TrainRequest(small_akiyama(*sets), store, run, ["row1"], [0], "cpu"))
         rows = pyarrow.parquet.read_table(run / "oof.parquet").to_pylist()
@@ -376,11 +376,11 @@ def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
         assert np.abs(one - other).max() > 1e-5
 
 
-def in_few_groups(lengths: np.ndarray, patience: float, *_: int) -> list[np.ndarray]:
+def in_few_groups(lengths: np.ndarray, settings: ScoringSettings, *_: int) -> list[np.ndarray]:
     """All that the patience allows at once: a fold has too few clips for the rule of 60 groups."""
     order = np.argsort(lengths, kind="stable")
     bounds = [0]
     for place, clip in enumerate(order):
-        if lengths[clip] > lengths[order[bounds[-1]]] * (1 + patience):
+        if lengths[clip] > lengths[order[bounds[-1]]] * (1 + settings.patience):
             bounds.append(place)
     return np.split(order, bounds[1:])

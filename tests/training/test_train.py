@@ -17,7 +17,7 @@ from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.recipe import Recipe, load_recipe
 from earmark.training.module import Piece, make_fabric, train_piece
-from earmark.training.train import TrainRequest, taught, train
+from earmark.training.train import TrainRequest, allowed, taught, train
 from tests.conftest import SMALL
 
 
@@ -166,3 +166,21 @@ def test_every_member_of_the_2018_system_trains_at_its_rate(member: str, rendere
     assert list(metrics["members"]) == [member]
     rows = list(csv.DictReader((tmp_path / "run" / "members" / member / "fold1" / "metrics.csv").open()))
     assert 0 < float(rows[-1]["loss"]) < 10
+
+
+def test_unverified_clips_of_a_recording_that_is_scored_train_in_no_way(store: Store) -> None:
+    """With `unverified: all` the fold's own unverified clips are heard, but not those cut from a verified clip's recording."""
+    clips = load_clips(store, 8000)
+    of_fold = np.flatnonzero(clips.fold == 0)
+    verified = of_fold[clips.verified[of_fold]][0]
+    cousin, stranger = of_fold[~clips.verified[of_fold]][:2]
+    group = clips.group.copy()
+    group[cousin] = group[verified]
+    clips = replace(clips, group=group)
+    recipe = load_recipe("tiny", ["unverified=all"])
+    heard = allowed(clips, 0, recipe)
+    assert heard[stranger]
+    assert not heard[cousin]
+    assert not heard[verified]
+    assert allowed(clips, 1, recipe)[[cousin, verified]].all()
+    assert not allowed(clips, 0, load_recipe("tiny"))[[cousin, stranger]].any()  # the default: nothing of the own fold
