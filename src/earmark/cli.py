@@ -288,7 +288,10 @@ def tag(
 @app.command()
 def info(
     model: Annotated[str, typer.Argument(help="A bundle, a run directory, a recipe's name or file.")],
-    classes: Annotated[int, typer.Option(min=2, help="Count a recipe's parameters for so many classes.")] = 41,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=2, help="Count a recipe's parameters for so many classes; by default as it was published with."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a model or a recipe is: members, rates, parameters, labels, size, licence."""

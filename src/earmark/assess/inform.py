@@ -8,13 +8,15 @@ from earmark.nets.tagnet import parameter_count
 from earmark.recipe import Recipe, load_recipe
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 
+CLASSES = 50  # where neither the user nor the recipe says a number
 
-def describe(model_or_recipe: str, classes: int) -> dict[str, Any]:
+
+def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]:
     """Describes a bundle (or the run directory around one), or a recipe.
 
     Args:
         model_or_recipe: a folder, a built-in recipe's name, or a YAML file.
-        classes: K, for the parameters of a recipe's nets; a bundle has its own.
+        classes: K, for the parameters of a recipe's nets, by default that of the data it was published with; a bundle has its own.
 
     Returns:
         ``kind``, ``name``, ``parameters`` (of all nets) and ``members`` (name, sample_rate, window, parameters, weight …).
@@ -30,7 +32,8 @@ def describe(model_or_recipe: str, classes: int) -> dict[str, Any]:
     return _describe_recipe(load_recipe(model_or_recipe), classes)
 
 
-def _describe_recipe(recipe: Recipe, classes: int) -> dict[str, Any]:
+def _describe_recipe(recipe: Recipe, asked: int | None) -> dict[str, Any]:
+    classes = asked or (recipe.published.classes if recipe.published else CLASSES)
     members = []
     ensemble = next(iter(recipe.ensembles))
     voices = recipe.voices(ensemble)

@@ -15,7 +15,7 @@ from earmark.data.clips import Array, ClipSet
 from earmark.recipe import BalancedSettings
 
 FULL_SCALE = 32768.0  # of 16-bit PCM
-STREAMS = ("order", "crops", "mixing", "speeds")
+CHOICES = ("order", "crops", "mixing", "speeds")  # kinds of; each has a generator of its own
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class BalancedBatches:
 
     def state(self) -> dict[str, Any]:
         """Where the generators stand, as plain numbers and strings."""
-        return {name: getattr(self, name).bit_generator.state for name in STREAMS}
+        return {name: getattr(self, name).bit_generator.state for name in CHOICES}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""

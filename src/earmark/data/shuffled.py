@@ -17,7 +17,7 @@ from earmark.data.clips import Array, ClipSet
 from earmark.errors import RecipeError
 from earmark.recipe import ShuffledSettings
 
-STREAMS = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")
+CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of
 
 
 class FirstStage(Protocol):
@@ -105,10 +105,10 @@ class ShuffledBatches:
         self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(device, torch.float32)
         self.targets = torch.from_numpy(targets).to(device)
         self.verified = torch.from_numpy(clips.verified).to(device)
-        order, *others = seed.spawn(1 + len(STREAMS))
+        order, *others = seed.spawn(1 + len(CHOICES))
         self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
         # One generator for each kind of choice, as in BalancedBatches: an augmentation more or less changes nothing else.
-        self.generators = {name: np.random.default_rng(own) for name, own in zip(STREAMS, others, strict=True)}
+        self.generators = {name: np.random.default_rng(own) for name, own in zip(CHOICES, others, strict=True)}
 
     def state(self) -> dict[str, Any]:
         """Where the generators stand, as plain numbers and strings."""
@@ -178,6 +178,9 @@ class ShuffledBatches:
 
     def _examples(self, clip: Array, place: Array, window: int) -> Tensor:
         """Cuts a window of each clip and takes it through the front end's first stage, ``[B, F, N]``.
+
+        Beyond a clip's ends the front end hears zeros here (or the clip again, where it is tiled), while scoring a whole clip
+        reflects it there, as librosa did: the first and last few frames of a short clip differ.
 
         Numbers are drawn for every place in the batch and for a partner of each, so that the cut of none depends on how many
         are mixed: ``place`` says which of them are a clip's.

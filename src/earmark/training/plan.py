@@ -16,7 +16,7 @@ from earmark.training.module import check_members, make_fabric
 from earmark.training.probe import faster_precision, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.stages import Stage, plan_stages
-from earmark.training.train import allowed, choose_folds
+from earmark.training.train import allowed, choose_folds, refuse_unlearnable
 
 FORWARD_SHARE = 1 / 3  # of a training step's time is the forward pass
 
@@ -83,7 +83,7 @@ def plan(
 
     Raises:
         RecipeError: there is no store, and the recipe names no published data.
-        RunError: there is no such fold, or no GPU where one is asked for.
+        RunError: there is no such fold, no GPU where one is asked for, or not the clips that a member needs.
     """
     chosen = recipe.choose_members(members)
     clips = any_rate(store) if store is not None else None
@@ -100,6 +100,9 @@ def plan(
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
     stages = plan_stages(recipe, chosen, wanted, there)
     needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
+    for stage in stages:
+        if clips is not None and stage.kind == "net" and stage.fold is not None:
+            refuse_unlearnable(clips, stage.fold, recipe, stage.name)
     check_members(recipe, needed, classes)
     if device == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")

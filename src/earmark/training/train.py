@@ -71,7 +71,7 @@ def train(request: TrainRequest) -> dict[str, Any]:
     stages = plan_stages(recipe, members, folds, choose_folds(plain, None))
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
     for name, fold in nets:
-        _refuse_unlearnable(plain, fold, recipe, name)
+        refuse_unlearnable(plain, fold, recipe, name)
     needed = list(dict.fromkeys(name for name, _ in nets))
     check_members(recipe, needed, len(store.labels))  # a setting that is wrong is told now, not hours later
     data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
@@ -232,8 +232,12 @@ def choose_folds(clips: ClipSet, asked: Sequence[int] | None) -> list[int]:
     return [fold for fold in there if fold in asked]
 
 
-def _refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe, member: str) -> None:
-    """Every class must have a clip to learn from, and every stream clips at all."""
+def refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe, member: str) -> None:
+    """Every class must have a clip to learn from, and every stream clips at all.
+
+    Raises:
+        RunError: something has none.
+    """
     if len(clips.labels) < 2:
         raise RunError("training needs at least two classes")
     settings, labelled = recipe.members[member], taught(clips, fold, recipe)
