@@ -206,7 +206,7 @@ def test_a_plan_as_json_is_the_plan(store: Store, tmp_path: Path, capsys: pytest
 
 def test_nets_are_really_tried_with_and_without_a_store(store: Store) -> None:
     """On the store's clips, or on noise; in the precision that is faster here."""
-    published = "published={verified: 100, unverified: 50, test: 10, classes: 6, folds: 5}"
+    published = "published={verified: 100, unverified: 50, classes: 6, folds: 5}"
     recipe = load_recipe("tiny", [*SMALL, "precision=auto", published])
     for planned, clips, nets in ((plan(recipe, store, device="cpu"), None, 2), (plan(recipe, None, device="cpu"), 120, 5)):
         assert planned["nets"] == len(planned["stages"]) == nets
