@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from earmark.errors import RecipeError
 
@@ -21,6 +21,15 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 # A version of a clip that is scored: as it is, or with so many frames (samples, for a waveform net) of zeros on both sides.
 View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,6})$")]
+
+
+def _ordered(limits: tuple[Number, Number]) -> tuple[Number, Number]:
+    if limits[0] > limits[1]:
+        raise ValueError("the lower limit is above the upper one")
+    return limits
+
+
+Ordered = AfterValidator(_ordered)  # a lower limit and an upper one
 
 
 class Settings(BaseModel):
@@ -58,15 +67,13 @@ class BalancedSettings(Settings):
     clips_per_class: Annotated[int, Field(ge=1)] = 1
     partner: Literal["other_class", "any"] = "other_class"  # where the second clip of a mix is drawn from
     mix_alpha: Positive = 0.4  # λ ~ Beta(α, α), folded to λ > 0.5
-    gain: tuple[Annotated[float, Field(ge=0)], Positive] = (0.0, 1.0)  # w ~ U(low, high]
+    gain: Annotated[tuple[Annotated[float, Field(ge=0)], Positive], Ordered] = (0.0, 1.0)  # w ~ U(low, high]
     peak: Literal["window", "clip"] = "window"  # what max|x| is taken over
     verified_by: Literal["dominant", "both"] = "dominant"  # whose flag a mixed example carries
-    speed: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]] = (1.0, 1.0)  # log-uniform, pitch with it
-
-    @field_validator("gain", "speed")
-    @classmethod
-    def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        return _ordered(limits)
+    speed: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered] = (
+        1.0,
+        1.0,
+    )  # log-uniform, pitch with it
 
 
 class MixSettings(Settings):
@@ -83,11 +90,10 @@ class GainSettings(Settings):
 
     chance: Chance = 0.5
     unit: Literal["factor", "decibel"] = "factor"  # what the range is in, and uniform in; decibels are of amplitude
-    range: tuple[float, float]
+    range: Annotated[tuple[float, float], Ordered]
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        _ordered(self.range)
         if self.unit == "factor" and self.range[0] < 0:
             raise ValueError("a factor is not below 0")
         return self
@@ -97,36 +103,21 @@ class FrequencyMaskSettings(Settings):
     """One run of mel bands without power."""
 
     chance: Chance = 0.5
-    width: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]  # bands, both ends included
-
-    @field_validator("width")
-    @classmethod
-    def _ordered(cls, limits: tuple[int, int]) -> tuple[int, int]:
-        return _ordered(limits)
+    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # bands, both ends included
 
 
 class AdditionalCropSettings(Settings):
     """Only a part of what was cut is kept, zeros elsewhere."""
 
     chance: Chance = 0.5
-    keep: tuple[Positive, Annotated[float, Field(le=1)]] = (0.25, 1.0)  # the share that is kept
-
-    @field_validator("keep")
-    @classmethod
-    def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        return _ordered(limits)
+    keep: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], Ordered] = (0.25, 1.0)  # the share that is kept
 
 
 class SpeedSettings(Settings):
     """Playing faster or slower, pitch with it."""
 
     chance: Chance = 1.0
-    range: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]]  # log-uniform
-
-    @field_validator("range")
-    @classmethod
-    def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        return _ordered(limits)
+    range: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered]  # log-uniform
 
 
 class ShuffledSettings(Settings):
@@ -621,12 +612,6 @@ def _children(place: Any, part: str) -> list[Any]:
     if part not in place:
         place[part] = {}  # a group of settings left at its defaults; the schema refuses what it does not know
     return [place[part]]
-
-
-def _ordered(limits: tuple[Number, Number]) -> tuple[Number, Number]:
-    if limits[0] > limits[1]:
-        raise ValueError("the lower limit is above the upper one")
-    return limits
 
 
 def _list(names: Any) -> str:

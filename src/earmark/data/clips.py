@@ -101,10 +101,6 @@ class ClipSet:
         zero = np.zeros_like(lead)
         return replace(self, offset=self.offset + lead, length=length, lead=zero, tail=zero)
 
-    def on(self, device: torch.device | str) -> Self:
-        """The same clips with their PCM on a device."""
-        return replace(self, pcm=self.pcm.to(device))
-
 
 def load_clips(store: Store, sample_rate: int) -> ClipSet:
     """All clips of a store at one rate; their samples are memory-mapped, not read.
