@@ -60,6 +60,13 @@ class InputSettings(Settings):
     peak_normalised: bool = True  # whether a clip is scaled to peak 1 when it is scored (in training, mixing does that)
 
 
+class FrequencyMaskSettings(Settings):
+    """One run of mel bands without power."""
+
+    chance: Chance = 0.5
+    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # bands, both ends included
+
+
 class BalancedSettings(Settings):
     """Class-balanced batches and their mixing (Jeong & Lim §3.1, equation 2)."""
 
@@ -74,6 +81,7 @@ class BalancedSettings(Settings):
         1.0,
         1.0,
     )  # log-uniform, pitch with it
+    frequency_mask: FrequencyMaskSettings | None = None
 
 
 class MixSettings(Settings):
@@ -97,13 +105,6 @@ class GainSettings(Settings):
         if self.unit == "factor" and self.range[0] < 0:
             raise ValueError("a factor is not below 0")
         return self
-
-
-class FrequencyMaskSettings(Settings):
-    """One run of mel bands without power."""
-
-    chance: Chance = 0.5
-    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # bands, both ends included
 
 
 class AdditionalCropSettings(Settings):

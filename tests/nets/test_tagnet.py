@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from earmark.errors import RecipeError
-from earmark.nets.backbones.densenet_se import Backbone, SqueezeExcitation
+from earmark.nets.backbones.densenet_se import Backbone, DenseModule, SqueezeExcitation
 from earmark.nets.heads import MeanOfSoftmax
 from earmark.nets.tagnet import TagNet, backbone_names, build_net, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part, load_recipe
@@ -70,7 +70,17 @@ def test_squeeze_excitation_scales_each_channel_by_its_gate() -> None:
         squeezed = image[b].mean(dim=(1, 2))
         hidden = torch.clamp(gate.reduce.weight @ squeezed + gate.reduce.bias, min=0)
         scale = 1 / (1 + torch.exp(-(gate.expand.weight @ hidden + gate.expand.bias)))
-        assert torch.allclose(found[b], image[b] * scale[:, None, None], atol=1e-6)
+        assert torch.allclose(found[b, :, 0, 0], scale, atol=1e-6)
+
+
+def test_features_are_scaled_by_their_gate_and_pooled() -> None:
+    """In the paper's order: the gate, then the pooling; the code pools first."""
+    module = DenseModule(2, 4, (3, 3), (2, 2), 1e-3, 0.01).eval()
+    image = torch.randn(2, 2, 5, 6, generator=torch.Generator().manual_seed(0))
+    narrow = module.bottleneck(torch.relu(module.input_norm(image)))
+    features = module.conv(torch.relu(module.bottleneck_norm(narrow)))
+    joined = torch.cat([image, features * module.excitation(features)], dim=1)
+    assert torch.equal(module(image), module.pool(joined))
 
 
 @pytest.mark.parametrize("heads", [1, 8])

@@ -24,7 +24,7 @@ from earmark import files
 from earmark.assess.run import Run
 from earmark.data import augment
 from earmark.data.batching import Windows
-from earmark.data.clips import ClipSet, load_clips
+from earmark.data.clips import Array, ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.recipe import Recipe
 from earmark.training.module import Piece
@@ -95,7 +95,7 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
                 trace.hear(*one)
             return cut_scaled(pcm, offset, length, *rest)
 
-        def traced_cut(self: Windows, clip: Tensor, *rest: Any, **named: Any) -> Tensor:
+        def traced_cut(self: Windows, clip: Array, *rest: Any, **named: Any) -> Tensor:
             for one in zip(self.offset[clip].tolist(), self.length[clip].tolist(), strict=True):
                 trace.hear(*one)
             return cut(self, clip, *rest, **named)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from earmark.data.clips import Array, ClipSet
-from earmark.recipe import BalancedSettings
+from earmark.recipe import BalancedSettings, FrequencyMaskSettings
 
 FULL_SCALE = 32768.0  # of 16-bit PCM
-CHOICES = ("order", "crops", "mixing", "speeds")  # kinds of; each has a generator of its own
+CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of; each has a generator of its own
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,27 @@ class Batch:
         targets: float32 ``[B, K]``.
         verified: bool ``[B]``.
         stage: ``waveform`` or ``power``: what ``sound`` is.
+        masked: bool ``[B, F]``, mel bands whose power the front end is to leave out; None if there are none.
     """
 
     sound: Tensor
     targets: Tensor
     verified: Tensor
     stage: Literal["waveform", "power"] = "waveform"
+    masked: Tensor | None = None
+
+
+def draw_masks(
+    settings: FrequencyMaskSettings, generator: np.random.Generator, count: int, bands: int
+) -> tuple[Array, Array]:
+    """The lowest band masked of each example, and how many are; none in those that chance spares. int64 ``[count]`` each."""
+    narrowest, widest = settings.width
+    at = np.flatnonzero(generator.random(count) < settings.chance)
+    of_width, of_place = generator.random((len(at), 2)).T
+    width, first = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    width[at] = np.minimum(narrowest + (of_width * (widest - narrowest + 1)).astype(np.int64), bands)
+    first[at] = (of_place * (bands - width[at] + 1)).astype(np.int64)
+    return first, width
 
 
 class Windows:
@@ -48,11 +63,10 @@ class Windows:
         self.window = window
         missing = round(window * fastest) - len(clips.pcm)  # a store smaller than one window
         self.pcm = torch.nn.functional.pad(clips.pcm, (0, missing)) if missing > 0 else clips.pcm
-        self.offset = torch.from_numpy(clips.offset).to(self.pcm.device)
-        self.length = torch.from_numpy(clips.length).to(self.pcm.device)
+        self.offset, self.length = clips.offset, clips.length
         self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(self.pcm.device, torch.float32)
 
-    def cut(self, clip: Tensor, position: Tensor, speed: float = 1.0) -> Tensor:
+    def cut(self, clip: Array, position: Array, speed: float = 1.0) -> Tensor:
         """A window of each clip.
 
         A clip longer than the window is cut at a place; a shorter one lies at a place among zeros (random split of the
@@ -66,23 +80,25 @@ class Windows:
         Returns:
             float32 ``[B, window]``.
         """
-        taken = round(self.window * speed)
-        rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
+        device, taken = self.pcm.device, round(self.window * speed)
+        # Places are reckoned on the host: which rows need more than a copy is known there without asking the device.
         spare = self.length[clip] - taken
-        place = (position * (spare.abs() + 1)).long()
-        shift = torch.where(spare >= 0, place, -place)  # the window's first sample, counted from the clip's first
+        place = (position * (np.abs(spare) + 1)).astype(np.int64)
+        shift = np.where(spare >= 0, place, -place)  # the window's first sample, counted from the clip's first
         wanted = self.offset[clip] + shift
-        start = wanted.clamp(0, len(rows) - 1)
-        waveform = rows.index_select(0, start).to(torch.float32)
-        time = torch.arange(taken, device=waveform.device)
+        start = np.clip(wanted, 0, len(self.pcm) - taken)
+        rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
+        waveform = rows.index_select(0, torch.from_numpy(start).to(device)).to(torch.float32)
+        time = torch.arange(taken, device=device, dtype=torch.int32)
         # Short clips at the very ends of the store: their window would begin before its first or end after its last sample.
-        displaced = (wanted != start).nonzero().squeeze(1)
-        if len(displaced):
-            moved = (time + (wanted - start)[displaced, None]).clamp(0, taken - 1)
-            waveform[displaced] = waveform[displaced].gather(1, moved)
-        place_in_clip = time + shift[:, None]
-        outside = (place_in_clip < 0) | (place_in_clip >= self.length[clip, None])
-        waveform = waveform.masked_fill_(outside, 0.0).mul_(self.scale[clip, None])
+        if len(displaced := np.flatnonzero(wanted != start)):
+            at, by = (torch.from_numpy(a).to(device) for a in (displaced, (wanted - start)[displaced]))
+            waveform[at] = waveform[at].gather(1, (time + by[:, None]).clamp(0, taken - 1))
+        if len(short := np.flatnonzero(spare < 0)):
+            first, count = -shift[short], self.length[clip][short]
+            at, begin, end = (torch.from_numpy(a).to(device) for a in (short, first, first + count))
+            waveform[at] = waveform[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0.0)
+        waveform.mul_(self.scale[torch.from_numpy(clip).to(device), None])
         if taken == self.window:
             return waveform
         return torch.nn.functional.interpolate(waveform.unsqueeze(1), size=self.window, mode="linear").squeeze(1)
@@ -100,15 +116,22 @@ class BalancedBatches:
         settings: see the recipe.
         seed: of the stream.
         targets: float32 ``[N, K]``, of each clip.
+        bands: mel bands of the front end, for masks.
 
     Raises:
         ValueError: a class has no clip, or there is no second class to mix with.
     """
 
     def __init__(
-        self, clips: ClipSet, window: int, settings: BalancedSettings, seed: np.random.SeedSequence, targets: Array
+        self,
+        clips: ClipSet,
+        window: int,
+        settings: BalancedSettings,
+        seed: np.random.SeedSequence,
+        targets: Array,
+        bands: int = 1,
     ) -> None:
-        self.settings = settings
+        self.settings, self.bands = settings, bands
         self.windows = Windows(clips, window, settings.speed[1])
         self.device = clips.pcm.device
         self.targets = torch.from_numpy(targets).to(self.device)
@@ -125,7 +148,7 @@ class BalancedBatches:
             raise ValueError("every class needs a training clip, and there must be two classes")
         self.clips = len(clips.offset)
         # One generator for each kind of choice: changing how examples are mixed leaves the order of the clips as it was.
-        self.order, self.crops, self.mixing, self.speeds = (np.random.default_rng(s) for s in seed.spawn(4))
+        self.order, self.crops, self.mixing, self.speeds, self.masks = map(np.random.default_rng, seed.spawn(len(CHOICES)))
 
     def state(self) -> dict[str, Any]:
         """Where the generators stand, as plain numbers and strings."""
@@ -154,32 +177,54 @@ class BalancedBatches:
         slowest, fastest = settings.speed
         # One speed for all first clips and one for all second ones: cutting and interpolating stay two operations each.
         speed = np.exp(self.speeds.uniform(np.log(slowest), np.log(fastest), 2)).tolist()
-        drawn = [torch.from_numpy(a).to(self.device) for a in (first, second, position, share, gain)]
-        return self._mix(*drawn, speed=speed)
+        return self._mix(first, second, position, share, gain, speed=speed, masked=self._masked(len(first)))
 
     def _draw(self, class_index: np.ndarray) -> np.ndarray:
         slot = self.order.integers(0, self.class_size[class_index])
         return self.clip_of_slot[self.class_start[class_index] + slot]
 
-    def _mix(self, first: Tensor, second: Tensor, position: Tensor, share: Tensor, gain: Tensor, *, speed: list[float]) -> Batch:
+    def _masked(self, count: int) -> Array | None:
+        """Which bands of each example are masked, bool ``[B, F]``."""
+        settings = self.settings.frequency_mask
+        if settings is None:
+            return None
+        first, width = draw_masks(settings, self.masks, count, self.bands)
+        band = np.arange(self.bands)
+        masked: Array = (band >= first[:, None]) & (band < (first + width)[:, None])
+        return masked
+
+    def _mix(
+        self,
+        first: Array,
+        second: Array,
+        position: Array,
+        share: Array,
+        gain: Array,
+        *,
+        speed: list[float],
+        masked: Array | None,
+    ) -> Batch:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
-        share, gain = share.float()[:, None], gain.float()[:, None]
-        waveform = self._normalised(first, position[0], speed[0]).mul_(gain * share)
-        waveform += self._normalised(second, position[1], speed[1]).mul_(gain * (1 - share))
-        targets = share * self.targets[first] + (1 - share) * self.targets[second]
+        one, other, own, weight = (torch.from_numpy(a).to(self.device) for a in (first, second, share, gain))
+        own, weight = own.float()[:, None], weight.float()[:, None]
+        waveform = self._normalised(first, position[0], speed[0], weight * own)
+        waveform += self._normalised(second, position[1], speed[1], weight * (1 - own))
+        targets = own * self.targets[one] + (1 - own) * self.targets[other]
         match self.settings.verified_by:
             case "dominant":
-                verified = self.verified[first]
+                verified = self.verified[one]
             case "both":
-                verified = self.verified[first] & self.verified[second]
-        return Batch(waveform, targets, verified)
+                verified = self.verified[one] & self.verified[other]
+        return Batch(
+            waveform, targets, verified, masked=None if masked is None else torch.from_numpy(masked).to(self.device)
+        )
 
-    def _normalised(self, clip: Tensor, position: Tensor, speed: float) -> Tensor:
+    def _normalised(self, clip: Array, position: Array, speed: float, weight: Tensor) -> Tensor:
+        """A window of each clip, at a peak of ``weight``, float32 ``[B, 1]``."""
         waveform = self.windows.cut(clip, position, speed)
         if self.settings.peak == "window":
-            low, high = torch.aminmax(waveform, dim=1)
-            peak = torch.maximum(high, -low)
+            peak = torch.maximum(waveform.amax(dim=1), -waveform.amin(dim=1))  # aminmax does both at once, many times slower
         else:
-            peak = self.clip_peak[clip]
+            peak = self.clip_peak[torch.from_numpy(clip).to(self.device)]
         peak = torch.where(peak > 0, peak, 1.0)  # silence stays silence
-        return waveform.div_(peak[:, None])
+        return waveform.mul_(weight / peak[:, None])

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from earmark.data import augment
-from earmark.data.batching import FULL_SCALE, Batch
+from earmark.data.batching import FULL_SCALE, Batch, draw_masks
 from earmark.data.clips import Array, ClipSet
 from earmark.errors import RecipeError
-from earmark.recipe import ShuffledSettings
+from earmark.recipe import BalancedSettings, ShuffledSettings
 
 CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of
 
@@ -238,15 +238,11 @@ class ShuffledBatches:
     def _frequency_mask(self, sound: Tensor) -> Tensor:
         settings, bands = self.settings.frequency_mask, sound.shape[1]
         assert settings is not None
-        narrowest, widest = settings.width
-        masked = self._chosen("masks", settings, len(sound), lambda g, n: g.random((n, 2)))
-        width, first = np.zeros(len(sound), np.int64), np.zeros(len(sound), np.int64)
-        width[masked.at] = np.minimum(narrowest + (masked.values[:, 0] * (widest - narrowest + 1)).astype(np.int64), bands)
-        first[masked.at] = (masked.values[:, 1] * (bands - width[masked.at] + 1)).astype(np.int64)
+        first, width = draw_masks(settings, self.generators["masks"], len(sound), bands)
         return augment.frequency_mask(sound, torch.from_numpy(first).to(sound.device), torch.from_numpy(width).to(sound.device))
 
 
-def check_augmentations(settings: ShuffledSettings, frontend: FirstStage) -> None:
+def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> None:
     """Whether a front end can take what the settings ask for.
 
     Raises:
@@ -257,15 +253,17 @@ def check_augmentations(settings: ShuffledSettings, frontend: FirstStage) -> Non
         raise RecipeError("batch: " + "; ".join(faults))
 
 
-def _faults(settings: ShuffledSettings, frontend: FirstStage) -> Iterator[str]:
+def _faults(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> Iterator[str]:
+    waveform = frontend.hop_length == 1
+    if waveform and settings.frequency_mask is not None:
+        yield "frequency_mask needs a mel front end"
+    if settings.sampling == "balanced":
+        return
     if frontend.trainable_power:
         yield (
             "sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
             "take standardised_logmel or raw_waveform"
         )
-    waveform = frontend.hop_length == 1
-    if waveform and settings.frequency_mask is not None:
-        yield "frequency_mask needs a mel front end"
     if not waveform and settings.mix is not None and settings.mix.kind == "between_class":
         yield "mix.kind between_class weighs waveforms: it needs the front end raw_waveform"
     if settings.gain is not None and settings.gain.unit == "decibel" and not waveform:

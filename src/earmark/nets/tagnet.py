@@ -44,6 +44,7 @@ class TagNet(nn.Module):
         stage: Literal["waveform", "power"] = "waveform",
         task: str = "curated",
         activate: bool = True,
+        masked: Tensor | None = None,
     ) -> Tensor:
         """Scores of a batch.
 
@@ -52,9 +53,15 @@ class TagNet(nn.Module):
             stage: which of the two it is.
             task: of the head's tasks.
             activate: False gives the head's raw outputs, which losses are computed from.
+            masked: bands whose power is set to zero, bool ``[B, F]``.
         """
         power = self.frontend.power(sound) if stage == "waveform" else sound
+        if masked is not None:
+            power = power.masked_fill(masked[:, :, None], 0.0)
         image = self.frontend.compress(power)
+        if torch.is_autocast_enabled(kind := image.device.type):
+            # Else what a backbone joins with the image, or adds to it, would become float32 again: twice as much to move.
+            image = image.to(torch.get_autocast_dtype(kind))
         # Channels last is the layout that convolutions are fastest in, on CPUs with AVX-512 and on GPUs.
         features = self._features(image.contiguous(memory_format=torch.channels_last), task)
         outputs: Tensor = self.head(features, task)

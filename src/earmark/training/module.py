@@ -135,8 +135,7 @@ def check_buildable(settings: MemberSettings, classes: int) -> None:
         RecipeError: they do not.
     """
     net, head = new_net(settings, classes), settings.head.name
-    if settings.batch.sampling == "shuffled":
-        check_augmentations(settings.batch, net.frontend)
+    check_augmentations(settings.batch, net.frontend)
     kinds = {settings.loss.kind} | ({settings.soft.loss} if settings.soft else set())
     if net.activation != "softmax" and (wrong := kinds & {"cross_entropy", "kl"}):
         raise RecipeError(f"loss {', '.join(sorted(wrong))}: needs a softmax; the head {head} has a {net.activation} here")
@@ -214,7 +213,9 @@ class FoldTrainer:
         targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
         batches: BalancedBatches | ShuffledBatches
         if settings.batch.sampling == "balanced":
-            batches = BalancedBatches(training, settings.input.window, settings.batch, batch_seed, targets)
+            batches = BalancedBatches(
+                training, settings.input.window, settings.batch, batch_seed, targets, self.plain_net.frontend.bands
+            )
         else:
             batches = self._shuffled(training, targets, [np.arange(len(training))], batch_seed)
         first = Stream(batches, "curated", _losses(kind, settings.loss.double_sigmoid), kind == "cross_entropy")
@@ -257,7 +258,8 @@ class FoldTrainer:
         sums = {}
         for name, stream in self.streams.items():
             batch = stream.batches.next()
-            losses = stream.losses(self.net(batch.sound, batch.stage, stream.task, stream.activate).float(), batch.targets)
+            outputs = self.net(batch.sound, batch.stage, stream.task, stream.activate, batch.masked)
+            losses = stream.losses(outputs.float(), batch.targets)
             alpha = self.settings.loss.masking if name == "curated" else None
             mask = loss_mask(losses, batch.verified, alpha) if alpha is not None else torch.ones_like(batch.verified)
             loss = masked_mean(losses, mask)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate in 0..1 computed from all channels' global averages. ``[B, C, F, N]`` → the same."""
+    """The gate in 0..1 of each channel, computed from all channels' global averages: ``[B, C, F, N]`` → ``[B, C, 1, 1]``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -15,8 +15,7 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(channels // 2, channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.expand(torch.relu(self.reduce(image.mean(dim=(2, 3))))))
-        return image * gate[:, :, None, None]
+        return torch.sigmoid(self.expand(torch.relu(self.reduce(image.mean(dim=(2, 3))))))[:, :, None, None]
 
 
 class DenseModule(nn.Module):
@@ -38,10 +37,11 @@ class DenseModule(nn.Module):
         self.pool = nn.MaxPool2d(pool, ceil_mode=True)  # sizes round up: 64 bands survive eight poolings as 1
 
     def forward(self, image: Tensor) -> Tensor:
-        narrow = self.bottleneck(torch.relu(self.input_norm(image)))
-        features = self.excitation(self.conv(torch.relu(self.bottleneck_norm(narrow))))
-        # Pooling acts on each channel alone, so the two parts are pooled before they are joined: less to copy.
-        return torch.cat([self.pool(image), self.pool(features)], dim=1)
+        narrow = self.bottleneck(self.input_norm(image).relu_())
+        features = self.conv(self.bottleneck_norm(narrow).relu_())
+        # Pooling acts on each channel alone and a gate is not negative, so the two parts are pooled before they are scaled and
+        # joined: the same values, and a quarter as much to multiply and copy.
+        return torch.cat([self.pool(image), self.pool(features) * self.excitation(features)], dim=1)
 
 
 class Backbone(nn.Module):
