@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "earmark"
-FLOOR = {"errors", "files", "audio", "labels", "recipe", "progress"}
+FLOOR = {"errors", "files", "audio", "labels", "recipe", "progress", "machine"}
 MAY_IMPORT = {  # a room may import itself, the floor, and these
     "floor": set(),
     "nets": set(),

@@ -272,9 +272,11 @@ def tag(
     out: Annotated[Path | None, typer.Option(help="The file to write; stdout by default.")] = None,
 ) -> None:
     """Tag audio files, and those below folders."""
+    from earmark.machine import keep_freed_memory
     from earmark.tagging.bulk import tag_files
     from earmark.tagging.tagger import Tagger
 
+    keep_freed_memory()
     done = tag_files(Tagger.load(model), paths, top_k, threshold, form.value, out)
     if out is not None:
         tell(f"{done.tagged:,} files tagged: {out}")

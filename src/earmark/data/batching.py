@@ -1,4 +1,4 @@
-"""Training batches cut and mixed on the device that holds the store (Jeong & Lim §3.1).
+"""Training batches cut and mixed on the device that trains (Jeong & Lim §3.1), out of a store that lies there or in files.
 
 Only a few numbers an example (which clip, where to cut, how to mix) are drawn on the host, so a seed means the same batches
 on every device; everything that touches samples is one vectorised operation over the whole batch on the device.
@@ -16,6 +16,11 @@ from earmark.recipe import BalancedSettings, FrequencyMaskSettings
 
 FULL_SCALE = 32768.0  # of 16-bit PCM
 CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of; each has a generator of its own
+
+
+def on(device: torch.device, array: Array, kind: torch.dtype | None = None) -> Tensor:
+    """A small array as a tensor on a device, without waiting for what the device is at."""
+    return torch.from_numpy(array).to(device, kind, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,7 @@ class Batch:
     masked: Tensor | None = None
 
 
-def draw_masks(
-    settings: FrequencyMaskSettings, generator: np.random.Generator, count: int, bands: int
-) -> tuple[Array, Array]:
+def draw_masks(settings: FrequencyMaskSettings, generator: np.random.Generator, count: int, bands: int) -> tuple[Array, Array]:
     """The lowest band masked of each example, and how many are; none in those that chance spares. int64 ``[count]`` each."""
     narrowest, widest = settings.width
     at = np.flatnonzero(generator.random(count) < settings.chance)
@@ -57,14 +60,15 @@ class Windows:
         clips: the clips, with the PCM they point into.
         window: samples of a cut.
         fastest: the highest speed that will be asked for.
+        device: of the windows; the PCM's own by default.
     """
 
-    def __init__(self, clips: ClipSet, window: int, fastest: float = 1.0) -> None:
-        self.window = window
+    def __init__(self, clips: ClipSet, window: int, fastest: float = 1.0, device: torch.device | None = None) -> None:
+        self.window, self.device = window, device or clips.pcm.device
         missing = round(window * fastest) - len(clips.pcm)  # a store smaller than one window
         self.pcm = torch.nn.functional.pad(clips.pcm, (0, missing)) if missing > 0 else clips.pcm
         self.offset, self.length = clips.offset, clips.length
-        self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(self.pcm.device, torch.float32)
+        self.scale = on(self.device, clips.scale / FULL_SCALE, torch.float32)
 
     def cut(self, clip: Array, position: Array, speed: float = 1.0) -> Tensor:
         """A window of each clip.
@@ -80,7 +84,7 @@ class Windows:
         Returns:
             float32 ``[B, window]``.
         """
-        device, taken = self.pcm.device, round(self.window * speed)
+        device, taken = self.device, round(self.window * speed)
         # Places are reckoned on the host: which rows need more than a copy is known there without asking the device.
         spare = self.length[clip] - taken
         place = (position * (np.abs(spare) + 1)).astype(np.int64)
@@ -88,17 +92,18 @@ class Windows:
         wanted = self.offset[clip] + shift
         start = np.clip(wanted, 0, len(self.pcm) - taken)
         rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
-        waveform = rows.index_select(0, torch.from_numpy(start).to(device)).to(torch.float32)
+        taken_rows = rows.index_select(0, on(self.pcm.device, start))
+        waveform = taken_rows.to(device, non_blocking=True).to(torch.float32)
         time = torch.arange(taken, device=device, dtype=torch.int32)
         # Short clips at the very ends of the store: their window would begin before its first or end after its last sample.
         if len(displaced := np.flatnonzero(wanted != start)):
-            at, by = (torch.from_numpy(a).to(device) for a in (displaced, (wanted - start)[displaced]))
+            at, by = (on(device, a) for a in (displaced, (wanted - start)[displaced]))
             waveform[at] = waveform[at].gather(1, (time + by[:, None]).clamp(0, taken - 1))
         if len(short := np.flatnonzero(spare < 0)):
             first, count = -shift[short], self.length[clip][short]
-            at, begin, end = (torch.from_numpy(a).to(device) for a in (short, first, first + count))
+            at, begin, end = (on(device, a) for a in (short, first, first + count))
             waveform[at] = waveform[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0.0)
-        waveform.mul_(self.scale[torch.from_numpy(clip).to(device), None])
+        waveform.mul_(self.scale[on(device, clip), None])
         if taken == self.window:
             return waveform
         return torch.nn.functional.interpolate(waveform.unsqueeze(1), size=self.window, mode="linear").squeeze(1)
@@ -117,6 +122,7 @@ class BalancedBatches:
         seed: of the stream.
         targets: float32 ``[N, K]``, of each clip.
         bands: mel bands of the front end, for masks.
+        device: of the batches; the PCM's own by default.
 
     Raises:
         ValueError: a class has no clip, or there is no second class to mix with.
@@ -130,13 +136,14 @@ class BalancedBatches:
         seed: np.random.SeedSequence,
         targets: Array,
         bands: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         self.settings, self.bands = settings, bands
-        self.windows = Windows(clips, window, settings.speed[1])
-        self.device = clips.pcm.device
-        self.targets = torch.from_numpy(targets).to(self.device)
-        self.verified = torch.from_numpy(clips.verified).to(self.device)
-        self.clip_peak = torch.from_numpy(clips.peak).to(self.device, torch.float32)
+        self.windows = Windows(clips, window, settings.speed[1], device)
+        self.device = self.windows.device
+        self.targets = on(self.device, targets)
+        self.verified = on(self.device, clips.verified)
+        self.clip_peak = on(self.device, clips.peak, torch.float32)
         members = clips.positive
         if clips.none_of_these.any():
             members = np.concatenate([members, clips.none_of_these[:, None]], axis=1)
@@ -205,7 +212,7 @@ class BalancedBatches:
         masked: Array | None,
     ) -> Batch:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
-        one, other, own, weight = (torch.from_numpy(a).to(self.device) for a in (first, second, share, gain))
+        one, other, own, weight = (on(self.device, a) for a in (first, second, share, gain))
         own, weight = own.float()[:, None], weight.float()[:, None]
         waveform = self._normalised(first, position[0], speed[0], weight * own)
         waveform += self._normalised(second, position[1], speed[1], weight * (1 - own))
@@ -215,9 +222,7 @@ class BalancedBatches:
                 verified = self.verified[one]
             case "both":
                 verified = self.verified[one] & self.verified[other]
-        return Batch(
-            waveform, targets, verified, masked=None if masked is None else torch.from_numpy(masked).to(self.device)
-        )
+        return Batch(waveform, targets, verified, masked=None if masked is None else on(self.device, masked))
 
     def _normalised(self, clip: Array, position: Array, speed: float, weight: Tensor) -> Tensor:
         """A window of each clip, at a peak of ``weight``, float32 ``[B, 1]``."""
@@ -225,6 +230,6 @@ class BalancedBatches:
         if self.settings.peak == "window":
             peak = torch.maximum(waveform.amax(dim=1), -waveform.amin(dim=1))  # aminmax does both at once, many times slower
         else:
-            peak = self.clip_peak[torch.from_numpy(clip).to(self.device)]
+            peak = self.clip_peak[on(self.device, clip)]
         peak = torch.where(peak > 0, peak, 1.0)  # silence stays silence
         return waveform.mul_(weight / peak[:, None])

@@ -1,4 +1,4 @@
-"""Batches in passes over all clips, cut, augmented and mixed on the device that holds the store (Akiyama & Sato §3.3).
+"""Batches in passes over all clips, cut, augmented and mixed on the device that trains (Akiyama & Sato §3.3).
 
 Examples are mixed behind the front end's first stage: as power mels, or as waveforms where the front end leaves them so.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from earmark.data import augment
-from earmark.data.batching import FULL_SCALE, Batch, draw_masks
+from earmark.data.batching import FULL_SCALE, Batch, draw_masks, on
 from earmark.data.clips import Array, ClipSet
 from earmark.errors import RecipeError
 from earmark.recipe import BalancedSettings, ShuffledSettings
@@ -77,6 +77,7 @@ class ShuffledBatches:
         settings: see the recipe.
         frontend: of the net.
         seed: of the stream.
+        device: of the batches and of the front end; the PCM's own by default.
 
     Raises:
         RecipeError: an augmentation does not go with the front end, or the front end's first stage has something to train.
@@ -93,18 +94,19 @@ class ShuffledBatches:
         settings: ShuffledSettings,
         frontend: FirstStage,
         seed: np.random.SeedSequence,
+        device: torch.device | None = None,
     ) -> None:
         check_augmentations(settings, frontend)
         if not all(map(len, pools)):
             raise ValueError("a pool of clips is empty")
         self.settings, self.frontend, self.tile = settings, frontend, tile
         self.windows = settings.windows or (window,)
-        self.clips, self.pcm, device = clips, clips.pcm, clips.pcm.device
-        self.offset = torch.from_numpy(clips.offset).to(device)
-        self.length = torch.from_numpy(clips.length).to(device)
-        self.scale = torch.from_numpy(clips.scale / FULL_SCALE).to(device, torch.float32)
-        self.targets = torch.from_numpy(targets).to(device)
-        self.verified = torch.from_numpy(clips.verified).to(device)
+        self.clips, self.pcm, self.device = clips, clips.pcm, (device := device or clips.pcm.device)
+        self.offset = on(self.pcm.device, clips.offset)
+        self.length = on(self.pcm.device, clips.length)
+        self.scale = on(device, clips.scale / FULL_SCALE, torch.float32)
+        self.targets = on(device, targets)
+        self.verified = on(device, clips.verified)
         order, *others = seed.spawn(1 + len(CHOICES))
         self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
         # One generator for each kind of choice, as in BalancedBatches: an augmentation more or less changes nothing else.
@@ -125,24 +127,24 @@ class ShuffledBatches:
     @torch.no_grad()
     def next(self) -> Batch:
         """The next batch, behind the front end's first stage: ``sound`` is ``[B, F, N]``."""
-        settings, device = self.settings, self.pcm.device
+        settings, device = self.settings, self.device
         window = int(self.generators["windows"].choice(self.windows))
         first = np.concatenate([pool.take(count) for pool, count in zip(self.pools, self._parts(), strict=True)])
         mixed = self._chosen("mixing", settings.mix, len(first), self._shares)
         second = self._partners(len(mixed.at))
         place = np.concatenate([np.arange(len(first)), len(first) + mixed.at])
         sound = self._examples(np.concatenate([first, second]), place, window)
-        targets = self.targets[torch.from_numpy(first).to(device)]
-        verified = self.verified[torch.from_numpy(first).to(device)]
+        targets = self.targets[on(device, first)]
+        verified = self.verified[on(device, first)]
         sound, partner = sound[: len(first)], sound[len(first) :]
         if settings.mix is not None and len(mixed.at):
-            at, share = torch.from_numpy(mixed.at).to(device), torch.from_numpy(mixed.values).to(device, torch.float32)
+            at, share = on(device, mixed.at), on(device, mixed.values, torch.float32)
             own, other = sound[at], sound[at] if settings.mix.self_mix else partner
             if settings.mix.kind == "between_class":
                 sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share)[:, None]
             else:
                 sound[at] = augment.mixup(own, other, share)
-            of_partner = torch.from_numpy(second).to(device)
+            of_partner = on(device, second)
             targets[at] = augment.mixup(targets[at], self.targets[of_partner], share)
             verified[at] = torch.where(share >= 0.5, verified[at], self.verified[of_partner])
         if settings.gain is not None:
@@ -185,7 +187,7 @@ class ShuffledBatches:
         Numbers are drawn for every place in the batch and for a partner of each, so that the cut of none depends on how many
         are mixed: ``place`` says which of them are a clip's.
         """
-        settings, device, draws = self.settings, self.pcm.device, 2 * self.settings.size
+        settings, device, store, draws = self.settings, self.device, self.pcm.device, 2 * self.settings.size
         every_speed = np.ones(draws)
         if settings.speed is not None:
             slowest, fastest = np.log(settings.speed.range)
@@ -197,17 +199,17 @@ class ShuffledBatches:
         spare = length - window
         low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
         start = (low + np.floor(self.generators["crops"].random(draws)[place] * (high - low + 1))).astype(np.int64)
-        index, context = torch.from_numpy(clip).to(device), self.frontend.context
+        index, context = on(store, clip), self.frontend.context
         waveform = augment.cut_scaled(
             self.pcm,
             self.offset[index],
             self.length[index],
-            torch.from_numpy(start - context).to(device),
-            torch.from_numpy(speed).to(device),
+            on(store, start - context),
+            on(store, speed),
             window + 2 * context,
             self.tile,
-        )
-        sound = self.frontend.power(waveform.mul_(self.scale[index, None]), with_context=True)
+        ).to(device, non_blocking=True)
+        sound = self.frontend.power(waveform.mul_(self.scale[on(device, clip), None]), with_context=True)
         if settings.additional_crop is None:
             return sound
         frames, hop = sound.shape[2], self.frontend.hop_length
@@ -220,7 +222,7 @@ class ShuffledBatches:
         every_part[shorter.at] = shorter.values
         share, position = every_part[place].T
         count[~np.isin(place, shorter.at)] = 0  # these stay as they are
-        drawn = [torch.from_numpy(a).to(device) for a in (begin_frame, count, share, position)]
+        drawn = [on(device, a) for a in (begin_frame, count, share, position)]
         return augment.additional_crop(sound, *drawn)
 
     def _kept(self, generator: np.random.Generator, count: int) -> Array:
@@ -233,13 +235,13 @@ class ShuffledBatches:
         louder = self._chosen("levels", settings, len(sound), lambda g, n: g.uniform(*settings.range, n))
         factor = np.ones(len(sound))
         factor[louder.at] = 10 ** (louder.values / 20) if settings.unit == "decibel" else louder.values
-        return augment.gain(sound, torch.from_numpy(factor).to(sound.device))
+        return augment.gain(sound, on(sound.device, factor))
 
     def _frequency_mask(self, sound: Tensor) -> Tensor:
         settings, bands = self.settings.frequency_mask, sound.shape[1]
         assert settings is not None
         first, width = draw_masks(settings, self.generators["masks"], len(sound), bands)
-        return augment.frequency_mask(sound, torch.from_numpy(first).to(sound.device), torch.from_numpy(width).to(sound.device))
+        return augment.frequency_mask(sound, on(sound.device, first), on(sound.device, width))
 
 
 def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> None:

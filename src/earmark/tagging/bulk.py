@@ -1,10 +1,13 @@
 """Tagging many files, with a ledger of those that could not be used."""
 
 import io
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +16,9 @@ from earmark.errors import AudioError, EarmarkError
 from earmark.progress import progress_bar
 from earmark.tagging.formats import TaggedFile, header, render
 from earmark.tagging.tagger import Tag, Tagger
+
+BASKET_FILES = 64
+BASKET_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,24 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     try:
-        with _output(out) as stream, progress_bar("tag", len(found), hidden=out is None and sys.stdout.isatty()) as bar:
+        with (
+            ThreadPoolExecutor(os.cpu_count() or 1) as decoders,
+            _output(out) as stream,
+            progress_bar("tag", len(found), hidden=out is None and sys.stdout.isatty()) as bar,
+        ):
             stream.write(header(form))
-            for number, path in enumerate(found, start=1):
-                try:
-                    stream.write(render(_tag_one(tagger, path, top_k, threshold), form))
-                except AudioError as error:
-                    bad.append((str(path), str(error)))
-                bar.update(number)
+            done = 0
+            for basket in _baskets(found):
+                heard = list(decoders.map(partial(_hear, tagger), basket))
+                usable = [one for one in heard if isinstance(one, Heard)]
+                scores = iter(tagger.combined([one.sound for one in usable]) if usable else ())
+                for path, one in zip(basket, heard, strict=True):
+                    if isinstance(one, AudioError):
+                        bad.append((str(path), str(one)))
+                        continue
+                    tags = [Tag(*best) for best in tagger.labels.decode(next(scores), top_k, threshold)]
+                    stream.write(render(TaggedFile(str(path), 0.0, one.seconds, tags), form))
+                bar.update(done := done + len(basket))
         ledger = _write_ledger(out, bad) if out is not None else None
     except OSError as error:
         if out is None:
@@ -87,11 +103,43 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
     return Tagged(len(found) - len(bad), tuple(bad), ledger)
 
 
-def _tag_one(tagger: Tagger, path: Path, top_k: int, threshold: float) -> TaggedFile:
-    samples, rate = audio.read(path)
-    scores = tagger.scores(audio.to_mono(samples)[None], rate)[0]
-    tags = [Tag(*found) for found in tagger.labels.decode(scores, top_k, threshold)]
-    return TaggedFile(str(path), 0.0, samples.shape[1] / rate, tags)
+@dataclass(frozen=True)
+class Heard:
+    """A decoded file.
+
+    Attributes:
+        seconds: its length.
+        sound: its samples, mono, at each rate that the model takes.
+    """
+
+    seconds: float
+    sound: Mapping[int, audio.Samples]
+
+
+def _hear(tagger: Tagger, path: Path) -> Heard | AudioError:
+    try:
+        samples, rate = audio.read(path)
+        return Heard(samples.shape[1] / rate, tagger.resampled(audio.to_mono(samples), rate))
+    except AudioError as error:
+        return error
+
+
+def _baskets(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Files that are decoded, and then scored, together: few enough for the memory, be they long."""
+    basket: list[Path] = []
+    size = 0
+    for path in paths:
+        try:
+            own = path.stat().st_size
+        except (OSError, ValueError):  # reading says why
+            own = 0
+        if basket and (len(basket) == BASKET_FILES or size + own > BASKET_BYTES):
+            yield basket
+            basket, size = [], 0
+        basket.append(path)
+        size += own
+    if basket:
+        yield basket
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """From a file or samples to tags, with a bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,6 +16,8 @@ from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, re
 from earmark.tagging.ensemble import combine
 
 MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
+
+SAMPLES_AT_ONCE = 4_000_000  # of sounds that go through a net together
 
 
 class Tag(NamedTuple):
@@ -94,31 +96,52 @@ class Tagger:
         Raises:
             AudioError: the sounds are empty, not finite, longer than ten minutes, or shorter than a sample at a member's rate.
         """
-        if not batch.shape[1]:
+        return self.combined([self.resampled(samples, sample_rate) for samples in batch])
+
+    def resampled(self, samples: audio.Samples, sample_rate: int) -> dict[int, audio.Samples]:
+        """A mono sound ``[samples]`` at each of `sample_rates`.
+
+        Raises:
+            AudioError: see `scores`.
+        """
+        if not len(samples):
             raise AudioError("no samples")
-        if not np.isfinite(batch).all():
+        if not np.isfinite(samples).all():
             raise AudioError("holds NaN or infinite samples")
-        if batch.shape[1] > MAX_SECONDS * sample_rate:
+        if len(samples) > MAX_SECONDS * sample_rate:
             raise AudioError(f"longer than {MAX_SECONDS // 60} minutes: cut it into parts")
-        found = [
-            self.combined({rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}) for samples in batch
-        ]
-        return np.stack(found)
+        return {rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}
 
-    def combined(self, samples: Mapping[int, audio.Samples]) -> NDArray[np.float32]:
-        """Scores ``[K]`` of one mono sound that is given at each of `sample_rates`."""
-        import torch
+    def combined(self, sounds: Sequence[Mapping[int, audio.Samples]]) -> NDArray[np.float32]:
+        """Scores ``[B, K]`` of mono sounds of any lengths, each given at every one of `sample_rates`.
 
-        from earmark.nets.views import score_views
-
-        found, weights = [], []
-        with torch.inference_mode():
-            for member, net in zip(self.config.members, self.nets, strict=True):
-                waveform = net_input(samples[member.input.sample_rate], member.input)
-                power = net.frontend.power(torch.from_numpy(waveform[None]))
-                found += list(score_views(net, power, member.views)[:, 0].numpy())
-                weights += [member.weight / len(member.views)] * len(member.views)
+        Those that have the same length go through the nets together.
+        """
+        found: list[NDArray[np.float32]] = []
+        weights: list[float] = []
+        for member, net in zip(self.config.members, self.nets, strict=True):
+            waveforms = [net_input(sound[member.input.sample_rate], member.input) for sound in sounds]
+            found += list(_score(net, waveforms, member.views, len(self.labels)))
+            weights += [member.weight / len(member.views)] * len(member.views)
         return combine(found, weights, self.config.rule)
+
+
+def _score(net: Any, waveforms: Sequence[audio.Samples], views: Sequence[str], classes: int) -> NDArray[np.float32]:
+    """``[V, B, K]``."""
+    import torch
+
+    from earmark.nets.views import score_views
+
+    found = np.empty((len(views), len(waveforms), classes), np.float32)
+    lengths = np.array([len(waveform) for waveform in waveforms])
+    with torch.inference_mode():
+        for length in np.unique(lengths):
+            alike = np.flatnonzero(lengths == length)
+            at_once = max(SAMPLES_AT_ONCE // int(length), 1)
+            for some in (alike[first : first + at_once] for first in range(0, len(alike), at_once)):
+                power = net.frontend.power(torch.from_numpy(np.stack([waveforms[i] for i in some])))
+                found[:, some] = score_views(net, power, views).numpy()
+    return found
 
 
 def net_input(samples: audio.Samples, settings: InputSettings) -> audio.Samples:

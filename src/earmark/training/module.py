@@ -1,12 +1,10 @@
 """Training one net: one member of a recipe on one fold. The loop is ours; Lightning Fabric brings devices and precision."""
 
 import csv
-import ctypes
 import io
 import logging
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +44,7 @@ from earmark.training.schedule import plan_schedule
 LOG_EVERY = 25  # batches between two rows of metrics.csv; validation rows come besides
 CHECKPOINT_SECONDS = 60  # at most this much is trained again after a kill
 CHECKPOINT_SHARE = 0.1  # of the time goes into the checkpoints that validations make besides
+STORE_SHARE = 0.5  # of a GPU's free memory, at most, for the store: the rest is the net's
 COLUMNS = ("batch", "rate", "loss", "masked", "noisy_loss", "soft_loss", "clips_per_second", "seconds", *METRICS)
 
 
@@ -95,18 +94,6 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """Fabric for one device, ``cpu`` or ``cuda``, in ``float32`` or ``bfloat16`` (autocast)."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it says its precision anew for every net
     return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bfloat16" else "32-true")
-
-
-def keep_freed_memory() -> None:
-    """Makes glibc keep the memory that tensors give back.
-
-    By default it returns large blocks to the system at once, and every step pays for the same pages again: a third of the
-    time of a small net's step on a CPU.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        m_mmap_max, m_trim_threshold = -4, -1
-        libc.mallopt(m_mmap_max, 0)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -201,20 +188,27 @@ class FoldTrainer:
         self.dropout_seed = int(dropout_seed.generate_state(1, np.uint64)[0] >> 1)
         self.batch_number = 0
         self.best = -math.inf
-        self.tally = torch.zeros(5, dtype=torch.float64)  # sums since the last row of metrics.csv: see `step`
+        # Sums since the last row of metrics.csv, see `step`; on the device, which nothing in the loop waits for.
+        self.tally = torch.zeros(5, dtype=torch.float64, device=fabric.device)
 
     def _streams(self, *seeds: np.random.SeedSequence) -> dict[str, Stream]:
         settings, piece = self.settings, self.piece
         batch_seed, noisy_seed, soft_seed = seeds
         activation = self.plain_net.activation
         kind = settings.loss.kind
-        pcm = piece.training.pcm.to(self.fabric.device)  # once: all streams cut from the same store
+        pcm = _near(piece.training.pcm, self.fabric.device)  # once: all streams cut from the same store
         training = self._heard(piece.training, pcm)
         targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
         batches: BalancedBatches | ShuffledBatches
         if settings.batch.sampling == "balanced":
             batches = BalancedBatches(
-                training, settings.input.window, settings.batch, batch_seed, targets, self.plain_net.frontend.bands
+                training,
+                settings.input.window,
+                settings.batch,
+                batch_seed,
+                targets,
+                self.plain_net.frontend.bands,
+                self.fabric.device,
             )
         else:
             batches = self._shuffled(training, targets, [np.arange(len(training))], batch_seed)
@@ -242,7 +236,8 @@ class FoldTrainer:
     def _shuffled(self, clips: ClipSet, targets: Array, pools: list[Array], seed: np.random.SeedSequence) -> ShuffledBatches:
         own, batch = self.settings.input, self.settings.batch
         assert batch.sampling == "shuffled"  # the recipe's schema holds it for noisy and soft tasks
-        return ShuffledBatches(clips, targets, pools, own.window, own.fill == "tile", batch, self.plain_net.frontend, seed)
+        tile, frontend = own.fill == "tile", self.plain_net.frontend
+        return ShuffledBatches(clips, targets, pools, own.window, tile, batch, frontend, seed, self.fabric.device)
 
     def step(self) -> None:
         """Trains on the next batch of each stream.
@@ -271,7 +266,7 @@ class FoldTrainer:
         self.batch_number += 1
         zero = masked.new_zeros(())
         each = [sums["curated"], masked / count, zero + 1, sums.get("noisy", zero), sums.get("soft", zero)]
-        self.tally += torch.stack([value.double() * count for value in each]).cpu()
+        self.tally += torch.stack([value.double() * count for value in each])
 
     def validate(self) -> dict[str, float]:
         """The metrics on the fold's verified clips; nothing where it has none."""
@@ -301,11 +296,18 @@ class FoldTrainer:
         tensors, state = load_tensors(path)
         self.plain_net.load_state_dict({n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")})
         restore_optimiser(self.plain_optimiser, {name: v for name, v in tensors.items() if name.startswith("optimiser.")})
-        self.tally = tensors["tally"]
+        self.tally = tensors["tally"].to(self.fabric.device)
         self.batch_number = state["batch"]
         self.best = -math.inf if state["best"] is None else state["best"]
         for name, stream in self.streams.items():
             stream.batches.load_state(state["streams"][name])
+
+
+def _near(pcm: Tensor, device: torch.device) -> Tensor:
+    """A store's samples on the device where they fit; else where they are, in files that are read as they are needed."""
+    if device.type == "cuda" and pcm.nbytes > STORE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return pcm
+    return pcm.to(device)
 
 
 def _losses(kind: str, double_sigmoid: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
@@ -431,20 +433,23 @@ class MetricsLog:
         files.write_text(path, text.getvalue())
         self.seconds_before = float(kept[-1]["seconds"]) if kept else 0.0
         self.started = self.row_started = time.monotonic()
-        self.row_seconds = 0.0
+        self.row_seconds, self.sums = 0.0, [0.0] * len(trainer.tally)
 
     def stop_clock(self) -> None:
-        """The next row's speed is up to here: validation is not training."""
+        """The next row is of what was trained up to here: validation is not training."""
+        self.sums = self.trainer.tally.tolist()  # waits for a GPU, so that the clock counts its work
         self.row_seconds = time.monotonic() - self.row_started
 
     def write(self, metrics: dict[str, float]) -> str:
-        """Adds a row of what the trainer has tallied, and empties the tally; returns the row as a note for the progress bar.
+        """Adds a row of what the trainer had tallied at `stop_clock`, and empties the tally.
+
+        Returns the row as a note for the progress bar.
 
         Args:
             metrics: of the validation, if there was one.
         """
         trainer = self.trainer
-        loss, masked, count, noisy, soft = trainer.tally.tolist()
+        loss, masked, count, noisy, soft = self.sums
         now = time.monotonic()
         number = trainer.batch_number
         row: dict[str, Any] = {

@@ -18,10 +18,11 @@ from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import EarmarkWarning, RunError, StoreError
+from earmark.machine import keep_freed_memory
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
-from earmark.training.module import Piece, check_members, keep_freed_memory, make_fabric, train_piece
+from earmark.training.module import Piece, check_members, make_fabric, train_piece
 from earmark.training.probe import faster_precision
 from earmark.training.pseudo import guess_labels, soft_clips
 from earmark.training.stages import Stage, plan_stages

@@ -1,0 +1,16 @@
+"""What the machine is told, for speed."""
+
+import ctypes
+import sys
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep the memory that tensors give back.
+
+    By default it returns large blocks to the system at once, and every step pays for the same pages again: a third of the
+    time of a small net's step on a CPU.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        m_mmap_max, m_trim_threshold = -4, -1
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
