@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-
 # Convolutions and poolings are fastest with the channels last in memory, and slow where one of their inputs or gradients has
 # them first. torch decides that anew for each result, so the two operations here that it would decide wrongly say it themselves.
 
