@@ -182,6 +182,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
     allow_bad: Annotated[
         bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")
     ] = False,
@@ -212,7 +213,7 @@ def train(
     from earmark.training.train import TrainRequest
     from earmark.training.train import train as run_training
 
-    metrics = run_training(TrainRequest(chosen, opened, out, names, wanted, device.value, allow_bad))
+    metrics = run_training(TrainRequest(chosen, opened, out, names, wanted, device.value, allow_bad, jobs))
     _show_metrics(metrics, as_json, f"report: {out / 'report.html'}   model: {out / 'bundle'}")
 
 

@@ -6,6 +6,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_hidden = False
+
+
+def hide_bars() -> None:
+    """Shows no bars in this process from now on: another one has the terminal."""
+    global _hidden
+    _hidden = True
+
 
 class Bar:
     """One bar; see `progress_bar`."""
@@ -41,7 +49,7 @@ def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = Fals
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
-        disable=hidden or not console.is_terminal,
+        disable=hidden or _hidden or not console.is_terminal,
     )
     with progress:
         yield Bar(progress, total, completed)

@@ -111,7 +111,7 @@ def load_clips(store: Store, sample_rate: int) -> ClipSet:
     table, pcm = store.table(sample_rate)
 
     def column(name: str) -> Array:
-        return table[name].to_numpy()
+        return np.array(table[name].to_numpy())  # a copy that is its own: torch warns of arrays that cannot be written to
 
     return ClipSet(
         pcm=torch.from_numpy(pcm),

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from earmark.machine import keep_freed_memory
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
+from earmark.training.jobs import make_at_once
 from earmark.training.module import Piece, check_members, make_fabric, train_piece
 from earmark.training.probe import faster_precision
 from earmark.training.pseudo import guess_labels, soft_clips
@@ -42,6 +44,7 @@ class TrainRequest:
         folds: numbers; all by default.
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_bad: train on a store however many of its files were bad.
+        jobs: nets trained at once, each in a process of its own.
     """
 
     recipe: Recipe
@@ -51,6 +54,7 @@ class TrainRequest:
     folds: Sequence[int] | None = None
     device: str = "auto"
     allow_bad: bool = False
+    jobs: int = 1
 
 
 def train(request: TrainRequest) -> dict[str, Any]:
@@ -83,11 +87,14 @@ def train(request: TrainRequest) -> dict[str, Any]:
     try:
         with files.locked(request.out / ".lock", request.out):
             run = _open_run(request.out, recipe)
-            info = _start(run, store, data, needed, request.device)
-            torch.set_num_threads(info.threads)
-            keep_freed_memory()
-            for stage in stages:
-                _make(run, info, stage, data)
+            info = _start(run, store, data, needed, request)
+            _use_machine(info)
+            if request.jobs > 1:
+                made = [stage for stage in stages if _is_made(run, stage)]
+                make_at_once(stages, made, partial(_make_alone, run.path, store.path), request.jobs)
+            else:
+                for stage in stages:
+                    _make(run, info, stage, data)
             return _finish(run, store)
     except OSError as error:
         at = f" ({name})" if (name := error.filename2 or error.filename) else ""
@@ -126,13 +133,36 @@ def _finish(run: Run, store: Store) -> dict[str, Any]:
     return metrics
 
 
-def _make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
-    """Makes a stage that is not finished yet."""
-    recipe = run.recipe
+def _use_machine(info: RunInfo) -> None:
+    torch.set_num_threads(info.threads)
+    keep_freed_memory()
+
+
+def _make_alone(path: Path, store: Path, stage: Stage) -> None:
+    """Makes a stage in a process of its own, out of what lies in files."""
+    run, opened = Run.open(path), Store.open(store)
+    assert run.info is not None  # written before the first stage
+    _use_machine(run.info)
+    name = stage.name if stage.kind == "net" else run.recipe.pseudo_labels[stage.name].member
+    rate = run.recipe.members[name].input.sample_rate
+    _make(run, run.info, stage, {rate: load_clips(opened, rate)})
+
+
+def _is_made(run: Run, stage: Stage) -> bool:
     if stage.kind == "net" and stage.fold is not None:
-        if not run.is_finished(stage.name, stage.fold):
-            _train_one(run, info, stage.name, stage.fold, data[recipe.members[stage.name].input.sample_rate])
-    elif not (path := run.pseudo_labels(stage.name, stage.fold)).is_file():
+        return run.is_finished(stage.name, stage.fold)
+    return run.pseudo_labels(stage.name, stage.fold).is_file()
+
+
+def _make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
+    """Makes a stage that is not made yet."""
+    recipe = run.recipe
+    if _is_made(run, stage):
+        return
+    if stage.kind == "net" and stage.fold is not None:
+        _train_one(run, info, stage.name, stage.fold, data[recipe.members[stage.name].input.sample_rate])
+    else:
+        path = run.pseudo_labels(stage.name, stage.fold)
         settings = recipe.pseudo_labels[stage.name]
         member = recipe.members[settings.member]
         clips = data[member.input.sample_rate]
@@ -286,8 +316,9 @@ def _differences(old: Any, new: Any, at: str = "") -> list[str]:
     return [at] if old != new else []
 
 
-def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], device: str) -> RunInfo:
+def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest) -> RunInfo:
     """The choices that hold for the whole run: made at its first start, kept at every other."""
+    device = request.device
     if (info := run.info) is not None:
         if info.store_fingerprint != store.fingerprint:
             raise RunError(f"{run.path} was trained on other data than {store.path} has now; choose another --out")
@@ -301,7 +332,8 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
     if precision == "auto":
         settings = run.recipe.members[members[0]]
         precision = faster_precision(settings, data[settings.input.sample_rate], chosen)
-    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, chosen, precision, torch.get_num_threads())
+    threads = max(torch.get_num_threads() // request.jobs, 1)
+    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, chosen, precision, threads)
     run.write_info(info)
     return info
 

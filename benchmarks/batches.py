@@ -1,0 +1,131 @@
+"""Batches: the share of a training step that is not the net, and the batch pipeline against a per-file DataLoader.
+
+    python benchmarks/batches.py STORE         a store at 16,000 Hz
+
+Not the net: choosing, cutting, mixing, and the mel front end. The share is measured inside the steps. The DataLoader does what
+is usually done: a worker process a core opens a WAV file of the clip (already at the right rate), cuts a window, mixes it with
+one of another file.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from measure import options, rendered, show, take_turns
+
+from earmark.assess.evaluate import samples_of
+from earmark.data.clips import ClipSet, load_clips
+from earmark.data.manifest import read_manifest
+from earmark.data.prepare import prepare
+from earmark.data.store import Store
+from earmark.machine import keep_freed_memory
+from earmark.recipe import load_recipe
+from earmark.training.module import FoldTrainer, Piece, make_fabric
+
+NETS = (("cochlear2018", "logmel-16k"), ("esc50-cpu", "logmel-16k"))
+CORES = os.cpu_count() or 1
+
+
+class Files(torch.utils.data.Dataset[torch.Tensor]):
+    """Windows of random pairs of WAV files, mixed at equal peak."""
+
+    def __init__(self, paths: list[Path], window: int) -> None:
+        self.paths, self.window = paths, window
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        rng = np.random.default_rng(index)
+        mixed = np.zeros(self.window, np.float32)
+        for share in (0.7, 0.3):
+            samples, _ = soundfile.read(self.paths[rng.integers(len(self.paths))], dtype="float32")
+            spare = max(len(samples) - self.window, 0)
+            first = rng.integers(spare + 1)
+            cut = samples[first : first + self.window]
+            place = rng.integers(self.window - len(cut) + 1)
+            mixed[place : place + len(cut)] += share * cut / max(np.abs(cut).max(), 1e-6)
+        return torch.from_numpy(mixed)
+
+
+def timed(owner: Any, name: str, into: list[float]) -> None:
+    """Adds up the seconds that an object's method takes."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def run(*arguments: Any, **named: Any) -> Any:
+        begun = time.perf_counter()
+        result = original(*arguments, **named)
+        into.append(time.perf_counter() - begun)
+        return result
+
+    setattr(owner, name, run)
+
+
+def shares(recipe: str, member: str, clips: ClipSet, precision: str, steps: int, sets: list[str]) -> tuple[object, ...]:
+    settings = load_recipe(recipe, sets).members[member]
+    piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))
+    trainer = FoldTrainer(piece, make_fabric("cpu", precision))
+    trainer.step()
+    batch, front = [], []
+    stream = trainer.streams["curated"].batches
+    timed(stream, "next", batch)
+    timed(trainer.plain_net.frontend, "power", front)
+    timed(trainer.plain_net.frontend, "compress", front)
+    whole = []
+    for _ in range(steps):
+        begun = time.perf_counter()
+        trainer.step()
+        whole.append(time.perf_counter() - begun)
+    examples = len(clips.labels) * settings.batch.clips_per_class if settings.batch.sampling == "balanced" else settings.batch.size
+    in_batch, in_front = sum(batch) / sum(whole), sum(front) / sum(whole)
+    return (f"{recipe} {member}", examples * steps / sum(whole), f"{in_batch:.1%}", f"{in_front:.1%}", f"{in_batch + in_front:.1%}")
+
+
+def main() -> None:
+    parser = options(__doc__, "a store")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    given = parser.parse_args()
+    keep_freed_memory()
+    runs = 1 if given.smoke else given.runs
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if given.smoke:
+            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "store", [16000]).store
+        else:
+            store = Store.open(given.root)
+        clips = load_clips(store, 16000)
+        clips = clips[~clips.test]
+        sets = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]"] if given.smoke else []
+        rows = [shares(recipe, member, clips, given.precision, 2 if given.smoke else 6 * runs, sets) for recipe, member in NETS]
+        columns = ("member", "clips/s", "choosing, cutting, mixing", "mel front end", "together, of a step's time")
+        show(f"What of a training step is not the net ({given.precision})", columns, rows)
+
+        paths = []
+        for index in range(min(len(clips), 500)):
+            paths.append(folder / f"{index}.wav")
+            soundfile.write(paths[-1], samples_of(clips, index), 16000, subtype="PCM_16")
+        settings = load_recipe("cochlear2018").members["logmel-16k"]
+        window, size, count = settings.input.window, len(clips.labels), 2 if given.smoke else 20
+        piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))
+        ours = FoldTrainer(piece, make_fabric("cpu", "float32")).streams["curated"].batches
+        loader = iter(torch.utils.data.DataLoader(Files(paths, window), batch_size=size, num_workers=CORES))
+        seconds = take_turns(
+            {
+                f"DataLoader, {CORES} workers, WAV files": lambda: [next(loader) for _ in range(count)],
+                "earmark, out of the store": lambda: [ours.next() for _ in range(count)],
+            },
+            runs,
+        )
+        slow = next(iter(seconds.values()))
+        rows = [(name, size * count / each, slow / each) for name, each in seconds.items()]
+        show(f"Mixed windows of {window:,} samples, {size} a batch", ("", "examples/s", "times the DataLoader"), rows)
+
+
+if __name__ == "__main__":
+    main()

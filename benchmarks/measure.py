@@ -1,0 +1,86 @@
+"""What the benchmarks share: contenders that take turns, tables, the machine in words, sounds where none are given."""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from earmark.data.manifest import write_manifest
+from earmark.data.synth import render_clips
+
+SMOKE_CLIPS = 2  # of each of ten kinds
+
+
+def options(description: str | None, root: str | None = None) -> argparse.ArgumentParser:
+    """A parser with what every benchmark takes.
+
+    Args:
+        description: the script's own.
+        root: what its first argument is; none is taken without it.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if root:
+        parser.add_argument("root", nargs="?", type=Path, help=root)
+    parser.add_argument("--runs", type=int, default=5, help="of each contender; the median counts")
+    parser.add_argument("--smoke", action="store_true", help="a few rendered sounds: shows that it runs, measures nothing")
+    return parser
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], runs: int, warm: bool = True) -> dict[str, float]:
+    """Median seconds of each contender. They take turns, so that a slow minute of the machine is everybody's.
+
+    Args:
+        contenders: by name.
+        runs: of each.
+        warm: whether each runs once before.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(runs + warm):
+        for name, run in contenders.items():
+            begun = time.perf_counter()
+            run()
+            if turn >= warm:
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def wait_for(device: str) -> None:
+    """Until a GPU has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table in Markdown, with the machine and the day below it."""
+    cells = [[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    lines = [f"### {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row) + " |" for row in cells]
+    sys.stdout.write("\n".join([*lines, "", machine(), ""]) + "\n")
+    sys.stdout.flush()
+
+
+def machine() -> str:
+    """The day, the processor, its cores, any GPU, and PyTorch's version."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    processor = names[0] if names else platform.machine()
+    return f"{date.today()}; {os.cpu_count()} cores of {processor}{gpu}; PyTorch {torch.__version__.partition('+')[0]}"
+
+
+def rendered(folder: Path, per_kind: int = SMOKE_CLIPS) -> Path:
+    """A manifest of rendered sounds in two folds, in place of real ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder / "manifest.csv", render_clips(folder, per_kind, 1.0, 2, seed=0))
+    return folder / "manifest.csv"

@@ -1,0 +1,62 @@
+"""Precision: is a net trained in bfloat16 as accurate as one trained in float32.
+
+    python benchmarks/precision.py STORE --batches 400         ESC-50 at 16,000 Hz
+
+Trains `esc50-cpu`, shortened, on fold 1 with several seeds, in both precisions, and compares the last weights' accuracy.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from measure import options, rendered, show
+
+from earmark.data.manifest import read_manifest
+from earmark.data.prepare import prepare
+from earmark.data.store import Store
+from earmark.recipe import load_recipe
+from earmark.training.train import TrainRequest, train
+
+
+def main() -> None:
+    parser = options(__doc__, "a store")
+    parser.add_argument("--batches", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--fold", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if given.smoke:
+            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "store", [16000]).store
+            batches, seeds, more = 2, 2, ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"]
+        else:
+            store, batches, seeds, more = Store.open(given.root), given.batches, given.seeds, []
+        schedule = f"members.*.schedule=[{{batches: {batches}, rate: 1.5e-3, final_rate: 1.0e-6}}]"
+        found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+        seconds = dict.fromkeys(found, 0.0)
+        for seed in range(1, seeds + 1):  # in turn: a slow minute of the machine is both precisions'
+            for precision, accuracies in found.items():
+                sets = [f"precision={precision}", f"seed={seed}", schedule, f"members.*.validation.every={batches}", *more]
+                begun = time.perf_counter()
+                request = TrainRequest(
+                    load_recipe("esc50-cpu", sets), store, folder / f"{precision}-{seed}", folds=[given.fold], device="cpu"
+                )
+                accuracies.append(train(request)["accuracy"]["value"])
+                seconds[precision] += time.perf_counter() - begun
+        rows = [
+            (
+                name,
+                ", ".join(f"{value:.4f}" for value in each),
+                f"{statistics.mean(each):.4f}",
+                f"{statistics.stdev(each):.4f}",
+                seconds[name] / seeds,
+            )
+            for name, each in found.items()
+        ]
+        columns = ("precision", f"accuracy of seeds 1–{seeds}", "mean", "standard deviation", "seconds a run, scoring included")
+        show(f"esc50-cpu, {batches:,} batches, fold {given.fold}, last weights", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Every benchmark runs at its smallest size, so that none is tried for the first time on a machine that is lent for an hour."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if path.name not in ("measure.py", "esc50_pairs.py"))
+
+
+def test_there_is_one_a_question() -> None:
+    assert SCRIPTS == ["batches.py", "mel.py", "precision.py", "prepare.py", "scale.py", "step.py", "tag.py"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_benchmark_prints_tables_of_numbers(script: str) -> None:
+    done = subprocess.run([sys.executable, BENCHMARKS / script, "--smoke"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("### ")
+    tables = [part for part in re.split(r"^### .*$", done.stdout, flags=re.M) if part.strip()]
+    for table in tables:
+        rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+        assert rows and all(re.search(r"\d", row.rpartition(" | ")[2] + row) for row in rows)
+        assert "nan" not in table and re.search(r"^20\d\d-\d\d-\d\d; \d+ cores? of .+; PyTorch ", table, flags=re.M)

@@ -1,0 +1,122 @@
+"""Stages in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from earmark.assess.run import Run
+from earmark.data.store import Store
+from earmark.errors import RunError
+from earmark.recipe import Recipe
+from earmark.training.jobs import make_at_once
+from earmark.training.stages import Stage
+from earmark.training.train import TrainRequest, train
+
+A0, A1 = Stage("net", "A", 0, ()), Stage("net", "A", 1, ())
+LABELS = Stage("pseudo", "of-A", None, (A0, A1))
+B0 = Stage("net", "B", 0, (LABELS,))
+
+
+def note(folder: Path, stage: Stage) -> None:
+    """A stage that says when it was begun and when it was made, or fails."""
+    (folder / f"{stage.title} begun").touch()
+    for need in stage.needs:
+        assert (folder / f"{need.title} made").exists()
+    if (folder / f"fail {stage.title}").exists():
+        raise RunError(f"{stage.title} cannot be made")
+    if (folder / f"die {stage.title}").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)
+    (folder / f"{stage.title} made").touch()
+
+
+def made(folder: Path) -> set[str]:
+    return {path.name.removesuffix(" made") for path in folder.glob("* made")}
+
+
+def test_a_stage_waits_for_what_it_needs(tmp_path: Path) -> None:
+    make_at_once([A0, A1, LABELS, B0], [], partial(note, tmp_path), 3)
+    assert made(tmp_path) == {"A fold 0", "A fold 1", "pseudo labels of-A", "B fold 0"}
+
+
+def test_what_is_made_is_not_made_again(tmp_path: Path) -> None:
+    for stage in (A0, A1):
+        (tmp_path / f"{stage.title} made").touch()
+    make_at_once([A0, A1, LABELS, B0], [A0, A1], partial(note, tmp_path), 2)
+    assert not (tmp_path / "A fold 0 begun").exists()
+    assert "B fold 0" in made(tmp_path)
+    make_at_once([A0, A1], [A0, A1], partial(note, tmp_path), 2)
+
+
+@pytest.mark.parametrize(("what", "message"), [("fail", "A fold 1 cannot be made"), ("die", "ended from outside")])
+def test_a_stage_that_fails_stops_the_others(tmp_path: Path, what: str, message: str) -> None:
+    (tmp_path / f"{what} A fold 1").touch()
+    with pytest.raises(RunError, match=message):
+        make_at_once([A0, A1, LABELS, B0], [], partial(note, tmp_path), 2)
+    assert "pseudo labels of-A" not in made(tmp_path)
+
+
+def weights(path: Path, recipe: Recipe) -> dict[str, bytes]:
+    run = Run(path, recipe)
+    return {
+        f"{name} {fold}": run.weights(name, fold, "last").read_bytes() for name, folds in run.finished().items() for fold in folds
+    }
+
+
+def test_nets_trained_at_once_are_bit_equal_to_those_trained_one_by_one(
+    finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    assert torch.get_num_threads() == 1  # as many as each of the two will have
+    metrics = train(TrainRequest(small_recipe, store, tmp_path / "run", device="cpu", jobs=2))
+    assert weights(tmp_path / "run", small_recipe) == weights(finished_run, small_recipe)
+    assert metrics["folds"] == {"logmel": [0, 1]}
+
+
+@pytest.fixture(scope="module")
+def longer(small_recipe: Recipe) -> Recipe:
+    plain = small_recipe.model_dump(mode="json")
+    plain["members"]["logmel"]["schedule"][0]["batches"] = 150
+    return Recipe.model_validate(plain)
+
+
+@pytest.fixture(scope="module")
+def straight(longer: Recipe, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The weights of a run that nothing stopped."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    train(TrainRequest(longer, store, out, device="cpu"))
+    return weights(out, longer)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_its_workers_stop_with_it_and_the_run_goes_on_to_the_same_weights(
+    store: Store, longer: Recipe, straight: dict[str, bytes], tmp_path: Path, how: signal.Signals
+) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(longer.to_yaml())
+    command = [sys.executable, "-m", "earmark", "train", str(recipe), "--store", str(store.path), "--out", str(out), "--jobs", "2"]
+    own = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*command, "--device", "cpu"], **own)  # type: ignore[call-overload]
+    logs = [out / "members" / "logmel" / f"fold{fold}" / "metrics.csv" for fold in (0, 1)]
+    until = time.monotonic() + 60
+    while not all(log.is_file() and log.read_text().count("\n") > 2 for log in logs):
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(how)
+    assert process.wait(30) != 0
+    time.sleep(1)  # a worker notices that its parent is gone
+    rows = [log.read_text() for log in logs]
+    time.sleep(1)
+    assert [log.read_text() for log in logs] == rows  # nobody trains any more
+    if how == signal.SIGINT:
+        assert all(log.with_name("checkpoint.safetensors").is_file() for log in logs)  # each saved what it had
+        assert "the same command goes on from there" in process.stderr.read()
+    done = subprocess.run(command, **own, check=False)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    assert weights(out, longer) == straight
