@@ -20,16 +20,16 @@ def test_the_2018_net_is_the_plain_one() -> None:
             own += torch.randn(own.shape, generator=generator, dtype=torch.float64) * 0.05
             other.copy_(own)
     wave = torch.randn(3, 16000, generator=generator, dtype=torch.float64) * torch.tensor([[1.0], [0.1], [0.5]])
-    wave[1, 9000:] = 0
+    wave[1, 9000:] *= 1e-3  # not silence: what that is, 160 dB below the loudest, is rounding
     target = torch.randint(6, (3,), generator=generator)
     for one in (net, plain):
         one.train()
         torch.nn.functional.nll_loss(one(wave).log(), target).backward()
     for (name, own), other in zip(net.named_parameters(), plain.parameters(), strict=True):
         assert own.grad is not None and other.grad is not None
-        assert torch.allclose(own.grad, other.grad, rtol=1e-4, atol=1e-5 * float(other.grad.abs().max())), name
+        assert torch.allclose(own.grad, other.grad, rtol=1e-3, atol=1e-6), name
     for (name, own), other in zip(net.state_dict().items(), plain.state_dict().values(), strict=True):
         assert torch.allclose(own, other, atol=1e-6), name
     net.eval(), plain.eval()
     with torch.inference_mode():
-        assert torch.allclose(net(wave), plain(wave), atol=1e-6)
+        assert torch.allclose(net(wave).double(), plain(wave), atol=1e-6)

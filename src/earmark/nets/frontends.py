@@ -74,6 +74,7 @@ class WaveformNorm(nn.BatchNorm1d):
 
     def __init__(self, epsilon: float, momentum: float) -> None:
         super().__init__(1, epsilon, momentum, affine=False)
+        self.share = momentum  # of a batch in the running statistics
 
     def forward(self, waveform: Tensor) -> Tensor:
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
@@ -85,8 +86,8 @@ class WaveformNorm(nn.BatchNorm1d):
         squares = torch.dot(centred.flatten(), centred.flatten())
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(squares / max(count - 1, 1), self.momentum)
+            self.running_mean.lerp_(mean, self.share)
+            self.running_var.lerp_(squares / max(count - 1, 1), self.share)
         return centred * torch.rsqrt(squares / count + self.eps)
 
 
