@@ -668,6 +668,17 @@ BAD_REQUESTS = (
         text("s.yaml", "members: [1]"),
     ),
     # What --plan asks for, and what only it can do without.
+    refused(
+        "train: a mask without bands",
+        "train tiny --store {store} --out {here}/run --set 'members.*.frontend={{name: waveform}}' "
+        "--set 'members.*.batch.frequency_mask={{width: [1, 4]}}'",
+        "members.logmel: batch: frequency_mask needs a mel front end",
+    ),
+    refused(
+        "plan: several at once",
+        "train cochlear2018 --plan --jobs 2",
+        "--plan counts the hours of one net after the other; leave --jobs out",
+    ),
     refused("train: no store", "train tiny --out {here}/run", "Missing option '--store'."),
     refused("train: no run directory", "train tiny --store {store}", "Missing option '--out'."),
     refused(

@@ -201,6 +201,8 @@ def train(
     if not plan and (store is None or out is None):
         raise EarmarkError(f"Missing option '--{'store' if store is None else 'out'}'.")
     opened = None if store is None else Store.open(store)
+    if plan and jobs > 1:
+        raise EarmarkError("--plan counts the hours of one net after the other; leave --jobs out")
     if plan:
         from earmark.training.plan import plan as make_plan
         from earmark.training.plan import plan_lines

@@ -198,3 +198,26 @@ def test_a_saved_state_goes_on_with_the_same_batches() -> None:
 def test_a_class_without_a_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="every class"):
         batches(clip_set([20, 20], [[True, False], [True, False]]), 20, PLAIN, 0)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_masks_are_runs_of_bands_and_change_nothing_else(chance: float) -> None:
+    clips = clip_set([80] * 10, [[i % 2 == 0, i % 2 == 1] for i in range(10)])
+    settings = BalancedSettings(clips_per_class=20, frequency_mask={"chance": chance, "width": (2, 5)})
+    stream = BalancedBatches(clips, 64, settings, np.random.SeedSequence(0), clips.targets, bands=16)
+    plain = batches(clips, 64, BalancedSettings(clips_per_class=20))
+    widths, first = [], []
+    for _ in range(10):
+        batch, other = stream.next(), plain.next()
+        assert torch.equal(batch.sound, other.sound) and torch.equal(batch.targets, other.targets)
+        assert other.masked is None and batch.masked is not None and batch.masked.shape == (40, 16)
+        for row in batch.masked:
+            at = row.nonzero().flatten().tolist()
+            widths.append(len(at))
+            assert at == list(range(at[0], at[0] + len(at))) if at else True
+            first += at[:1]
+    assert abs(np.mean(np.array(widths) > 0) - chance) < 0.1
+    if chance:
+        assert set(widths) - {0} == {2, 3, 4, 5}
+        assert min(first) == 0 and max(first) == 14
+        assert scipy.stats.chisquare(np.bincount(widths)[2:]).pvalue > 0.001

@@ -283,3 +283,50 @@ def test_serving_head_leaves_out_the_noisy_task_alone(settings: dict[str, object
 def test_serving_head_of_one_task_is_the_head() -> None:
     head = load_recipe("tiny").members["logmel"].head
     assert serving_head(head) is head
+
+
+def test_masked_bands_have_no_power() -> None:
+    net = net_of(load_recipe("tiny").members["logmel"], 5).eval()
+    wave = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    power = net.frontend.power(wave)
+    masked = torch.zeros(2, power.shape[1], dtype=torch.bool)
+    masked[0, 3:9] = True
+    expected = power.clone()
+    expected[0, 3:9] = 0
+    assert torch.equal(net(wave, masked=masked), net(expected, "power"))
+    assert not torch.allclose(net(wave, masked=masked)[0], net(wave)[0])
+    assert torch.equal(net(wave, masked=masked)[1], net(wave)[1])
+
+
+def test_backbones_work_in_the_precision_of_autocast() -> None:
+    """All of it: an image left in float32 would draw what is joined with it to float32."""
+    net = net_of(load_recipe("tiny").members["logmel"], 5).eval()
+    seen = []
+    for module in net.backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0].dtype, output.dtype]))
+    wave = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = net(wave)
+    assert set(seen) == {torch.bfloat16}
+    assert torch.allclose(scores.float(), net(wave), atol=0.02)
+
+
+def test_channels_lie_last_in_every_image_and_gradient() -> None:
+    net = Backbone(1, stem=7, growth=[8, 16])
+    image = torch.randn(2, 1, 8, 12, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    images = []
+
+    def look(_: object, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        for one in (inputs[0], output):
+            images.append(one)
+            if one.requires_grad:
+                one.register_hook(images.append)
+
+    for module in net.dense.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.BatchNorm2d | torch.nn.MaxPool2d):
+            module.register_forward_hook(look)
+    net = net.to(memory_format=torch.channels_last)
+    net(image).sum().backward()
+    assert len(images) > 30
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in images if one.shape[1] > 1)

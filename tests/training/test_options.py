@@ -384,3 +384,14 @@ def in_few_groups(lengths: np.ndarray, settings: ScoringSettings, *_: int) -> li
         if lengths[clip] > lengths[order[bounds[-1]]] * (1 + settings.patience):
             bounds.append(place)
     return np.split(order, bounds[1:])
+
+
+def test_masks_of_a_balanced_recipe_reach_the_net(clips: ClipSet) -> None:
+    losses = []
+    for sets in ([], ["members.*.batch.frequency_mask={chance: 1, width: [10, 30]}"]):
+        settings = load_recipe("tiny", [*SMALL, *sets]).members["logmel"]
+        piece = Piece("t", Path(), settings, clips, clips[:0], np.random.SeedSequence(3))
+        one = FoldTrainer(piece, make_fabric("cpu", "float32"))
+        one.step()
+        losses.append(float(one.tally[0]))
+    assert losses[0] != losses[1]

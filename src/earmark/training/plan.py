@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from earmark.assess.evaluate import any_rate
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
-from earmark.errors import RecipeError, RunError
+from earmark.errors import RecipeError
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings, Recipe
 from earmark.training.module import check_members, make_fabric
 from earmark.training.probe import faster_precision, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.stages import Stage, plan_stages
-from earmark.training.train import allowed, choose_folds, refuse_unlearnable
+from earmark.training.train import allowed, choose_device, choose_folds, folds_of, refuse_unlearnable
 
 FORWARD_SHARE = 1 / 3  # of a training step's time is the forward pass
 
@@ -88,26 +86,19 @@ def plan(
     chosen = recipe.choose_members(members)
     clips = any_rate(store) if store is not None else None
     if clips is not None:
-        there, classes = choose_folds(clips, None), len(clips.labels)
-        wanted = choose_folds(clips, folds)
+        there, classes, whose = folds_of(clips), len(clips.labels), "the store"
     elif recipe.published is not None:
-        there, classes = list(range(recipe.published.folds)), recipe.published.classes
-        if unknown := sorted(set(folds or ()) - set(there)):
-            have = ", ".join(map(str, there))
-            raise RunError(f"no fold {', '.join(map(str, unknown))}; the published data has the folds {have}")
-        wanted = there if folds is None else [fold for fold in there if fold in folds]
+        there, classes, whose = list(range(recipe.published.folds)), recipe.published.classes, "the published data"
     else:
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
+    wanted = choose_folds(there, folds, whose)
     stages = plan_stages(recipe, chosen, wanted, there)
     needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
             refuse_unlearnable(clips, stage.fold, recipe, stage.name)
     check_members(recipe, needed, classes)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(device)
     precision, seconds = _probe(recipe, needed, store, device)
     planned = [_planned(stage, recipe, clips, classes, seconds) for stage in stages]
     ensembles = [

@@ -72,22 +72,21 @@ def train(request: TrainRequest) -> dict[str, Any]:
     members = recipe.choose_members(request.members)
     _refuse_bad_store(store, request.allow_bad)
     plain = any_rate(store)
-    folds = choose_folds(plain, request.folds)
-    stages = plan_stages(recipe, members, folds, choose_folds(plain, None))
+    there = folds_of(plain)
+    stages = plan_stages(recipe, members, choose_folds(there, request.folds), there)
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
     for name, fold in nets:
         refuse_unlearnable(plain, fold, recipe, name)
     needed = list(dict.fromkeys(name for name, _ in nets))
     check_members(recipe, needed, len(store.labels))  # a setting that is wrong is told now, not hours later
     data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
-    if request.device == "cuda" and not torch.cuda.is_available():
-        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
+    device = choose_device(request.device)
     if (request.out / "store.json").exists():
         raise RunError(f"{request.out} is a store; choose another --out")
     try:
         with files.locked(request.out / ".lock", request.out):
             run = _open_run(request.out, recipe)
-            info = _start(run, store, data, needed, request)
+            info = _start(run, store, data, needed, request, device)
             _use_machine(info)
             if request.jobs > 1:
                 made = [stage for stage in stages if _is_made(run, stage)]
@@ -249,18 +248,33 @@ def taught(clips: ClipSet, fold: int, recipe: Recipe) -> np.ndarray:
     return mask
 
 
-def choose_folds(clips: ClipSet, asked: Sequence[int] | None) -> list[int]:
+def choose_device(asked: str) -> str:
+    """``cpu`` or ``cuda``; for ``auto`` the GPU where there is one.
+
+    Raises:
+        RunError: a GPU was asked for, and there is none.
+    """
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise RunError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
+    return asked
+
+
+def folds_of(clips: ClipSet) -> list[int]:
+    """The folds of a store's training clips, in order."""
+    return sorted({int(fold) for fold in clips.fold if fold != NO_FOLD})
+
+
+def choose_folds(there: Sequence[int], asked: Sequence[int] | None, whose: str = "the store") -> list[int]:
     """The folds asked for, all by default, in order.
 
     Raises:
         RunError: there is no such fold.
     """
-    there = sorted({int(fold) for fold in clips.fold if fold != NO_FOLD})
-    if asked is None:
-        return there
-    if unknown := sorted(set(asked) - set(there)):
-        raise RunError(f"no fold {', '.join(map(str, unknown))}; the store has the folds {', '.join(map(str, there))}")
-    return [fold for fold in there if fold in asked]
+    if unknown := sorted(set(asked or ()) - set(there)):
+        raise RunError(f"no fold {', '.join(map(str, unknown))}; {whose} has the folds {', '.join(map(str, there))}")
+    return [fold for fold in there if asked is None or fold in asked]
 
 
 def refuse_unlearnable(clips: ClipSet, fold: int, recipe: Recipe, member: str) -> None:
@@ -316,24 +330,22 @@ def _differences(old: Any, new: Any, at: str = "") -> list[str]:
     return [at] if old != new else []
 
 
-def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest) -> RunInfo:
+def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest, device: str) -> RunInfo:
     """The choices that hold for the whole run: made at its first start, kept at every other."""
-    device = request.device
     if (info := run.info) is not None:
         if info.store_fingerprint != store.fingerprint:
             raise RunError(f"{run.path} was trained on other data than {store.path} has now; choose another --out")
-        if device not in ("auto", info.device):
+        if request.device not in ("auto", info.device):
             raise RunError(f"{run.path} was started on {info.device} and goes on there; leave --device out")
         if info.device == "cuda" and not torch.cuda.is_available():
             raise RunError(f"{run.path} was started on a GPU, and there is none here")
         return info
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     precision: str = run.recipe.precision
     if precision == "auto":
         settings = run.recipe.members[members[0]]
-        precision = faster_precision(settings, data[settings.input.sample_rate], chosen)
+        precision = faster_precision(settings, data[settings.input.sample_rate], device)
     threads = max(torch.get_num_threads() // request.jobs, 1)
-    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, chosen, precision, threads)
+    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, device, precision, threads)
     run.write_info(info)
     return info
 
