@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -34,7 +35,7 @@ CORES = os.cpu_count() or 1
 CLASSES = 50
 
 
-def untrained(recipe: str, member: str, sets: list[str]) -> Tagger:
+def untrained(recipe: str, member: str, sets: list[str], precision: Literal["float32", "bfloat16"]) -> Tagger:
     """A model of one untrained net."""
     settings = load_recipe(recipe, sets).members[member]
     net = new_net(settings, CLASSES).eval()
@@ -48,7 +49,7 @@ def untrained(recipe: str, member: str, sets: list[str]) -> Tagger:
     config = BundleConfig(
         earmark="", recipe=recipe, fingerprint="", labels=labels, rule="geometric_mean", members=[one], data=about, licence=""
     )
-    return Tagger(config, LabelSet(tuple(labels)), (net,))
+    return Tagger(config, LabelSet(tuple(labels)), (net,), precision)
 
 
 def cnn14() -> Callable[[np.ndarray], object] | None:
@@ -91,7 +92,7 @@ def main() -> None:
         paths = find_audio([root])[: given.count]
         info = soundfile.info(paths[0])
         seconds_of_sound = info.frames / info.samplerate
-        tagger = untrained("cochlear2018", "logmel-16k", sets)
+        taggers = {f"earmark tag, {kind}": untrained("cochlear2018", "logmel-16k", sets, kind) for kind in ("float32", "bfloat16")}
         other = None if given.smoke else cnn14()
         few = paths[: given.cnn14_count]
 
@@ -109,19 +110,19 @@ def main() -> None:
 
         contenders: dict[str, tuple[int, Callable[[], object]]] = {
             "decoding to 16,000 Hz alone": (len(paths), lambda: decode(paths, 16000)),
-            "earmark tag": (len(paths), lambda: tag_files(tagger, paths, 3, 0.0, "csv", folder / "tags.csv")),
         }
+        for name, one in taggers.items():
+            contenders[name] = (len(paths), lambda one=one: tag_files(one, paths, 3, 0.0, "csv", folder / "tags.csv"))
         if other is not None:
             contenders["CNN14"] = (len(few), tag_with_cnn14)
         seconds = take_turns({name: run for name, (_, run) in contenders.items()}, 1 if given.smoke else given.runs, warm=False)
         speed = {name: contenders[name][0] / each for name, each in seconds.items()}
-        rows = [
-            (name, each, each * seconds_of_sound, speed["earmark tag"] / each)
-            for name, each in speed.items()
-        ]  # fmt: skip
+        slow, fast = (speed[name] for name in taggers)
+        rows = [(name, each, each * seconds_of_sound, slow / each, fast / each) for name, each in speed.items()]
+        size = taggers["earmark tag, float32"].config.members[0].parameters
         show(
-            f"{len(paths):,} files of {seconds_of_sound:.1f} s to tags ({tagger.config.members[0].parameters:,} parameters)",
-            ("", "files/s", "times real time", "earmark is … times as fast"),
+            f"{len(paths):,} files of {seconds_of_sound:.1f} s to tags ({size:,} parameters)",
+            ("", "files/s", "times real time", "earmark (float32) is … times as fast", "(bfloat16)"),
             rows,
         )
 

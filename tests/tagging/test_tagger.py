@@ -12,10 +12,11 @@ import soundfile
 
 import earmark
 from earmark import audio
+from earmark.tagging import bulk
 from earmark.tagging.bulk import find_audio, tag_files
 from earmark.tagging.ensemble import combine
 from earmark.tagging.formats import TaggedFile, header, render
-from earmark.tagging.tagger import Tag
+from earmark.tagging.tagger import Tag, Tagger
 
 
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
@@ -108,3 +109,39 @@ def test_a_reader_that_goes_away_is_no_fault(finished_run: Path, rendered: Path)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 0
+
+
+def test_files_are_tagged_together_as_each_by_itself(finished_run: Path, rendered: Path, tmp_path: Path) -> None:
+    tagger = earmark.load(finished_run)
+    paths = sorted((rendered.parent / "audio").glob("*.wav"))[:12]  # of many lengths
+    for number in range(4):  # and some of one length
+        samples, rate = soundfile.read(paths[number], frames=7000, dtype="float32")
+        soundfile.write(tmp_path / f"{number}.wav", samples, rate)
+    paths = [*paths[:6], *sorted(tmp_path.glob("*.wav")), *paths[6:]]
+    tag_files(tagger, paths, 10, 0.0, "csv", tmp_path / "tags.csv")
+    rows = list(csv.DictReader((tmp_path / "tags.csv").open()))
+    assert list(dict.fromkeys(row["file"] for row in rows)) == [str(path) for path in paths]
+    for path in paths:
+        found = {row["label"]: float(row["score"]) for row in rows if row["file"] == str(path)}
+        assert found == pytest.approx(dict(tagger.tag(path, top_k=10)), abs=1e-4)
+
+
+def test_baskets_are_of_few_files_and_few_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "BASKET_FILES", 3)
+    monkeypatch.setattr(bulk, "BASKET_BYTES", 10)
+    paths = [tmp_path / name for name in "abcdefgh"]
+    for path, size in zip(paths, (1, 1, 1, 1, 8, 2, 30, 0), strict=True):
+        path.write_bytes(bytes(size))
+    assert [[path.name for path in basket] for basket in bulk._baskets([*paths, tmp_path / "gone"])] == [
+        ["a", "b", "c"], ["d", "e"], ["f"], ["g"], ["h", "gone"],
+    ]  # fmt: skip
+
+
+def test_bfloat16_changes_the_third_digit(finished_run: Path, rendered: Path) -> None:
+    exact, fast = earmark.load(finished_run), Tagger.load(finished_run, "bfloat16")
+    sounds = [soundfile.read(path, dtype="float32")[0] for path in sorted((rendered.parent / "audio").glob("*.wav"))[:8]]
+    for samples in sounds:
+        one, other = exact.scores(samples[None], 16000), fast.scores(samples[None], 16000)
+        assert other.dtype == np.float32
+        assert not np.array_equal(one, other)
+        assert np.allclose(one, other, atol=0.02)

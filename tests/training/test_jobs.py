@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,26 @@ def note(folder: Path, stage: Stage) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.2)
     (folder / f"{stage.title} made").touch()
+
+
+def wait_long(folder: Path, stage: Stage) -> None:
+    (folder / stage.title).touch()
+    time.sleep(60)
+
+
+def test_a_stage_that_does_not_train_ends_at_once(tmp_path: Path) -> None:
+    """Else a worker that was told to stop while it loads would train to the end, with everybody waiting."""
+
+    def interrupt() -> None:
+        while not (tmp_path / A0.title).exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        make_at_once([A0, A1], [], partial(wait_long, tmp_path), 2)
+    assert time.monotonic() - begun < 30
 
 
 def made(folder: Path) -> set[str]:

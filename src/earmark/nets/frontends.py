@@ -160,8 +160,8 @@ class LogMel(FrontEnd):
         # Frames that begin before the signal, and frames up to the last that ends within it.
         begins, ends = min(-(-before // self.hop_length), count), (samples + before - self.n_fft) // self.hop_length + 1
         inner = slice(begins, min(max(begins, ends), count))
-        mel_signal, mel_ones = self.mel_power(frames), self.mel_power(ones)
-        mel_cross = self.mel_power.product_with_ones(frames, ones, inner)
+        mel_ones = self.mel_power(ones)
+        mel_signal, mel_cross = self.mel_power.with_product(frames, ones, inner)
         gain, bias = self.waveform_gain, self.waveform_bias
         return (gain.square() * mel_signal + 2 * gain * bias * mel_cross + bias.square() * mel_ones).transpose(1, 2)
 

@@ -82,7 +82,7 @@ class MelPower(nn.Module):
 
     window: Tensor
     filters: Tensor
-    weights_of_ones: Tensor
+    of_ones: Tensor
 
     def __init__(self, sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None) -> None:
         super().__init__()
@@ -93,20 +93,15 @@ class MelPower(nn.Module):
         self.register_buffer("filters", mel_filter_bank(sample_rate, n_fft, n_mels, f_min, f_max), persistent=False)
         self.groups: list[tuple[slice, slice]] = []  # of bands; and of the numbers, two a bin, that they cover
         for first in range(0, n_mels, BANDS_AT_ONCE):
-            bands = slice(first, first + BANDS_AT_ONCE)
+            bands = slice(first, min(first + BANDS_AT_ONCE, n_mels))
             covered = self.filters[bands].any(dim=0).nonzero().flatten().tolist()
             self.groups.append((bands, slice(2 * covered[0], 2 * covered[-1] + 2) if covered else slice(0, 0)))
         for index, (bands, numbers) in enumerate(self.groups):
             twice = self.filters[bands].repeat_interleave(2, dim=1)
             self.register_buffer(f"filters{index}", twice[:, numbers].T.contiguous(), persistent=False)
-        # What is 1 throughout a frame has two bins, of no and of one period: the samples' weights in the bands that have these.
+        # A frame of ones has two bins, both real, of no and of one period: their products with the bands' filters.
         spectrum = torch.fft.rfft(self.window.double())[:2].real
-        felt = self.filters[:, : len(spectrum)].double()
-        felt = felt[: max(felt.any(dim=1).nonzero().flatten().tolist(), default=-1) + 1]  # bands rise: the lowest ones
-        angle = torch.arange(n_fft, dtype=torch.float64) * (2 * math.pi / n_fft)
-        waves = torch.stack([torch.cos(period * angle) for period in range(len(spectrum))], dim=1)
-        weights = (self.window[:, None] * waves * spectrum) @ felt.T
-        self.register_buffer("weights_of_ones", weights.float(), persistent=False)
+        self.register_buffer("of_ones", (spectrum * self.filters[:, : len(spectrum)]).T.float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
@@ -116,34 +111,37 @@ class MelPower(nn.Module):
         return power
 
     @torch.no_grad()
-    def product_with_ones(self, frames: Tensor, ones: Tensor, inner: slice) -> Tensor:
-        """Re(X·O*) in mel bands, X the frames' spectra and O those of the same frames of a signal that is 1 throughout.
+    def with_product(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, Tensor]:
+        """Power in mel bands, and Re(X·O*) in mel bands, X the frames' spectra and O those of a signal that is 1 throughout.
 
-        A Hann window has but two bins, of no and of one period, so what is 1 throughout a frame is felt by the lowest bands
-        alone: a product with the frame itself gives them. Only frames that reach beyond the signal's ends have other bins.
+        The window's own spectrum, and with it O, has but two bins, save in frames that reach beyond the signal's ends.
 
         Args:
             frames: ``[B, N, n_fft]``.
-            ones: ``[1, N, n_fft]``: 1 within the signal, 0 beyond its ends.
+            ones: the other signal's, ``[1, N, n_fft]``: 0 beyond its ends.
             inner: which of the N are 1 throughout.
 
         Returns:
-            ``[B, N, n_mels]``.
+            ``[B, N, n_mels]`` each.
         """
-        product = frames.new_zeros(*frames.shape[:2], len(self.filters))
-        for part, of_part in _in_chunks(frames[:, inner], product[:, inner, : self.weights_of_ones.shape[1]]):
-            of_part[:] = part @ self.weights_of_ones
+        both = frames.new_empty(*frames.shape[:2], len(self.filters) + len(self.of_ones))
+        for part, of_part in _in_chunks(frames, both):
+            numbers = self._spectrum(part)
+            of_part[..., len(self.filters) :] = numbers[..., : 2 * len(self.of_ones) : 2]  # the real parts of the two bins
+            self._sum_bands(numbers.square_(), of_part)
+        power, lowest = both.split([len(self.filters), len(self.of_ones)], dim=2)
+        product = lowest @ self.of_ones
         for outer in (slice(0, inner.start), slice(inner.stop, frames.shape[1])):
             if outer.stop > outer.start:
                 self._sum_bands(self._spectrum(frames[:, outer]) * self._spectrum(ones[:, outer]), product[:, outer])
-        return product
+        return power, product
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """``[B, N, n_fft]`` → ``[B, N, 2 * bins]``, real and imaginary part of each bin in turn."""
         return torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(-2)
 
     def _sum_bands(self, numbers: Tensor, bands: Tensor) -> None:
-        """Sums ``[B, N, 2 * bins]`` into ``[B, N, n_mels]``."""
+        """Sums ``[B, N, 2 * bins]`` into the first n_mels of ``[B, N, …]``."""
         for index, (some, covered) in enumerate(self.groups):
             bands[..., some] = numbers[..., covered] @ getattr(self, f"filters{index}")
 

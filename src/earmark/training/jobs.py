@@ -63,7 +63,7 @@ def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[
 def _begin_worker() -> None:
     # Out of the terminal's own group: Ctrl-C reaches the parent, which tells each worker once (twice would be: stop at once).
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # while it does not train: see `train_piece`
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # what it was making is made anew; a net that trains is saved instead
     progress.hide_bars()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
