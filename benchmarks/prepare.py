@@ -7,11 +7,13 @@ and nothing else on all cores; `earmark prepare`. Then the same from 16-bit WAV 
 files; and the most memory that `earmark prepare` takes for a tenth of the clips and for all.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -60,12 +62,17 @@ def peak_memory(manifest: Path, rate: int, out: Path) -> float:
     """Of the whole command, in MB."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "earmark", "prepare", "manifest", str(manifest), "--out", str(out), "--sample-rate", str(rate)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # it was waited for here
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        # Not resource.getrusage: that counts the process that started it, too.
+        while process.poll() is None:
+            with contextlib.suppress(OSError, StopIteration):  # it has just ended
+                lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                most = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+            time.sleep(0.01)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} exited with {process.returncode}")
-    return usage.ru_maxrss / 1024
+    return most / 1024
 
 
 def main() -> None:

@@ -79,6 +79,8 @@ def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples:
     while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype="float32", always_2d=True)):
         blocks.append(block)
         frames -= len(block)
+    if len(blocks) == 1:
+        return blocks[0]
     return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
 
 

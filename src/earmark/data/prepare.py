@@ -26,6 +26,7 @@ from earmark.errors import AudioError, EarmarkWarning, StoreError
 from earmark.progress import progress_bar
 
 FOLD_SEED = 0
+FLUSH_BYTES = 1 << 25  # of samples, between two times that they are brought onto the disk
 AHEAD = 8  # clips that a decoding thread may be ahead of the writer: bounds the memory
 
 
@@ -195,6 +196,7 @@ def _build(
     done = len(rows) + len(bad)
     ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
     threads = jobs or os.cpu_count() or 1
+    unsettled = 0
     streams = {rate: (partial / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
     try:
         for rate, stream in streams.items():
@@ -211,10 +213,15 @@ def _build(
                     line = {"clip": number, "content_hash": content_hash}
                     for rate, (pcm, columns) in encoded.items():
                         _write_all(streams[rate], pcm.tobytes())
+                        unsettled += pcm.nbytes
                         line[str(rate)] = {"offset": ends[rate], **columns}
                         ends[rate] += len(pcm)
                 _write_all(journal, (json.dumps(line) + "\n").encode())
                 bar.update(number + 1)
+                if unsettled > FLUSH_BYTES:  # while others decode: at the end there is little left for `_settle` to wait for
+                    unsettled = 0
+                    for stream in streams.values():
+                        os.fsync(stream.fileno())
     finally:
         for stream in streams.values():
             stream.close()
