@@ -2,7 +2,8 @@
 
     python benchmarks/precision.py STORE --batches 400         ESC-50 at 16,000 Hz
 
-Trains `esc50-cpu`, shortened, on fold 1 with several seeds, in both precisions, and compares the last weights' accuracy.
+Trains `esc50-cpu`, shortened, on fold 1 with several seeds, in both precisions, and compares the last weights' accuracy. The running
+statistics of the batch normalisations follow ten times as fast as in the recipe: they would still be on their way.
 """
 
 import statistics
@@ -32,12 +33,20 @@ def main() -> None:
             batches, seeds, more = 2, 2, ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"]
         else:
             store, batches, seeds, more = Store.open(given.root), given.batches, given.seeds, []
+        statistics_of = [f"members.*.{part}.momentum=0.1" for part in ("frontend", "backbone", "head")]
         schedule = f"members.*.schedule=[{{batches: {batches}, rate: 1.5e-3, final_rate: 1.0e-6}}]"
         found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
         seconds = dict.fromkeys(found, 0.0)
         for seed in range(1, seeds + 1):  # in turn: a slow minute of the machine is both precisions'
             for precision, accuracies in found.items():
-                sets = [f"precision={precision}", f"seed={seed}", schedule, f"members.*.validation.every={batches}", *more]
+                sets = [
+                    f"precision={precision}",
+                    f"seed={seed}",
+                    schedule,
+                    f"members.*.validation.every={batches}",
+                    *statistics_of,
+                    *more,
+                ]
                 begun = time.perf_counter()
                 request = TrainRequest(
                     load_recipe("esc50-cpu", sets), store, folder / f"{precision}-{seed}", folds=[given.fold], device="cpu"
