@@ -16,7 +16,6 @@ from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, re
 from earmark.tagging.ensemble import combine
 
 MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
-
 SAMPLES_AT_ONCE = 4_000_000  # of sounds that go through a net together
 
 
