@@ -8,6 +8,7 @@ one of another file.
 """
 
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -67,24 +68,29 @@ def timed(owner: Any, name: str, into: list[float]) -> None:
     setattr(owner, name, run)
 
 
-def shares(recipe: str, member: str, clips: ClipSet, precision: str, steps: int, sets: list[str]) -> tuple[object, ...]:
+def shares(recipe: str, member: str, clips: ClipSet, precision: str, runs: int, steps: int, sets: list[str]) -> tuple[object, ...]:
+    """Medians over runs of so many steps."""
     settings = load_recipe(recipe, sets).members[member]
     piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))
     trainer = FoldTrainer(piece, make_fabric("cpu", precision))
     trainer.step()
-    batch, front = [], []
+    batch: list[float] = []
+    front: list[float] = []
     stream = trainer.streams["curated"].batches
     timed(stream, "next", batch)
     timed(trainer.plain_net.frontend, "power", front)
     timed(trainer.plain_net.frontend, "compress", front)
-    whole = []
-    for _ in range(steps):
+    found = []
+    for _ in range(runs):
+        batch.clear(), front.clear()
         begun = time.perf_counter()
-        trainer.step()
-        whole.append(time.perf_counter() - begun)
+        for _ in range(steps):
+            trainer.step()
+        whole = time.perf_counter() - begun
+        found.append((steps / whole, sum(batch) / whole, sum(front) / whole, (sum(batch) + sum(front)) / whole))
+    a_second, in_batch, in_front, both = (statistics.median(each) for each in zip(*found, strict=True))
     examples = len(clips.labels) * settings.batch.clips_per_class if settings.batch.sampling == "balanced" else settings.batch.size
-    in_batch, in_front = sum(batch) / sum(whole), sum(front) / sum(whole)
-    return (f"{recipe} {member}", examples * steps / sum(whole), f"{in_batch:.1%}", f"{in_front:.1%}", f"{in_batch + in_front:.1%}")
+    return (f"{recipe} {member}", examples * a_second, f"{in_batch:.1%}", f"{in_front:.1%}", f"{both:.1%}")
 
 
 def main() -> None:
@@ -103,7 +109,7 @@ def main() -> None:
         clips = clips[~clips.test]
         int(clips.pcm.sum())  # reads all of it: a training reads a clip hundreds of times, so the first time does not count
         sets = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]"] if given.smoke else []
-        rows = [shares(recipe, member, clips, given.precision, 2 if given.smoke else 6 * runs, sets) for recipe, member in NETS]
+        rows = [shares(recipe, member, clips, given.precision, runs, 2 if given.smoke else 6, sets) for recipe, member in NETS]
         columns = ("member", "clips/s", "choosing, cutting, mixing", "mel front end", "together, of a step's time")
         show(f"What of a training step is not the net ({given.precision})", columns, rows)
 

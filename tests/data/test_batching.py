@@ -50,18 +50,23 @@ def samples(clips: ClipSet, i: int) -> list[float]:
     return (clips.pcm[first : first + length].numpy() / 32768 * clips.scale[i]).tolist()
 
 
+def steps(clips: ClipSet) -> torch.Tensor:
+    """Of 16 bits, in full scale."""
+    return torch.from_numpy(32768 / clips.scale)[:, None].float()
+
+
 @pytest.mark.parametrize("length", [1, 5, 40, 64, 65, 300])
 def test_windows_agree_with_the_slow_cut_at_both_ends_of_the_store_too(length: int) -> None:
     clips = clip_set([length, 200, length], [[True, False], [False, True], [True, False]])
     for position in (0.0, 0.37, 0.999):
-        found = Windows(clips, 64).cut(np.arange(3), np.full(3, position))
+        found = Windows(clips, 64).cut(np.arange(3), np.full(3, position)) / steps(clips)
         expected = [window(samples(clips, i), 64, position) for i in range(3)]
         assert torch.allclose(found, torch.tensor(expected), atol=1e-7)
 
 
 def test_a_store_smaller_than_a_window_is_padded() -> None:
     clips = clip_set([3, 4], [[True, False], [False, True]])
-    found = Windows(clips, 50).cut(np.arange(2), np.array([0.5, 0.9]))
+    found = Windows(clips, 50).cut(np.arange(2), np.array([0.5, 0.9])) / steps(clips)
     assert torch.allclose(found, torch.tensor([window(samples(clips, i), 50, p) for i, p in ((0, 0.5), (1, 0.9))]))
 
 

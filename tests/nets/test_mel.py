@@ -51,11 +51,17 @@ def test_product_with_ones_is_that_of_the_spectra(n_fft: int, n_mels: int, rate:
     frames, ones = torch.randn(2, 9, n_fft, generator=generator).double(), torch.ones(1, 9, n_fft).double()
     ones[0, :2, : n_fft // 2], ones[0, 7:, 1:] = 0, 0
     mel = MelPower(rate, n_fft, n_mels).double()
-    power, found = mel.with_product(frames, ones, slice(2, 7))
+    power, products = mel.with_products(frames, ones, slice(2, 7))
     assert torch.equal(power, mel(frames))
+    cross, of_ones = torch.zeros_like(power), torch.zeros_like(power[:1])
+    for each in products:
+        cross[:, each.frames, each.bands] += each.cross
+        of_ones[:, each.frames, each.bands] += each.ones
     window = np.hanning(n_fft + 1)[:-1]
-    product = np.fft.rfft(frames.numpy() * window) * np.fft.rfft(ones.numpy() * window).conj()
-    assert np.allclose(found, product.real @ mel.filters.numpy().T, rtol=1e-4, atol=1e-5 * n_fft)
+    spectra_of_ones = np.fft.rfft(ones.numpy() * window)
+    product = np.fft.rfft(frames.numpy() * window) * spectra_of_ones.conj()
+    assert np.allclose(cross, product.real @ mel.filters.numpy().T, rtol=1e-4, atol=1e-5 * n_fft)
+    assert np.allclose(of_ones, np.abs(spectra_of_ones) ** 2 @ mel.filters.numpy().T, rtol=1e-4, atol=1e-5 * n_fft)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

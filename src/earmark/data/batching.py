@@ -68,7 +68,6 @@ class Windows:
         missing = round(window * fastest) - len(clips.pcm)  # a store smaller than one window
         self.pcm = torch.nn.functional.pad(clips.pcm, (0, missing)) if missing > 0 else clips.pcm
         self.offset, self.length = clips.offset, clips.length
-        self.scale = on(self.device, clips.scale / FULL_SCALE, torch.float32)
 
     def cut(self, clip: Array, position: Array, speed: float = 1.0) -> Tensor:
         """A window of each clip.
@@ -82,7 +81,7 @@ class Windows:
             speed: the clips play this much faster and higher (linear interpolation).
 
         Returns:
-            float32 ``[B, window]``.
+            float32 ``[B, window]``, in steps of each clip's own 16 bits: its scale, which a peak takes out again, is left out.
         """
         device, taken = self.device, round(self.window * speed)
         # Places are reckoned on the host: which rows need more than a copy is known there without asking the device.
@@ -103,7 +102,6 @@ class Windows:
             first, count = -shift[short], self.length[clip][short]
             at, begin, end = (on(device, a) for a in (short, first, first + count))
             waveform[at] = waveform[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0.0)
-        waveform.mul_(self.scale[on(device, clip), None])
         if taken == self.window:
             return waveform
         return torch.nn.functional.interpolate(waveform.unsqueeze(1), size=self.window, mode="linear").squeeze(1)
@@ -143,7 +141,7 @@ class BalancedBatches:
         self.device = self.windows.device
         self.targets = on(self.device, targets)
         self.verified = on(self.device, clips.verified)
-        self.clip_peak = on(self.device, clips.peak, torch.float32)
+        self.clip_peak = on(self.device, clips.peak / clips.scale * FULL_SCALE, torch.float32)
         members = clips.positive
         if clips.none_of_these.any():
             members = np.concatenate([members, clips.none_of_these[:, None]], axis=1)

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from earmark.nets.mel import MelPower
+from earmark.nets.mel import MelPower, Products
 
 AMIN_MEL = 1e-20  # floor of the mel power before the logarithm; its dB value is far below every dynamic range used here
 DEVIATION_EPSILON = 1e-7  # added to an example's standard deviation in dB (the released code of Akiyama & Sato)
@@ -67,28 +67,64 @@ def _without_autocast(stage: Stage) -> Stage:
 
 
 class WaveformNorm(nn.BatchNorm1d):
-    """Batch normalisation of waveforms ``[B, T]``, without gain and bias.
+    """Batch normalisation of waveforms ``[B, T]``, without gain and bias, for what is linear in the waveform.
 
-    The same as its base class with one channel, whose sums run on one core there and take a third of a front end's time.
+    It subtracts the mean, and says by what the result has to be multiplied. Its sums are those of its base class with one
+    channel, which runs on one core and takes a third of a front end's time.
     """
 
     def __init__(self, epsilon: float, momentum: float) -> None:
         super().__init__(1, epsilon, momentum, affine=False)
         self.share = momentum  # of a batch in the running statistics
 
-    def forward(self, waveform: Tensor) -> Tensor:
+    @torch.no_grad()
+    def centred(self, waveform: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
+        """The waveform minus its mean, between zeros, ``[B, before + T + after]``; and the factor ``[1]``.
+
+        In training mode mean and factor are the batch's, and the running statistics take their share of them.
+        """
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        clips, samples = waveform.shape
+        mean = waveform.mean() if self.training else self.running_mean
+        padded = waveform.new_empty(clips, before + samples + after)
+        padded[:, :before] = 0
+        torch.sub(waveform, mean, out=padded[:, before : before + samples])
+        padded[:, before + samples :] = 0
         if not self.training:
-            return (waveform - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
-        count = waveform.numel()
-        mean = waveform.mean()
-        centred = waveform - mean
-        squares = torch.dot(centred.flatten(), centred.flatten())
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.share)
-            self.running_var.lerp_(squares / max(count - 1, 1), self.share)
-        return centred * torch.rsqrt(squares / count + self.eps)
+            return padded, torch.rsqrt(self.running_var + self.eps)
+        squares = torch.dot(padded.flatten(), padded.flatten())
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.share)
+        self.running_var.lerp_(squares / max(waveform.numel() - 1, 1), self.share)
+        return padded, torch.rsqrt(squares / waveform.numel() + self.eps)
+
+
+class _AffinePower(torch.autograd.Function):
+    """g²·S + 2gb·C + b²·O: the power of g·x + b in mel bands, from that of x and its products with ones.
+
+    Where the products are zero, which is nearly everywhere, nothing is added, and nothing multiplied on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gain: Tensor, bias: Tensor, signal: Tensor, products: list[Products]) -> Tensor:
+        ctx.save_for_backward(gain, bias, signal)
+        ctx.products = products
+        power = gain.square() * signal
+        for each in products:
+            power[:, each.frames, each.bands] += 2 * gain * bias * each.cross + bias.square() * each.ones
+        return power
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        gradient = gradients[0]
+        gain, bias, signal = ctx.saved_tensors
+        of_signal = torch.einsum("bnf,bnf->", gradient, signal)
+        of_cross, of_ones = torch.zeros_like(gain), torch.zeros_like(bias)
+        for each in ctx.products:
+            there = gradient[:, each.frames, each.bands]
+            of_cross += (there * each.cross).sum()
+            of_ones += (there * each.ones).sum()
+        return 2 * gain * of_signal + 2 * bias * of_cross, 2 * gain * of_cross + 2 * bias * of_ones, None, None
 
 
 class LogMel(FrontEnd):
@@ -147,31 +183,32 @@ class LogMel(FrontEnd):
         The BatchNorm's gain g and bias b act on the normalised waveform x before the STFT, which is linear:
         |STFT(g·x + b)|² = g²·|X|² + 2gb·Re(X·O*) + b²·|O|² with O the STFT of ones. The mel bands are linear in turn, so g
         and b train on mel bands alone, and no gradient has to go back through the STFT, where it would cost more than a layer.
+        What x is multiplied by to have a variance of 1 goes into g.
         """
         samples = waveform.shape[1]
-        normal = self.waveform_norm(waveform)
         count = -(-samples // self.hop_length)
         padding = max((count - 1) * self.hop_length + self.n_fft - samples, 0)
-        before = padding // 2
-        frames, ones = (
-            nn.functional.pad(signal, (before, padding - before)).unfold(1, self.n_fft, self.hop_length)[:, :count]
-            for signal in (normal, torch.ones_like(normal[:1]))
-        )
+        before, after = padding // 2, padding - padding // 2
+        padded, factor = self.waveform_norm.centred(waveform, before, after)
+        padded_ones = nn.functional.pad(torch.ones_like(waveform[:1]), (before, after))
+        frames, ones = (signal.unfold(1, self.n_fft, self.hop_length)[:, :count] for signal in (padded, padded_ones))
         # Frames that begin before the signal, and frames up to the last that ends within it.
         begins, ends = min(-(-before // self.hop_length), count), (samples + before - self.n_fft) // self.hop_length + 1
         inner = slice(begins, min(max(begins, ends), count))
-        mel_ones = self.mel_power(ones)
-        mel_signal, mel_cross = self.mel_power.with_product(frames, ones, inner)
-        gain, bias = self.waveform_gain, self.waveform_bias
-        return (gain.square() * mel_signal + 2 * gain * bias * mel_cross + bias.square() * mel_ones).transpose(1, 2)
+        mel_signal, products = self.mel_power.with_products(frames, ones, inner)
+        of_gain_and_bias = cast(Callable[..., Tensor], _AffinePower.apply)
+        return of_gain_and_bias(self.waveform_gain * factor, self.waveform_bias, mel_signal, products).transpose(1, 2)
 
     @_without_autocast
     def compress(self, power: Tensor) -> Tensor:
         """Mel power ``[B, n_mels, N]`` → normalised dB image ``[B, 1, n_mels, N]``."""
-        # 10·log10 of the square root: a literal square root has an infinite gradient at zero.
-        decibels = 5 * torch.log10(power.clamp(min=AMIN_MEL))
-        relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return self.band_norm(relative.clamp(min=-self.dynamic_range)).unsqueeze(1)
+        level = torch.log10(power.clamp(min=AMIN_MEL))
+        # dB, 10·log10, of the square root: a literal square root has an infinite gradient at zero.
+        relative = torch.add(-5 * level.amax(dim=(1, 2), keepdim=True), level, alpha=5)
+        clipped = relative.clamp(min=-self.dynamic_range).transpose(1, 2)
+        # As rows of bands, the way they lie in memory: to the same result without moving them.
+        rows = self.band_norm(clipped.flatten(0, 1))
+        return rows.view(clipped.shape).transpose(1, 2).unsqueeze(1)
 
 
 class Waveform(FrontEnd):

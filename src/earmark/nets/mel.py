@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,25 @@ def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.
     return (triangles * area[:, None]).float()
 
 
+@dataclass(frozen=True)
+class Products:
+    """Products of the spectra X of a signal's frames with those of ones, O, in mel bands, where they are not all zero.
+
+    The spectrum of a frame of ones is that of the window, and has but two bins, save at the ends of the signal.
+
+    Attributes:
+        frames: which they are of.
+        bands: which they are of.
+        cross: Re(X·O*), ``[B, frames, bands]``.
+        ones: |O|², ``[1, frames, bands]``, or ``[1, 1, bands]`` where all frames are alike.
+    """
+
+    frames: slice
+    bands: slice
+    cross: Tensor
+    ones: Tensor
+
+
 class MelPower(nn.Module):
     """Frames of a signal → power of their spectra in mel bands (periodic Hann window). Nothing is trained.
 
@@ -99,22 +119,23 @@ class MelPower(nn.Module):
         for index, (bands, numbers) in enumerate(self.groups):
             twice = self.filters[bands].repeat_interleave(2, dim=1)
             self.register_buffer(f"filters{index}", twice[:, numbers].T.contiguous(), persistent=False)
-        # A frame of ones has two bins, both real, of no and of one period: their products with the bands' filters.
+        # A frame of ones has two bins, both real, of no and of one period: their products with the filters that cover them.
         spectrum = torch.fft.rfft(self.window.double())[:2].real
-        self.register_buffer("of_ones", (spectrum * self.filters[:, : len(spectrum)]).T.float(), persistent=False)
+        of_ones = spectrum * self.filters[:, : len(spectrum)]
+        covering = of_ones.any(dim=1).nonzero().flatten().tolist()
+        self.register_buffer("of_ones", of_ones[: covering[-1] + 1 if covering else 0].T.float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
         power = frames.new_empty(*frames.shape[:2], len(self.filters))
+        filters = self._filters()
         for part, of_part in _in_chunks(frames, power):
-            self._sum_bands(self._spectrum(part).square_(), of_part)
+            _sum_bands(self._spectra(part).square_(), filters, of_part)
         return power
 
     @torch.no_grad()
-    def with_product(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, Tensor]:
-        """Power in mel bands, and Re(X·O*) in mel bands, X the frames' spectra and O those of a signal that is 1 throughout.
-
-        The window's own spectrum, and with it O, has but two bins, save in frames that reach beyond the signal's ends.
+    def with_products(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, list["Products"]]:
+        """Power in mel bands, and in mel bands the products with the spectra of a signal that is 1 throughout.
 
         Args:
             frames: ``[B, N, n_fft]``.
@@ -122,34 +143,49 @@ class MelPower(nn.Module):
             inner: which of the N are 1 throughout.
 
         Returns:
-            ``[B, N, n_mels]`` each.
+            ``[B, N, n_mels]``; and the products wherever they are not zero.
         """
-        both = frames.new_empty(*frames.shape[:2], len(self.filters) + len(self.of_ones))
-        for part, of_part in _in_chunks(frames, both):
-            numbers = self._spectrum(part)
-            of_part[..., len(self.filters) :] = numbers[..., : 2 * len(self.of_ones) : 2]  # the real parts of the two bins
-            self._sum_bands(numbers.square_(), of_part)
-        power, lowest = both.split([len(self.filters), len(self.of_ones)], dim=2)
-        product = lowest @ self.of_ones
+        power = frames.new_empty(*frames.shape[:2], len(self.filters))
+        lowest = frames.new_empty(*frames.shape[:2], len(self.of_ones))
+        filters = self._filters()
+        for part, of_part, lowest_of_part in _in_chunks(frames, power, lowest):
+            numbers = self._spectra(part)
+            lowest_of_part.copy_(numbers[:, : 2 * len(self.of_ones) : 2])  # the real parts of the two bins
+            _sum_bands(numbers.square_(), filters, of_part)
+        low = slice(0, self.of_ones.shape[1])
+        found = []
+        if inner.stop > inner.start:
+            alike = slice(inner.start, inner.start + 1)
+            found.append(Products(inner, low, lowest[:, inner] @ self.of_ones, self(ones[:, alike])[..., low]))
         for outer in (slice(0, inner.start), slice(inner.stop, frames.shape[1])):
             if outer.stop > outer.start:
-                self._sum_bands(self._spectrum(frames[:, outer]) * self._spectrum(ones[:, outer]), product[:, outer])
-        return power, product
+                of_ones = self._spectra(ones[:, outer])
+                product = self._spectra(frames[:, outer]).view(len(frames), *of_ones.shape) * of_ones
+                bands = frames.new_empty(len(frames) * len(of_ones), len(self.filters))
+                _sum_bands(product.flatten(0, 1), filters, bands)
+                found.append(Products(outer, slice(None), bands.view(len(frames), len(of_ones), -1), self(ones[:, outer])))
+        return power, found
 
-    def _spectrum(self, frames: Tensor) -> Tensor:
-        """``[B, N, n_fft]`` → ``[B, N, 2 * bins]``, real and imaginary part of each bin in turn."""
-        return torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(-2)
+    def _spectra(self, frames: Tensor) -> Tensor:
+        """``[B, N, n_fft]`` → ``[B * N, 2 * bins]``, real and imaginary part of each bin in turn."""
+        return torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(0, 1).flatten(1)
 
-    def _sum_bands(self, numbers: Tensor, bands: Tensor) -> None:
-        """Sums ``[B, N, 2 * bins]`` into the first n_mels of ``[B, N, …]``."""
-        for index, (some, covered) in enumerate(self.groups):
-            bands[..., some] = numbers[..., covered] @ getattr(self, f"filters{index}")
+    def _filters(self) -> list[tuple[slice, slice, Tensor]]:
+        """Of each group: its bands, the numbers that they cover, and their filters ``[numbers, bands]``."""
+        return [(*group, getattr(self, f"filters{index}")) for index, group in enumerate(self.groups)]
 
 
-def _in_chunks(frames: Tensor, results: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Parts of both, ``[B, N, …]`` each, of a number of samples that suits the device."""
+def _sum_bands(numbers: Tensor, filters: list[tuple[slice, slice, Tensor]], bands: Tensor) -> None:
+    """Sums ``[M, 2 * bins]`` into ``[M, n_mels]``."""
+    for some, covered, weights in filters:
+        torch.mm(numbers[:, covered], weights, out=bands[:, some])
+
+
+def _in_chunks(frames: Tensor, *results: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts ``[b, n, n_fft]`` of the frames, of a number of samples that suits the device; and of each result ``[b * n, …]``."""
     _, count, n_fft = frames.shape
     at_once = max((CHUNK_SAMPLES if frames.device.type == "cpu" else CHUNK_SAMPLES_GPU) // n_fft, 1)
     clips_at_once = max(at_once // max(count, 1), 1)
-    for clips, of_clips in zip(frames.split(clips_at_once), results.split(clips_at_once), strict=True):
-        yield from zip(clips.split(at_once, dim=1), of_clips.split(at_once, dim=1), strict=True)
+    for some in zip(*(tensor.split(clips_at_once) for tensor in (frames, *results)), strict=True):
+        for part, *of_part in zip(*(tensor.split(at_once, dim=1) for tensor in some), strict=True):
+            yield part, *(result.flatten(0, 1) for result in of_part)
