@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -24,6 +26,34 @@ def test_every_sample_format_rate_and_channel_count_reads_back(suffix, subtype, 
     samples, found_rate = audio.read(path)
     assert (samples.shape, found_rate, samples.dtype) == ((channels, rate // 2), rate, np.float32)
     assert np.abs(samples.T - tone(rate, channels)).max() <= step
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_16"), ("flac", "PCM_16"), ("aiff", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("ogg", "VORBIS")]
+)  # fmt: skip
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_samples_are_libsndfiles_to_the_last_bit(suffix, subtype, in_memory, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / f"x.{suffix}"
+    noise = np.random.default_rng(0).uniform(-1, 1, (5000, 2))
+    noise[:2] = -1, 1 - 2**-15
+    soundfile.write(path, noise, 22050, subtype=subtype)
+    monkeypatch.setattr(audio, "BLOCK", 1999)
+    if not in_memory:
+        monkeypatch.setattr(audio, "IN_MEMORY", 0)
+    expected = soundfile.read(path, dtype="float32")[0].T
+    assert np.array_equal(audio.read(path)[0], expected)
+    assert np.array_equal(audio.read(path, 0.1, 0.15)[0], expected[:, 2205 : round(0.15 * 22050)])
+    with audio.opened(path) as file:
+        assert np.array_equal(audio.read(file)[0], expected)
+        assert audio.content_hash(file) == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+@pytest.mark.parametrize(("lead", "tail"), [(0, 0), (1, 0), (0, 3), (4095, 4096), (4096, 9000), (10001, 1)])
+def test_silent_ends_are_those_that_round_to_zero(lead: int, tail: int) -> None:
+    sound = np.array([2e-5, 0, -2e-5], np.float32)
+    samples = np.concatenate([np.full(lead, 1e-5, np.float32), sound, np.full(tail, -1e-5, np.float32)])
+    assert audio.silent_ends(samples) == (lead, tail)
+    assert audio.silent_ends(samples[:lead]) == (lead, 0)
 
 
 def test_start_and_end_cut_the_file(tmp_path) -> None:  # type: ignore[no-untyped-def]

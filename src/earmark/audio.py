@@ -5,8 +5,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +19,7 @@ from earmark.errors import AudioError
 Samples = NDArray[np.float32]
 
 HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
+IN_MEMORY = 1 << 24  # bytes; a larger file stays where it is while it is decoded
 BLOCK = 1 << 20  # frames decoded at once
 UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a stream whose header does not know its own length
 OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last page begins within them
@@ -29,11 +31,34 @@ SUFFIXES = frozenset(
 )
 
 
-def read(path: Path | str, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
-    """Reads a file of any rate, channel count and sample format that libsndfile reads.
+@contextmanager
+def opened(path: Path | str, at_once: bool = True) -> Iterator[BufferedIOBase]:
+    """A file to read sound from.
 
     Args:
         path: the file.
+        at_once: read all of it now if it is not large: every look at a disk costs time. Not if only a part is wanted.
+
+    Raises:
+        AudioError: the file is missing, is none, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # opening a pipe waits for its writer
+            raise AudioError("is no ordinary file")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            yield BytesIO(file.read()) if at_once and size <= IN_MEMORY else file
+    except OSError as error:
+        raise AudioError(_plain(error)) from None
+    except ValueError as error:  # a NUL in the name
+        raise AudioError(f"not readable as audio ({error})") from None
+
+
+def read(source: Path | str | BufferedIOBase, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
+    """Reads a file of any rate, channel count and sample format that libsndfile reads.
+
+    Args:
+        source: the file's path, or what `opened` gave.
         start: first second to read; the beginning by default.
         end: second to stop at; the end by default.
 
@@ -43,26 +68,25 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
     Raises:
         AudioError: the file is missing, is no audio, is cut off, holds no samples, or holds NaN or infinite samples.
     """
+    if isinstance(source, Path | str):
+        with opened(source, at_once=start is None and end is None) as file:
+            return read(file, start, end)
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):  # opening one waits for its writer
-            raise AudioError("is no ordinary file")
-        with open(path, "rb") as raw:
-            _refuse_cut_off(raw)
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes: a name need not be UTF-8
-            rate, frames = int(file.samplerate), int(file.frames)
+        _refuse_cut_off(source)
+        source.seek(0)
+        with soundfile.SoundFile(source) as sound:
+            rate, frames = int(sound.samplerate), int(sound.frames)
             seconds = frames / rate
             if frames and ((start or 0) >= seconds or (end or 0) > seconds + 1 / rate):
                 until = "the end" if end is None else f"{end:g} s"
                 raise AudioError(f"{start or 0:g} s to {until} asked for, but the file is {seconds:g} s long")
             first = 0 if start is None else round(start * rate)
             last = frames if end is None else min(round(end * rate), frames)
-            file.seek(first)
-            data = _read_blocks(file, last - first)
+            sound.seek(first)
+            data = _read_blocks(sound, last - first)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None
-    except OSError as error:
-        raise AudioError(_plain(error)) from None
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # raw samples, a NUL in the name, nonsense in a header
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # raw samples, nonsense in a header
         raise AudioError(f"not readable as audio ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
     if len(data) < last - first and frames != UNKNOWN_LENGTH:
         raise AudioError(f"cut off: {len(data)} of {last - first} samples can be decoded")
@@ -75,26 +99,21 @@ def read(path: Path | str, start: float | None = None, end: float | None = None)
 
 def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples:
     """Up to so many frames, as ``[frames, channels]``: what a header says may be far more than there is memory for."""
+    # libsndfile's own conversion of 16 bits to the same numbers takes longer than all the rest of reading them.
+    kind = "int16" if file.subtype == "PCM_16" else "float32"
     blocks = []
-    while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype="float32", always_2d=True)):
-        blocks.append(block)
+    while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype=kind, always_2d=True)):
+        blocks.append(block if kind == "float32" else np.multiply(block, np.float32(1 / 32768), dtype=np.float32))
         frames -= len(block)
     if len(blocks) == 1:
         return blocks[0]
     return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
 
 
-def content_hash(path: Path | str) -> str:
-    """The SHA-256 of a file's bytes, first 32 hex digits.
-
-    Raises:
-        AudioError: the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    except OSError as error:
-        raise AudioError(_plain(error)) from None
+def content_hash(file: BufferedIOBase) -> str:
+    """The SHA-256 of a file's bytes, first 32 hex digits."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def to_mono(samples: Samples) -> Samples:
@@ -137,10 +156,16 @@ def silent_ends(samples: Samples) -> tuple[int, int]:
     >>> silent_ends(np.array([0, 0, 0.5, 0, 0.1, 0], np.float32))
     (2, 1)
     """
-    loud = np.abs(samples) >= HALF_STEP
-    if not loud.any():
-        return len(samples), 0
-    return int(loud.argmax()), int(loud[::-1].argmax())
+    lead = _silent_start(samples)
+    return (lead, _silent_start(samples[::-1])) if lead < len(samples) else (lead, 0)
+
+
+def _silent_start(samples: Samples) -> int:
+    for begin in range(0, len(samples), 4096):  # sounds rarely begin with more than that of nothing
+        loud = np.abs(samples[begin : begin + 4096]) >= HALF_STEP
+        if loud.any():
+            return begin + int(loud.argmax())
+    return len(samples)
 
 
 def peak_normalised(samples: Samples) -> Samples:
@@ -195,12 +220,11 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
             yield path
 
 
-def _refuse_cut_off(raw: Any) -> None:
+def _refuse_cut_off(raw: BufferedIOBase) -> None:
     """libsndfile reads a WAV or Ogg file that lost its end without a word; a file that lost its end is not the clip."""
-    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        raise AudioError("is no ordinary file")
+    size = raw.seek(0, os.SEEK_END)
+    raw.seek(0)
     head = raw.read(28)
-    size = os.fstat(raw.fileno()).st_size
     if size == 0:
         raise AudioError("the file is empty")
     if (promised := _promised_size(head)) > size:

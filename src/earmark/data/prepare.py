@@ -1,16 +1,15 @@
 """Building a store: decode in parallel, write in order, resume where it stopped."""
 
 import csv
-import functools
 import hashlib
 import json
 import os
 import shutil
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,11 @@ from earmark.progress import progress_bar
 
 FOLD_SEED = 0
 FLUSH_BYTES = 1 << 25  # of samples, between two times that they are brought onto the disk
-AHEAD = 8  # clips that a decoding thread may be ahead of the writer: bounds the memory
+BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes before it hands anything over: more would take memory
+AHEAD = 2  # baskets that a decoding thread may be ahead of the writer: bounds the memory
+
+#: A clip's content hash, and at each rate its PCM and the columns that describe it; or why it is bad.
+Decoded = tuple[str, dict[int, tuple[np.ndarray, dict[str, float | int]]]] | AudioError
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,10 @@ def _file_state(path: Path) -> tuple[int, int] | None:
 
 def _fingerprint(manifest: Manifest, clips: Sequence[Clip], sizes: Sequence[tuple[int, int] | None]) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, manifest.source, manifest.labels.names, manifest.licence]).encode())
+    names = [field.name for field in fields(Clip)]
     for clip, size in zip(clips, sizes, strict=True):
-        digest.update(json.dumps([asdict(replace(clip, extra=dict(clip.extra))), size], sort_keys=True).encode())
+        said = {name: getattr(clip, name) for name in names}
+        digest.update(json.dumps([said | {"extra": dict(clip.extra)}, size], sort_keys=True).encode())
     return digest.hexdigest()[:32]
 
 
@@ -184,7 +189,6 @@ def _build(
     jobs: int | None,
 ) -> Path:
     """Decodes every clip that the journal does not have yet into ``OUT.partial``, in order."""
-    _content_hash.cache_clear()  # files may have changed since an earlier build
     partial = out.with_name(f".{out.name}.partial")
     journal_of = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
     header, rows, bad = _read_journal(partial, fingerprint)
@@ -202,22 +206,25 @@ def _build(
         for rate, stream in streams.items():
             stream.truncate(ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
         with (partial / "journal.jsonl").open("ab", buffering=0) as journal, progress_bar("prepare", len(clips)) as bar:
-            paths = (None if sizes[i] is None else manifest.path(clips[i]) for i in range(done, len(clips)))
-            work = _decode_all(zip(clips[done:], paths, strict=True), rates, threads)
-            for number, result in enumerate(work, start=done):
-                line: dict[str, Any]
-                if isinstance(result, AudioError):
-                    line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
-                else:
-                    content_hash, encoded = result
-                    line = {"clip": number, "content_hash": content_hash}
-                    for rate, (pcm, columns) in encoded.items():
-                        _write_all(streams[rate], pcm.tobytes())
-                        unsettled += pcm.nbytes
-                        line[str(rate)] = {"offset": ends[rate], **columns}
-                        ends[rate] += len(pcm)
-                _write_all(journal, (json.dumps(line) + "\n").encode())
-                bar.update(number + 1)
+            number = done  # of the next clip
+            for results in _decode_all(manifest, clips, sizes, done, rates, threads):
+                lines = []
+                for result in results:
+                    line: dict[str, Any]
+                    if isinstance(result, AudioError):
+                        line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
+                    else:
+                        content_hash, encoded = result
+                        line = {"clip": number, "content_hash": content_hash}
+                        for rate, (pcm, columns) in encoded.items():
+                            _write_all(streams[rate], pcm.data.cast("B"))
+                            unsettled += pcm.nbytes
+                            line[str(rate)] = {"offset": ends[rate], **columns}
+                            ends[rate] += len(pcm)
+                    lines.append(json.dumps(line) + "\n")
+                    number += 1
+                _write_all(journal, "".join(lines).encode())
+                bar.update(number)
                 if unsettled > FLUSH_BYTES:  # while others decode: at the end there is little left for `_settle` to wait for
                     unsettled = 0
                     for stream in streams.values():
@@ -229,14 +236,28 @@ def _build(
 
 
 def _decode_all(
-    clips: Iterable[tuple[Clip, Path | None]], rates: Sequence[int], threads: int
-) -> Iterator[tuple[str, dict[int, Any]] | AudioError]:
-    """Decodes in parallel and yields in order. Threads do: libsndfile and soxr let go of the interpreter while they work."""
+    manifest: Manifest,
+    clips: Sequence[Clip],
+    sizes: Sequence[tuple[int, int] | None],
+    first: int,
+    rates: Sequence[int],
+    threads: int,
+) -> Iterator[list[Decoded]]:
+    """Decodes the clips from the first on in parallel, and yields baskets of them in order.
+
+    Threads do: libsndfile and soxr let go of the interpreter while they work. They take several small files at a time, which
+    are read faster than threads can take turns.
+    """
+    hashes: dict[Path, str] = {}
+
+    def decode(numbers: range) -> list[Decoded]:
+        return [_decode(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in numbers]
+
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Any]] = deque()
+        waiting: deque[Future[list[Decoded]]] = deque()
         try:
-            for clip, path in clips:
-                waiting.append(pool.submit(_decode, clip, path, rates))
+            for numbers in _baskets(sizes, first):
+                waiting.append(pool.submit(decode, numbers))
                 if len(waiting) >= threads * AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -246,19 +267,37 @@ def _decode_all(
                 future.cancel()
 
 
-def _decode(clip: Clip, path: Path | None, rates: Sequence[int]) -> tuple[str, dict[int, Any]] | AudioError:
+def _baskets(sizes: Sequence[tuple[int, int] | None], first: int) -> Iterator[range]:
+    """Neighbouring clips, as many as are small together; a large one alone."""
+    begin, weight = first, 0
+    for number in range(first, len(sizes)):
+        own = (sizes[number] or (0, 0))[0]
+        if number > begin and (number - begin == BASKET_CLIPS or weight + own > BASKET_BYTES):
+            yield range(begin, number)
+            begin, weight = number, 0
+        weight += own
+    if begin < len(sizes):
+        yield range(begin, len(sizes))
+
+
+def _decode(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded:
+    """Samples and content hash; ``hashes`` keeps those of files that clips are parts of, since there may be many of one."""
+    if path is None:
+        return AudioError("no such file")
     try:
-        if path is None:
-            return AudioError("no such file")
-        samples, rate = audio.read(path, clip.start, clip.end)
-        mono = audio.to_mono(samples)
-        encoded = {to_rate: _encode(audio.resample(mono, rate, to_rate)) for to_rate in rates}
-        return _content_hash(path), encoded
+        whole = clip.start is None and clip.end is None
+        with audio.opened(path, at_once=whole) as file:
+            samples, rate = audio.read(file, clip.start, clip.end)
+            content_hash = hashes.get(path) or audio.content_hash(file)
+            if not whole:
+                hashes[path] = content_hash
     except AudioError as error:
         return error
-
-
-_content_hash = functools.lru_cache(maxsize=256)(audio.content_hash)  # many clips may be parts of one file
+    mono = audio.to_mono(samples)
+    try:
+        return content_hash, {to_rate: _encode(audio.resample(mono, rate, to_rate)) for to_rate in rates}
+    except AudioError as error:
+        return error
 
 
 def _encode(samples: audio.Samples) -> tuple[np.ndarray, dict[str, float | int]]:
@@ -270,12 +309,13 @@ def _encode(samples: audio.Samples) -> tuple[np.ndarray, dict[str, float | int]]
     high, low = float(samples.max()), float(samples.min())
     reach = max(high * 32768 / 32767, -low)
     scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
-    pcm = np.rint(samples * np.float32(32768 / scale)).clip(-32768, 32767).astype(PCM)
+    steps = samples * np.float32(32768 / scale)
+    pcm = np.rint(steps, out=steps).clip(-32768, 32767, out=steps).astype(PCM)
     lead, tail = audio.silent_ends(samples)
     return pcm, {"length": len(pcm), "scale": float(scale), "peak": max(high, -low), "lead": lead, "tail": tail}
 
 
-def _write_all(file: Any, data: bytes) -> None:
+def _write_all(file: Any, data: bytes | memoryview) -> None:
     """An unbuffered file may take a part only."""
     view = memoryview(data)
     while view:
