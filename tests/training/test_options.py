@@ -361,7 +361,7 @@ def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
 ) -> None:
     """The same weights, scored by two recipes that differ in nothing else."""
     monkeypatch.setattr(training, "write_report", lambda *_: None)
-    monkeypatch.setattr("earmark.assess.evaluate.length_groups", in_few_groups)
+    monkeypatch.setattr("earmark.nets.scoring.length_groups", in_few_groups)
     found: dict[tuple[str, float], np.ndarray] = {}
     for patience, views in ((0.0, "[whole, pad4]"), (0.2, "[whole]")):
         sets = [f"members.row1.scoring.patience={patience}", f"members.row1.views={views}", "members.row1.validation.keep=last"]

@@ -20,10 +20,10 @@ from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.nets.member import load_net
+from earmark.nets.scoring import score_sounds
 from earmark.nets.tagnet import TagNet
-from earmark.nets.views import padding_of, score_views
 from earmark.progress import progress_bar
-from earmark.recipe import MemberSettings, ScoringSettings
+from earmark.recipe import MemberSettings
 from earmark.tagging.ensemble import combine
 from earmark.tagging.tagger import net_input
 
@@ -77,73 +77,26 @@ def score_clips(
     Raises:
         RunError: the scores are not finite.
     """
-    found = np.zeros((len(views), len(clips), len(clips.labels)), np.float32)
     own = settings.input
     sounding = clips.length - clips.lead - clips.tail if own.trim_silence else clips.length
     lengths = np.maximum(sounding, own.window if own.fill_short else 1)
-    extra = 2 * max(map(padding_of, views)) * net.frontend.hop_length
     was_training = net.training
     net.eval()
-    done = 0
-    with torch.inference_mode(), progress_bar(title, len(clips), hidden=not title) as bar:
-        for indices in length_groups(lengths, settings.scoring, extra):
-            waveforms = [net_input(samples_of(clips, index), own) for index in indices]
-            power = _first_stage(net, waveforms, device)
-            found[:, indices] = score_views(net, power, views).float().cpu().numpy()
-            bar.update(done := done + len(indices))
+    with progress_bar(title, len(clips), hidden=not title) as bar:
+        found = score_sounds(
+            net,
+            lengths,
+            lambda index: net_input(samples_of(clips, index), own),
+            len(clips.labels),
+            views,
+            settings.scoring,
+            device,
+            bar.update,
+        )
     net.train(was_training)
     if not np.isfinite(found).all():
         raise RunError("the net's scores are not numbers: the training diverged; start it anew with a lower rate")
     return found
-
-
-def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: int = 0) -> list[NDArray[np.int64]]:
-    """Which clips are scored together: neighbours in length (Akiyama & Sato §3.6, and their released code's rule).
-
-    Within a group no clip is longer than the shortest by more than a rate. It starts at 0 and grows by 0.01 as long as it may
-    and there are more than 60 + n / 55 groups.
-
-    Args:
-        lengths: samples of each clip, ``[N]``.
-        settings: the highest rate (0 puts only clips of equal length together), and the most samples and clips of a group.
-        extra: samples that each clip gets besides.
-
-    Returns:
-        Indices of each group, the shortest clips first.
-    """
-    order = np.argsort(lengths, kind="stable")
-    step = 0
-    while True:
-        groups = _groups(lengths, order, step / 100, settings, extra)
-        if len(groups) <= 60 + len(lengths) / 55 or (step + 1) / 100 > settings.patience + 1e-9:
-            return groups
-        step += 1
-
-
-def _groups(
-    lengths: NDArray[np.int64], order: NDArray[np.int64], rate: float, settings: ScoringSettings, extra: int
-) -> list[NDArray[np.int64]]:
-    bounds = [0]
-    for place, index in enumerate(order):
-        first, count = lengths[order[bounds[-1]]], place - bounds[-1]
-        too_many = count >= settings.clips or (lengths[index] + extra) * (count + 1) > settings.samples
-        if count and (too_many or lengths[index] > first * (1 + rate)):
-            bounds.append(place)
-    return [order[a:b] for a, b in zip(bounds, [*bounds[1:], len(order)], strict=True) if b > a]
-
-
-def _first_stage(net: TagNet, waveforms: Sequence[audio.Samples], device: torch.device) -> torch.Tensor:
-    """The front end's first stage of each waveform; the shorter ones are filled with zeros behind it."""
-    if len({len(waveform) for waveform in waveforms}) == 1:
-        return net.frontend.power(torch.from_numpy(np.stack(waveforms)).to(device))
-    each = [net.frontend.power(torch.from_numpy(waveform[None]).to(device)) for waveform in waveforms]
-    longest = max(power.shape[2] for power in each)
-    filled = []
-    for power in each:
-        missing = longest - power.shape[2]
-        left = missing // 2 if net.frontend.fills == "both" else 0
-        filled.append(torch.nn.functional.pad(power, (left, missing - left)))
-    return torch.cat(filled)
 
 
 @dataclass(frozen=True)

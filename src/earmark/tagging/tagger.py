@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from earmark import audio
 from earmark.errors import AudioError, BundleError
 from earmark.labels import LabelSet
-from earmark.recipe import InputSettings
+from earmark.recipe import InputSettings, ScoringSettings
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 from earmark.tagging.ensemble import combine
 
 MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
-SAMPLES_AT_ONCE = 4_000_000  # of sounds that go through a net together
+ALIKE = ScoringSettings(samples=4_000_000)  # only sounds of equal length go through a net together: none is filled
 
 
 class Tag(NamedTuple):
@@ -136,18 +136,11 @@ def _score(net: Any, waveforms: Sequence[audio.Samples], views: Sequence[str], c
     """``[V, B, K]``."""
     import torch
 
-    from earmark.nets.views import score_views
+    from earmark.nets.scoring import score_sounds
 
-    found = np.empty((len(views), len(waveforms), classes), np.float32)
-    lengths = np.array([len(waveform) for waveform in waveforms])
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        for length in np.unique(lengths):
-            alike = np.flatnonzero(lengths == length)
-            at_once = max(SAMPLES_AT_ONCE // int(length), 1)
-            for some in (alike[first : first + at_once] for first in range(0, len(alike), at_once)):
-                power = net.frontend.power(torch.from_numpy(np.stack([waveforms[i] for i in some])))
-                found[:, some] = score_views(net, power, views).float().numpy()
-    return found
+    lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        return score_sounds(net, lengths, waveforms.__getitem__, classes, views, ALIKE, torch.device("cpu"))
 
 
 def net_input(samples: audio.Samples, settings: InputSettings) -> audio.Samples:

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.assess.evaluate import length_groups, samples_of, score_clips
+from earmark.assess.evaluate import samples_of, score_clips
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import new_net
+from earmark.nets.scoring import length_groups, score_views
 from earmark.nets.tagnet import TagNet
-from earmark.nets.views import score_views
 from earmark.recipe import MemberSettings, ScoringSettings
 from tests.reference import grouping
 from tests.training.small import small_akiyama
