@@ -18,13 +18,10 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from measure import options, rendered, show, take_turns
+from measure import RATE, SMALL, options, show, store_for, take_turns
 
 from earmark.assess.evaluate import samples_of
 from earmark.data.clips import ClipSet, load_clips
-from earmark.data.manifest import read_manifest
-from earmark.data.prepare import prepare
-from earmark.data.store import Store
 from earmark.machine import keep_freed_memory
 from earmark.recipe import load_recipe
 from earmark.training.module import FoldTrainer, Piece, make_fabric
@@ -101,14 +98,10 @@ def main() -> None:
     runs = 1 if given.smoke else given.runs
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if given.smoke:
-            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "store", [16000]).store
-        else:
-            store = Store.open(given.root)
-        clips = load_clips(store, 16000)
+        clips = load_clips(store_for(given, folder), RATE)
         clips = clips[~clips.test]
         int(clips.pcm.sum())  # reads all of it: a training reads a clip hundreds of times, so the first time does not count
-        sets = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]"] if given.smoke else []
+        sets = SMALL if given.smoke else []
         rows = [shares(recipe, member, clips, given.precision, runs, 2 if given.smoke else 6, sets) for recipe, member in NETS]
         columns = ("member", "clips/s", "choosing, cutting, mixing", "mel front end", "together, of a step's time")
         show(f"What of a training step is not the net ({given.precision})", columns, rows)
@@ -116,7 +109,7 @@ def main() -> None:
         paths = []
         for index in range(min(len(clips), 500)):
             paths.append(folder / f"{index}.wav")
-            soundfile.write(paths[-1], samples_of(clips, index), 16000, subtype="PCM_16")
+            soundfile.write(paths[-1], samples_of(clips, index), RATE, subtype="PCM_16")
         settings = load_recipe("cochlear2018").members["logmel-16k"]
         window, size, count = settings.input.window, len(clips.labels), 2 if given.smoke else 20
         piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))

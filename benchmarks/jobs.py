@@ -10,16 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import options, rendered, show
+from measure import SMALL, options, show, store_for
 
 from earmark.assess.run import read_metrics_log
-from earmark.data.manifest import read_manifest
-from earmark.data.prepare import prepare
-from earmark.data.store import Store
 from earmark.recipe import load_recipe
 from earmark.training.train import TrainRequest, train
-
-SMALLER = ("members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000")
 
 
 def main() -> None:
@@ -32,11 +27,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if given.smoke:
-            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "store", [16000]).store
-            batches, runs, more = 25, 1, SMALLER
-        else:
-            store, batches, runs, more = Store.open(given.root), given.batches, given.runs, ()
+        store = store_for(given, folder)
+        batches, runs, more = (25, 1, SMALL) if given.smoke else (given.batches, given.runs, [])
         schedule = f"members.*.schedule=[{{batches: {batches}, rate: 1.0e-3}}]"
         recipe = load_recipe(given.recipe, [schedule, f"members.*.validation.every={batches}", "precision=bfloat16", *more])
         folds = sorted({int(fold) for fold in store.table(store.sample_rates[0])[0]["fold"].to_pylist() if fold >= 0})[: given.jobs]

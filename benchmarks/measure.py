@@ -12,10 +12,15 @@ from pathlib import Path
 
 import torch
 
-from earmark.data.manifest import write_manifest
+from earmark.data.manifest import read_manifest, write_manifest
+from earmark.data.prepare import prepare
+from earmark.data.store import Store
 from earmark.data.synth import render_clips
 
 SMOKE_CLIPS = 2  # of each of ten kinds
+RATE = 16_000  # of the 2018 nets, in Hz
+#: Settings that make a 2018 net small.
+SMALL = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"]
 
 
 def options(description: str | None, root: str | None = None) -> argparse.ArgumentParser:
@@ -84,3 +89,10 @@ def rendered(folder: Path, per_kind: int = SMOKE_CLIPS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder / "manifest.csv", render_clips(folder, per_kind, 1.0, 2, seed=0))
     return folder / "manifest.csv"
+
+
+def store_for(given: argparse.Namespace, folder: Path) -> Store:
+    """The store that a benchmark was given; with ``--smoke`` one of rendered sounds, made in a folder."""
+    if not given.smoke:
+        return Store.open(given.root)
+    return prepare(read_manifest(rendered(folder / "sounds")), "benchmark", folder / "store", [RATE]).store

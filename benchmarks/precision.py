@@ -11,11 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import options, rendered, show
+from measure import SMALL, options, show, store_for
 
-from earmark.data.manifest import read_manifest
-from earmark.data.prepare import prepare
-from earmark.data.store import Store
 from earmark.recipe import load_recipe
 from earmark.training.train import TrainRequest, train
 
@@ -28,11 +25,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if given.smoke:
-            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "store", [16000]).store
-            batches, seeds, more = 2, 2, ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"]
-        else:
-            store, batches, seeds, more = Store.open(given.root), given.batches, given.seeds, []
+        store = store_for(given, folder)
+        batches, seeds, more = (2, 2, SMALL) if given.smoke else (given.batches, given.seeds, [])
         statistics_of = [f"members.*.{part}.momentum=0.1" for part in ("frontend", "backbone", "head")]
         schedule = f"members.*.schedule=[{{batches: {batches}, rate: 1.5e-3, final_rate: 1.0e-6}}]"
         found: dict[str, list[float]] = {"float32": [], "bfloat16": []}

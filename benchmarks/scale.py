@@ -17,17 +17,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-from measure import options, rendered, show, take_turns
+from measure import RATE, SMALL, options, show, store_for, take_turns
 
 from earmark.data.clips import ClipSet, load_clips
-from earmark.data.manifest import read_manifest
-from earmark.data.prepare import prepare
 from earmark.data.store import Store, pcm_name
 from earmark.machine import keep_freed_memory
 from earmark.recipe import load_recipe
 from earmark.training.module import FoldTrainer, Piece, make_fabric
 
-RATE = 16000
 TIMES = 20
 VALIDATED = 10  # clips of the fold that is left out: the start is measured, not the validation
 
@@ -96,14 +93,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5000, help="of the small net")
     given = parser.parse_args()
     keep_freed_memory()
-    small = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"]
-    sets = small if given.smoke else []
+    sets = SMALL if given.smoke else []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if given.smoke:
-            store = prepare(read_manifest(rendered(folder / "sounds")), "", folder / "given", [RATE]).store
-        else:
-            store = Store.open(given.root)
+        store = store_for(given, folder)
         one, many = multiplied(store, 1, folder / "one"), multiplied(store, TIMES, folder / "many")
         all_clips = {name: load_clips(s, RATE) for name, s in (("one", one), ("many", many))}
         for clips in all_clips.values():
@@ -132,7 +125,7 @@ def main() -> None:
         show("From the command to the first trained batch", ("", "clips", "s"), rows)
 
         trainers.clear()
-        little = trainer(all_clips["many"], small)
+        little = trainer(all_clips["many"], SMALL)
         total = 20 if given.smoke else given.steps
         seen = []
         for number in range(1, total + 1):

@@ -8,17 +8,16 @@ reaches on the machine. Every member named takes its whole batch, from the store
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from measure import options, rendered, show, take_turns, wait_for
+from measure import SMALL, options, show, store_for, take_turns, wait_for
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from earmark.data.clips import load_clips
-from earmark.data.manifest import read_manifest
-from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.machine import keep_freed_memory
 from earmark.recipe import MemberSettings, load_recipe
@@ -27,10 +26,7 @@ from earmark.training.schedule import batch_size
 from tests.reference.densenet import PlainNet
 
 MEMBERS = {"cochlear2018": ("logmel-16k", "waveform-16k"), "akiyama2019": ("row1", "row8"), "esc50-cpu": ("logmel-16k",)}
-SMALLER = {  # of the smoke run
-    "cochlear2018": ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"],
-    "esc50-cpu": ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.window=16000"],
-}
+SMALL_2019 = ["members.*.backbone.width=10", "members.*.batch.size=4"]
 MATRIX = 4096
 
 
@@ -77,25 +73,19 @@ def matrix_rate(device: str, precision: str, size: int) -> float:
 def main() -> None:
     parser = options(__doc__, "a store with labels for at least two classes")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--recipes", default="cochlear2018,esc50-cpu", help=f"of {', '.join(MEMBERS)}, commas between them")
+    parser.add_argument("--recipes", default=",".join(MEMBERS), help=f"of {', '.join(MEMBERS)}, commas between them")
     given = parser.parse_args()
     keep_freed_memory()
     device, runs = given.device, 1 if given.smoke else given.runs
-    if given.smoke:
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            manifest = rendered(Path(folder) / "sounds")
-            measure(prepare(read_manifest(manifest), "", Path(folder) / "store", [16000]).store, given.recipes, device, runs, True)
-    else:
-        measure(Store.open(given.root), given.recipes, device, runs, False)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(store_for(given, Path(folder)), given.recipes, device, runs, given.smoke)
 
 
 def measure(store: Store, recipes: str, device: str, runs: int, smoke: bool) -> None:
     rates = {precision: matrix_rate(device, precision, 256 if smoke else MATRIX) for precision in ("float32", "bfloat16")}
     rows = []
     for recipe in recipes.split(","):
-        loaded = load_recipe(recipe, SMALLER.get(recipe, []) if smoke else [])
+        loaded = load_recipe(recipe, [] if not smoke else SMALL_2019 if recipe == "akiyama2019" else SMALL)
         for member in MEMBERS[recipe]:
             settings = loaded.members[member]
             size = batch_size(settings, len(store.labels))
