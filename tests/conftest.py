@@ -1,6 +1,7 @@
 """What many tests share: where the real data is, a small rendered data set, a small trained run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from earmark.recipe import Recipe, load_recipe
 
 settings.register_profile("earmark", deadline=None, derandomize=True)  # the first call of a library may take a second
 settings.load_profile("earmark")
+# A shell starts what runs in the background deaf to Ctrl-C, and the commands that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL = (
