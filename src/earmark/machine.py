@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def keep_freed_memory() -> None:
@@ -14,3 +16,16 @@ def keep_freed_memory() -> None:
         m_mmap_max, m_trim_threshold = -4, -1
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+@contextmanager
+def arithmetic_threads(count: int) -> Iterator[None]:
+    """Inside the block PyTorch computes with so many threads; after it with as many as before."""
+    import torch  # here: commands that compute nothing do not wait for it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -100,6 +100,15 @@ def test_nets_trained_at_once_are_bit_equal_to_those_trained_one_by_one(
     assert metrics["folds"] == {"logmel": [0, 1]}
 
 
+def test_a_run_leaves_the_callers_threads_as_they_were(finished_run: Path, store: Store, small_recipe: Recipe) -> None:
+    torch.set_num_threads(2)
+    try:
+        train(TrainRequest(small_recipe, store, finished_run, device="cpu"))  # its own are 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def longer(small_recipe: Recipe) -> Recipe:
     plain = small_recipe.model_dump(mode="json")

@@ -19,7 +19,7 @@ from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import EarmarkWarning, RunError, StoreError
-from earmark.machine import keep_freed_memory
+from earmark.machine import arithmetic_threads, keep_freed_memory
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
 from earmark.training.export import write_bundle
@@ -87,14 +87,15 @@ def train(request: TrainRequest) -> dict[str, Any]:
         with files.locked(request.out / ".lock", request.out):
             run = _open_run(request.out, recipe)
             info = _start(run, store, data, needed, request, device)
-            _use_machine(info)
-            if request.jobs > 1:
-                made = [stage for stage in stages if _is_made(run, stage)]
-                make_at_once(stages, made, partial(_make_alone, run.path, store.path), request.jobs)
-            else:
-                for stage in stages:
-                    _make(run, info, stage, data)
-            return _finish(run, store)
+            keep_freed_memory()
+            with arithmetic_threads(info.threads):
+                if request.jobs > 1:
+                    made = [stage for stage in stages if _is_made(run, stage)]
+                    make_at_once(stages, made, partial(_make_alone, run.path, store.path), request.jobs)
+                else:
+                    for stage in stages:
+                        _make(run, info, stage, data)
+                return _finish(run, store)
     except OSError as error:
         at = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise RunError(
@@ -132,19 +133,15 @@ def _finish(run: Run, store: Store) -> dict[str, Any]:
     return metrics
 
 
-def _use_machine(info: RunInfo) -> None:
-    torch.set_num_threads(info.threads)
-    keep_freed_memory()
-
-
 def _make_alone(path: Path, store: Path, stage: Stage) -> None:
     """Makes a stage in a process of its own, out of what lies in files."""
     run, opened = Run.open(path), Store.open(store)
     assert run.info is not None  # written before the first stage
-    _use_machine(run.info)
+    keep_freed_memory()
     name = stage.name if stage.kind == "net" else run.recipe.pseudo_labels[stage.name].member
     rate = run.recipe.members[name].input.sample_rate
-    _make(run, run.info, stage, {rate: load_clips(opened, rate)})
+    with arithmetic_threads(run.info.threads):
+        _make(run, run.info, stage, {rate: load_clips(opened, rate)})
 
 
 def _is_made(run: Run, stage: Stage) -> bool:
