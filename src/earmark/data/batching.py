@@ -91,17 +91,17 @@ class Windows:
         wanted = self.offset[clip] + shift
         start = np.clip(wanted, 0, len(self.pcm) - taken)
         rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
-        taken_rows = rows.index_select(0, on(self.pcm.device, start))
-        waveform = taken_rows.to(device, non_blocking=True).to(torch.float32)
+        steps = rows.index_select(0, on(self.pcm.device, start)).to(device, non_blocking=True)  # 16 bits: half as much to move
         time = torch.arange(taken, device=device, dtype=torch.int32)
         # Short clips at the very ends of the store: their window would begin before its first or end after its last sample.
         if len(displaced := np.flatnonzero(wanted != start)):
             at, by = (on(device, a) for a in (displaced, (wanted - start)[displaced]))
-            waveform[at] = waveform[at].gather(1, (time + by[:, None]).clamp(0, taken - 1))
+            steps[at] = steps[at].gather(1, (time + by[:, None]).clamp(0, taken - 1))
         if len(short := np.flatnonzero(spare < 0)):
-            first, count = -shift[short], self.length[clip][short]
-            at, begin, end = (on(device, a) for a in (short, first, first + count))
-            waveform[at] = waveform[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0.0)
+            first = -shift[short]
+            at, begin, end = on(device, short), *(on(device, a, time.dtype) for a in (first, first + self.length[clip][short]))
+            steps[at] = steps[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0)
+        waveform = steps.to(torch.float32)
         if taken == self.window:
             return waveform
         return torch.nn.functional.interpolate(waveform.unsqueeze(1), size=self.window, mode="linear").squeeze(1)

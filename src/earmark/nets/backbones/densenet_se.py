@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from earmark.nets.norms import BatchNorm
+
 # Convolutions and poolings are fastest with the channels last in memory, and slow where one of their inputs or gradients has
 # them first. torch decides that anew for each result, so the two operations here that it would decide wrongly say it themselves.
 
@@ -42,9 +44,9 @@ class DenseModule(nn.Module):
         self, in_channels: int, growth: int, kernel: tuple[int, int], pool: tuple[int, int], epsilon: float, momentum: float
     ) -> None:
         super().__init__()
-        self.input_norm = nn.BatchNorm2d(in_channels, epsilon, momentum)
+        self.input_norm = BatchNorm(in_channels, epsilon, momentum)
         self.bottleneck = nn.Conv2d(in_channels, growth, 1)
-        self.bottleneck_norm = nn.BatchNorm2d(growth, epsilon, momentum)
+        self.bottleneck_norm = BatchNorm(growth, epsilon, momentum)
         self.conv = nn.Conv2d(growth, growth, kernel, padding="same")
         self.excitation = SqueezeExcitation(growth)
         self.pool = nn.MaxPool2d(pool, ceil_mode=True)  # sizes round up: 64 bands survive eight poolings as 1
