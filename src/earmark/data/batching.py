@@ -212,8 +212,9 @@ class BalancedBatches:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
         one, other, own, weight = (on(self.device, a) for a in (first, second, share, gain))
         own, weight = own.float()[:, None], weight.float()[:, None]
-        waveform = self._normalised(first, position[0], speed[0], weight * own)
-        waveform += self._normalised(second, position[1], speed[1], weight * (1 - own))
+        waveform, factor = self._window(first, position[0], speed[0])
+        partner, of_partner = self._window(second, position[1], speed[1])
+        waveform.mul_(weight * own * factor).addcmul_(partner, weight * (1 - own) * of_partner)
         targets = own * self.targets[one] + (1 - own) * self.targets[other]
         match self.settings.verified_by:
             case "dominant":
@@ -222,12 +223,11 @@ class BalancedBatches:
                 verified = self.verified[one] & self.verified[other]
         return Batch(waveform, targets, verified, masked=None if masked is None else on(self.device, masked))
 
-    def _normalised(self, clip: Array, position: Array, speed: float, weight: Tensor) -> Tensor:
-        """A window of each clip, at a peak of ``weight``, float32 ``[B, 1]``."""
+    def _window(self, clip: Array, position: Array, speed: float) -> tuple[Tensor, Tensor]:
+        """A window of each clip, and by what it has to be multiplied for a peak of 1, float32 ``[B, 1]``."""
         waveform = self.windows.cut(clip, position, speed)
         if self.settings.peak == "window":
             peak = torch.maximum(waveform.amax(dim=1), -waveform.amin(dim=1))  # aminmax does both at once, many times slower
         else:
             peak = self.clip_peak[on(self.device, clip)]
-        peak = torch.where(peak > 0, peak, 1.0)  # silence stays silence
-        return waveform.mul_(weight / peak[:, None])
+        return waveform, torch.where(peak > 0, 1 / peak, 1.0)[:, None]  # silence stays silence

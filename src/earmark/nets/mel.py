@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# Samples of frames held at once. On a CPU they and their spectra (2 MB each) stay in the cache from the window to
+# Samples of frames held at once. On a CPU they and their spectra (2.5 MB each) stay in the cache from the window to
 # the mel bands; a GPU wants few large operations.
-CHUNK_SAMPLES, CHUNK_SAMPLES_GPU = 2**19, 2**26
+CHUNK_SAMPLES, CHUNK_SAMPLES_GPU = 600 * 2**10, 2**26
 BANDS_AT_ONCE = 16  # neighbouring bands cover about the same bins: multiplied together they leave out most of the filters' zeros
 
 
