@@ -134,7 +134,7 @@ class MelPower(nn.Module):
         return power
 
     @torch.no_grad()
-    def with_products(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, list["Products"]]:
+    def with_products(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, list[Products]]:
         """Power in mel bands, and in mel bands the products with the spectra of a signal that is 1 throughout.
 
         Args:
