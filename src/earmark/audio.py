@@ -6,8 +6,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import soundfile
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from earmark.errors import AudioError
 
 Samples = NDArray[np.float32]
+Steps = NDArray[np.int16]  # samples as 16 bits hold them, −32768..32767
 
 HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
 IN_MEMORY = 1 << 24  # bytes; a larger file stays where it is while it is decoded
@@ -31,9 +34,22 @@ SUFFIXES = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class OpenFile:
+    """A file to read sound from, of which whatever looks at its bytes shares one look.
+
+    Attributes:
+        path: the file.
+        data: its bytes.
+    """
+
+    path: Path | str
+    data: BufferedIOBase
+
+
 @contextmanager
-def opened(path: Path | str, at_once: bool = True) -> Iterator[BufferedIOBase]:
-    """A file to read sound from.
+def opened(path: Path | str, at_once: bool = True) -> Iterator[OpenFile]:
+    """Opens a file to read sound from.
 
     Args:
         path: the file.
@@ -47,14 +63,14 @@ def opened(path: Path | str, at_once: bool = True) -> Iterator[BufferedIOBase]:
             raise AudioError("is no ordinary file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            yield BytesIO(file.read()) if at_once and size <= IN_MEMORY else file
+            yield OpenFile(path, BytesIO(file.read()) if at_once and size <= IN_MEMORY else file)
     except OSError as error:
         raise AudioError(_plain(error)) from None
     except ValueError as error:  # a NUL in the name
         raise AudioError(f"not readable as audio ({error})") from None
 
 
-def read(source: Path | str | BufferedIOBase, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
+def read(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
     """Reads a file of any rate, channel count and sample format that libsndfile reads.
 
     Args:
@@ -68,13 +84,20 @@ def read(source: Path | str | BufferedIOBase, start: float | None = None, end: f
     Raises:
         AudioError: the file is missing, is no audio, is cut off, holds no samples, or holds NaN or infinite samples.
     """
-    if isinstance(source, Path | str):
+    stored, rate = read_stored(source, start, end)
+    return full_scale(stored), rate
+
+
+def read_stored(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples | Steps, int]:
+    """As `read`, but samples that are stored in 16 bits stay as they are, int16."""
+    if not isinstance(source, OpenFile):
         with opened(source, at_once=start is None and end is None) as file:
-            return read(file, start, end)
+            return read_stored(file, start, end)
     try:
-        _refuse_cut_off(source)
-        source.seek(0)
-        with soundfile.SoundFile(source) as sound:
+        _refuse_cut_off(source.data)
+        # libsndfile reads the file itself: asking Python for each piece takes as long as decoding a WAV file, and more
+        # where threads wait for one another. The name goes as bytes, since it need not be UTF-8.
+        with soundfile.SoundFile(os.fsencode(source.path)) as sound:
             rate, frames = int(sound.samplerate), int(sound.frames)
             seconds = frames / rate
             if frames and ((start or 0) >= seconds or (end or 0) > seconds + 1 / rate):
@@ -82,7 +105,8 @@ def read(source: Path | str | BufferedIOBase, start: float | None = None, end: f
                 raise AudioError(f"{start or 0:g} s to {until} asked for, but the file is {seconds:g} s long")
             first = 0 if start is None else round(start * rate)
             last = frames if end is None else min(round(end * rate), frames)
-            sound.seek(first)
+            if first:
+                sound.seek(first)
             data = _read_blocks(sound, last - first)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None
@@ -92,28 +116,39 @@ def read(source: Path | str | BufferedIOBase, start: float | None = None, end: f
         raise AudioError(f"cut off: {len(data)} of {last - first} samples can be decoded")
     if not len(data):
         raise AudioError("no samples")
-    if not np.isfinite(data).all():
+    if data.dtype != np.int16 and not np.isfinite(data).all():
         raise AudioError("holds NaN or infinite samples")
-    return np.ascontiguousarray(data.T), rate
+    return cast("Samples | Steps", np.ascontiguousarray(data.T)), rate
 
 
-def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples:
+def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples | Steps:
     """Up to so many frames, as ``[frames, channels]``: what a header says may be far more than there is memory for."""
-    # libsndfile's own conversion of 16 bits to the same numbers takes longer than all the rest of reading them.
+    # libsndfile's own conversion of 16 bits to float32 takes longer than all the rest of reading them.
     kind = "int16" if file.subtype == "PCM_16" else "float32"
     blocks = []
     while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype=kind, always_2d=True)):
-        blocks.append(block if kind == "float32" else np.multiply(block, np.float32(1 / 32768), dtype=np.float32))
+        blocks.append(block)
         frames -= len(block)
     if len(blocks) == 1:
         return blocks[0]
-    return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+    return np.concatenate(blocks) if blocks else np.zeros((0, file.channels), kind)
 
 
-def content_hash(file: BufferedIOBase) -> str:
+def full_scale(samples: Samples | Steps) -> Samples:
+    """Float32 samples as they are, and 16-bit ones as float32 in −1..1.
+
+    >>> full_scale(np.array([-32768, 16384], np.int16)).tolist()
+    [-1.0, 0.5]
+    """
+    if samples.dtype == np.float32:
+        return cast(Samples, samples)
+    return np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+
+
+def content_hash(file: OpenFile) -> str:
     """The SHA-256 of a file's bytes, first 32 hex digits."""
-    file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    file.data.seek(0)
+    return hashlib.file_digest(file.data, "sha256").hexdigest()[:32]
 
 
 def to_mono(samples: Samples) -> Samples:
@@ -150,7 +185,7 @@ def pad_to(samples: Samples, length: int) -> Samples:
     return np.pad(samples, (missing // 2, missing - missing // 2))
 
 
-def silent_ends(samples: Samples) -> tuple[int, int]:
+def silent_ends(samples: Samples | Steps) -> tuple[int, int]:
     """How many samples at the beginning and at the end are digital silence (they round to zero at 16 bits).
 
     >>> silent_ends(np.array([0, 0, 0.5, 0, 0.1, 0], np.float32))
@@ -160,9 +195,10 @@ def silent_ends(samples: Samples) -> tuple[int, int]:
     return (lead, _silent_start(samples[::-1])) if lead < len(samples) else (lead, 0)
 
 
-def _silent_start(samples: Samples) -> int:
+def _silent_start(samples: Samples | Steps) -> int:
     for begin in range(0, len(samples), 4096):  # sounds rarely begin with more than that of nothing
-        loud = np.abs(samples[begin : begin + 4096]) >= HALF_STEP
+        some = samples[begin : begin + 4096]
+        loud = some != 0 if some.dtype == np.int16 else np.abs(some) >= HALF_STEP
         if loud.any():
             return begin + int(loud.argmax())
     return len(samples)

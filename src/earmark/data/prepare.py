@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,7 @@ def _build(
             number = done  # of the next clip
             for results in _decode_all(manifest, clips, sizes, done, rates, threads):
                 lines = []
+                samples: dict[int, list[memoryview]] = {rate: [] for rate in rates}
                 for result in results:
                     line: dict[str, Any]
                     if isinstance(result, AudioError):
@@ -217,13 +219,15 @@ def _build(
                         content_hash, encoded = result
                         line = {"clip": number, "content_hash": content_hash}
                         for rate, (pcm, columns) in encoded.items():
-                            _write_all(streams[rate], pcm.data.cast("B"))
+                            samples[rate].append(pcm.data)
                             unsettled += pcm.nbytes
                             line[str(rate)] = {"offset": ends[rate], **columns}
                             ends[rate] += len(pcm)
                     lines.append(json.dumps(line) + "\n")
                     number += 1
-                _write_all(journal, "".join(lines).encode())
+                for rate, stream in streams.items():
+                    _write_all(stream, samples[rate])
+                _write_all(journal, [memoryview("".join(lines).encode())])
                 bar.update(number)
                 if unsettled > FLUSH_BYTES:  # while others decode: at the end there is little left for `_settle` to wait for
                     unsettled = 0
@@ -287,39 +291,49 @@ def _decode(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Pa
     try:
         whole = clip.start is None and clip.end is None
         with audio.opened(path, at_once=whole) as file:
-            samples, rate = audio.read(file, clip.start, clip.end)
+            stored, rate = audio.read_stored(file, clip.start, clip.end)
             content_hash = hashes.get(path) or audio.content_hash(file)
             if not whole:
                 hashes[path] = content_hash
-    except AudioError as error:
-        return error
-    mono = audio.to_mono(samples)
-    try:
-        return content_hash, {to_rate: _encode(audio.resample(mono, rate, to_rate)) for to_rate in rates}
+        # 16-bit samples that neither a mean nor a resampler touches go into the store as they are.
+        mono = stored[0] if len(stored) == 1 else audio.to_mono(audio.full_scale(stored))
+        encoded = {}
+        for to_rate in rates:
+            encoded[to_rate] = _encode(mono if to_rate == rate else audio.resample(audio.full_scale(mono), rate, to_rate))
+        return content_hash, encoded
     except AudioError as error:
         return error
 
 
-def _encode(samples: audio.Samples) -> tuple[np.ndarray, dict[str, float | int]]:
+def _encode(samples: audio.Samples | audio.Steps) -> tuple[np.ndarray, dict[str, float | int]]:
     """16-bit PCM and the columns that describe it.
 
     The scale is the power of two that lets the clip fill 16 bits without passing them: over-full audio is not clipped, quiet
     audio keeps its digits, and what was 16-bit before stays exactly as it was.
     """
-    high, low = float(samples.max()), float(samples.min())
+    of_16_bits = samples.dtype == np.int16
+    high, low = (float(each) / (32768 if of_16_bits else 1) for each in (samples.max(), samples.min()))
     reach = max(high * 32768 / 32767, -low)
     scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
-    steps = samples * np.float32(32768 / scale)
-    pcm = np.rint(steps, out=steps).clip(-32768, 32767, out=steps).astype(PCM)
+    if of_16_bits:
+        pcm = np.left_shift(samples, round(-np.log2(scale))) if scale < 1 else samples
+    else:
+        steps = samples * np.float32(32768 / scale)
+        pcm = np.rint(steps, out=steps).clip(-32768, 32767, out=steps)
+    pcm = pcm.astype(PCM, copy=False)
     lead, tail = audio.silent_ends(samples)
     return pcm, {"length": len(pcm), "scale": float(scale), "peak": max(high, -low), "lead": lead, "tail": tail}
 
 
-def _write_all(file: Any, data: bytes | memoryview) -> None:
-    """An unbuffered file may take a part only."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+def _write_all(file: FileIO, pieces: Sequence[memoryview]) -> None:
+    """Writes them one after the other, at one go as far as the file takes them."""
+    waiting = [piece.cast("B") for piece in pieces if piece.nbytes]
+    while waiting:
+        taken = os.writev(file.fileno(), waiting)
+        while waiting and taken >= len(waiting[0]):
+            taken -= len(waiting.pop(0))
+        if taken:
+            waiting[0] = waiting[0][taken:]
 
 
 def _read_journal(partial: Path, fingerprint: str) -> tuple[str | None, dict[int, dict[str, Any]], dict[int, tuple[str, str]]]:
