@@ -1,7 +1,7 @@
 """Mel bands: their filters, and the power of frames in them at the speed of the FFT."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,6 +103,7 @@ class MelPower(nn.Module):
     window: Tensor
     filters: Tensor
     of_ones: Tensor
+    power_of_ones: Tensor
 
     def __init__(self, sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None) -> None:
         super().__init__()
@@ -111,27 +112,24 @@ class MelPower(nn.Module):
         # All of it follows from the settings: not in the weights file.
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("filters", mel_filter_bank(sample_rate, n_fft, n_mels, f_min, f_max), persistent=False)
-        self.groups: list[tuple[slice, slice]] = []  # of bands; and of the numbers, two a bin, that they cover
-        for first in range(0, n_mels, BANDS_AT_ONCE):
-            bands = slice(first, min(first + BANDS_AT_ONCE, n_mels))
-            covered = self.filters[bands].any(dim=0).nonzero().flatten().tolist()
-            self.groups.append((bands, slice(2 * covered[0], 2 * covered[-1] + 2) if covered else slice(0, 0)))
-        for index, (bands, numbers) in enumerate(self.groups):
+        self.bands = [slice(first, min(first + BANDS_AT_ONCE, n_mels)) for first in range(0, n_mels, BANDS_AT_ONCE)]
+        self.covered: list[slice] = []  # by each group of bands, of the numbers, which are two a bin
+        for index, bands in enumerate(self.bands):
+            bins = self.filters[bands].any(dim=0).nonzero().flatten().tolist()
+            self.covered.append(slice(2 * bins[0], 2 * bins[-1] + 2) if bins else slice(0, 0))
             twice = self.filters[bands].repeat_interleave(2, dim=1)
-            self.register_buffer(f"filters{index}", twice[:, numbers].T.contiguous(), persistent=False)
+            self.register_buffer(f"filters{index}", twice[:, self.covered[-1]].T.contiguous(), persistent=False)
         # A frame of ones has two bins, both real, of no and of one period: their products with the filters that cover them.
         spectrum = torch.fft.rfft(self.window.double())[:2].real
         of_ones = spectrum * self.filters[:, : len(spectrum)]
         covering = of_ones.any(dim=1).nonzero().flatten().tolist()
-        self.register_buffer("of_ones", of_ones[: covering[-1] + 1 if covering else 0].T.float(), persistent=False)
+        low = slice(0, covering[-1] + 1 if covering else 0)
+        self.register_buffer("of_ones", of_ones[low].T.float(), persistent=False)
+        self.register_buffer("power_of_ones", (of_ones @ spectrum)[None, None, low].float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
-        power = frames.new_empty(*frames.shape[:2], len(self.filters))
-        filters = self._filters()
-        for part, of_part in _in_chunks(frames, power):
-            _sum_bands(self._spectra(part).square_(), filters, of_part)
-        return power
+        return self._power(frames)[0]
 
     @torch.no_grad()
     def with_products(self, frames: Tensor, ones: Tensor, inner: slice) -> tuple[Tensor, list[Products]]:
@@ -145,47 +143,62 @@ class MelPower(nn.Module):
         Returns:
             ``[B, N, n_mels]``; and the products wherever they are not zero.
         """
-        power = frames.new_empty(*frames.shape[:2], len(self.filters))
-        lowest = frames.new_empty(*frames.shape[:2], len(self.of_ones))
-        filters = self._filters()
-        for part, of_part, lowest_of_part in _in_chunks(frames, power, lowest):
-            numbers = self._spectra(part)
-            lowest_of_part.copy_(numbers[:, : 2 * len(self.of_ones) : 2])  # the real parts of the two bins
-            _sum_bands(numbers.square_(), filters, of_part)
-        low = slice(0, self.of_ones.shape[1])
+        power, lowest = self._power(frames, len(self.of_ones))
         found = []
         if inner.stop > inner.start:
-            alike = slice(inner.start, inner.start + 1)
-            found.append(Products(inner, low, lowest[:, inner] @ self.of_ones, self(ones[:, alike])[..., low]))
-        for outer in (slice(0, inner.start), slice(inner.stop, frames.shape[1])):
-            if outer.stop > outer.start:
-                of_ones = self._spectra(ones[:, outer])
-                product = self._spectra(frames[:, outer]).view(len(frames), *of_ones.shape) * of_ones
-                bands = frames.new_empty(len(frames) * len(of_ones), len(self.filters))
-                _sum_bands(product.flatten(0, 1), filters, bands)
-                found.append(Products(outer, slice(None), bands.view(len(frames), len(of_ones), -1), self(ones[:, outer])))
+            low = slice(0, self.of_ones.shape[1])
+            found.append(Products(inner, low, lowest[:, inner] @ self.of_ones, self.power_of_ones))
+        outer = [each for each in (slice(0, inner.start), slice(inner.stop, frames.shape[1])) if each.stop > each.start]
+        if outer:
+            of_frames, of_ones = (self._spectra(torch.cat([each[:, some] for some in outer], dim=1)) for each in (frames, ones))
+            cross = self._in_bands(of_frames.unflatten(0, (len(frames), -1)) * of_ones)
+            power_of_ones = self._in_bands(of_ones.square().unsqueeze(0))
+            lengths = [some.stop - some.start for some in outer]
+            for some, *of_some in zip(outer, cross.split(lengths, dim=1), power_of_ones.split(lengths, dim=1), strict=True):
+                found.append(Products(some, slice(None), *of_some))
         return power, found
+
+    def _power(self, frames: Tensor, count: int = 0) -> tuple[Tensor, Tensor]:
+        """Power in mel bands ``[B, N, n_mels]``; and of the spectra's so many lowest bins the real parts ``[B, N, count]``."""
+        clips, frames_a_clip, _ = frames.shape
+        power = frames.new_empty(clips * frames_a_clip, len(self.filters))
+        lowest = frames.new_empty(clips * frames_a_clip, count)
+        chunks = _chunks(frames)
+        rows = [chunk.shape[0] * chunk.shape[1] for chunk in chunks]
+        groups = self._groups()
+        # All the places that results go to at once: finding each in its turn takes as long as filling it.
+        of_groups = [power[:, bands].split(rows) for bands in self.bands]
+        for chunk, lowest_of_chunk, *of_chunk in zip(chunks, lowest.split(rows), *of_groups, strict=True):
+            numbers = self._spectra(chunk)
+            if count:
+                lowest_of_chunk.copy_(numbers[:, : 2 * count : 2])
+            _sum_groups(numbers.square_(), groups, of_chunk)
+        return power.unflatten(0, (clips, frames_a_clip)), lowest.unflatten(0, (clips, frames_a_clip))
 
     def _spectra(self, frames: Tensor) -> Tensor:
         """``[B, N, n_fft]`` → ``[B * N, 2 * bins]``, real and imaginary part of each bin in turn."""
         return torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(0, 1).flatten(1)
 
-    def _filters(self) -> list[tuple[slice, slice, Tensor]]:
-        """Of each group: its bands, the numbers that they cover, and their filters ``[numbers, bands]``."""
-        return [(*group, getattr(self, f"filters{index}")) for index, group in enumerate(self.groups)]
+    def _in_bands(self, numbers: Tensor) -> Tensor:
+        """Sums ``[B, N, 2 * bins]`` into ``[B, N, n_mels]``."""
+        sums = numbers.new_empty(*numbers.shape[:2], len(self.filters))
+        _sum_groups(numbers.flatten(0, 1), self._groups(), [sums.flatten(0, 1)[:, bands] for bands in self.bands])
+        return sums
+
+    def _groups(self) -> list[tuple[slice, Tensor]]:
+        """Of each group of bands: the numbers that they cover, and their filters ``[numbers, bands]``."""
+        return [(covered, getattr(self, f"filters{index}")) for index, covered in enumerate(self.covered)]
 
 
-def _sum_bands(numbers: Tensor, filters: list[tuple[slice, slice, Tensor]], bands: Tensor) -> None:
-    """Sums ``[M, 2 * bins]`` into ``[M, n_mels]``."""
-    for some, covered, weights in filters:
-        torch.mm(numbers[:, covered], weights, out=bands[:, some])
+def _sum_groups(numbers: Tensor, groups: list[tuple[slice, Tensor]], sums: Sequence[Tensor]) -> None:
+    """Sums ``[M, 2 * bins]`` into each group's ``[M, bands]``."""
+    for (covered, weights), of_group in zip(groups, sums, strict=True):
+        torch.mm(numbers[:, covered], weights, out=of_group)
 
 
-def _in_chunks(frames: Tensor, *results: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Parts ``[b, n, n_fft]`` of the frames, of a number of samples that suits the device; and of each result ``[b * n, …]``."""
+def _chunks(frames: Tensor) -> list[Tensor]:
+    """Parts ``[b, n, n_fft]`` of the frames, in their order, of a number of samples that suits the device."""
     _, count, n_fft = frames.shape
     at_once = max((CHUNK_SAMPLES if frames.device.type == "cpu" else CHUNK_SAMPLES_GPU) // n_fft, 1)
     clips_at_once = max(at_once // max(count, 1), 1)
-    for some in zip(*(tensor.split(clips_at_once) for tensor in (frames, *results)), strict=True):
-        for part, *of_part in zip(*(tensor.split(at_once, dim=1) for tensor in some), strict=True):
-            yield part, *(result.flatten(0, 1) for result in of_part)
+    return [chunk for some in frames.split(clips_at_once) for chunk in some.split(at_once, dim=1)]
