@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 
-from earmark.data.batching import BalancedBatches, Windows
+from earmark.data.batching import BalancedBatches, Windows, stretched
 from earmark.data.clips import ClipSet
 from earmark.labels import LabelSet
 from earmark.recipe import BalancedSettings
@@ -85,7 +85,7 @@ def test_speed_2_plays_an_octave_higher() -> None:
     clips = replace(
         clip_set([4000], [[True, False]]), pcm=torch.from_numpy((8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16))
     )
-    found = Windows(clips, 1000, 2.0).cut(np.array([0]), np.zeros(1), speed=2.0)[0]
+    found = stretched(Windows(clips, 1000, 2.0).cut(np.array([0]), np.zeros(1), speed=2.0), 1000)[0]
     assert found.shape == (1000,)
     assert int(np.abs(np.fft.rfft(found.numpy())).argmax()) == 20  # periods in 1,000 samples: 10 at normal speed
 

@@ -169,11 +169,15 @@ class MelPower(nn.Module):
         # All the places that results go to at once: finding each in its turn takes as long as filling it.
         of_groups = [power[:, bands].split(rows) for bands in self.bands]
         for chunk, lowest_of_chunk, *of_chunk in zip(chunks, lowest.split(rows), *of_groups, strict=True):
-            numbers = self._spectra(chunk)
-            if count:
-                lowest_of_chunk.copy_(numbers[:, : 2 * count : 2])
-            _sum_groups(numbers.square_(), groups, of_chunk)
+            self._chunk(chunk, lowest_of_chunk, groups, of_chunk)
         return power.unflatten(0, (clips, frames_a_clip)), lowest.unflatten(0, (clips, frames_a_clip))
+
+    def _chunk(self, frames: Tensor, lowest: Tensor, groups: list[tuple[slice, Tensor]], of_groups: Sequence[Tensor]) -> None:
+        """One chunk's part of `_power`; on return its spectra are gone, and the next ones take their place in the cache."""
+        numbers = self._spectra(frames)
+        if lowest.shape[1]:
+            lowest.copy_(numbers[:, : 2 * lowest.shape[1] : 2])
+        _sum_groups(numbers.square_(), groups, of_groups)
 
     def _spectra(self, frames: Tensor) -> Tensor:
         """``[B, N, n_fft]`` → ``[B * N, 2 * bins]``, real and imaginary part of each bin in turn."""
