@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from earmark.nets import mel
-from earmark.nets.frontends import FRONTENDS, FrontEnd, LogMel, RawWaveform, StandardisedLogMel, Waveform, WaveformNorm
+from earmark.nets.frontends import FRONTENDS, FrontEnd, LogMel, RawWaveform, StandardisedLogMel, Waveform
 
 
 def waveform(seconds: float = 1.0) -> torch.Tensor:
@@ -52,19 +52,6 @@ def test_gain_and_bias_act_on_the_waveform_and_train_as_if_they_did(samples: int
     assert net.waveform_bias.grad is not None and bias.grad is not None
     assert torch.allclose(net.waveform_gain.grad, gain.grad)
     assert torch.allclose(net.waveform_bias.grad, bias.grad)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_waveforms_are_normalised_as_by_torchs_batch_norm(training: bool) -> None:
-    own, torchs = WaveformNorm(1e-3, 0.01), torch.nn.BatchNorm1d(1, 1e-3, 0.01, affine=False)
-    for seed in range(3):
-        wave = torch.randn(3, 500, generator=torch.Generator().manual_seed(seed)) * (seed + 0.1) + seed
-        own.train(training or seed < 2), torchs.train(training or seed < 2)
-        centred, factor = own.centred(wave, 4, 7)
-        assert not centred[:, :4].any() and not centred[:, -7:].any()
-        assert torch.allclose(centred[:, 4:-7] * factor, torchs(wave[:, None])[:, 0], atol=1e-6)
-    assert own.state_dict().keys() == torchs.state_dict().keys()
-    assert all(torch.allclose(value, torchs.state_dict()[name]) for name, value in own.state_dict().items())
 
 
 def test_decibels_are_half_of_librosas_because_of_the_square_root() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from earmark.nets.norms import BatchNorm
+from earmark.nets.norms import BatchNorm, WaveformNorm
 
 
 def image(channels: int, frames: int = 24, kind: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
@@ -81,3 +81,16 @@ def test_a_channel_without_any_difference_stays_finite() -> None:
     assert torch.allclose(result, own.bias[:, None, None].expand_as(result), atol=0.1)
     assert given.grad is not None and given.grad.isfinite().all()
     assert (own.running_var >= 0).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_waveforms_are_normalised_as_by_torchs_batch_norm(training: bool) -> None:
+    own, torchs = WaveformNorm(1e-3, 0.01), torch.nn.BatchNorm1d(1, 1e-3, 0.01, affine=False)
+    for seed in range(3):
+        wave = torch.randn(3, 500, generator=torch.Generator().manual_seed(seed)) * (seed + 0.1) + seed
+        own.train(training or seed < 2), torchs.train(training or seed < 2)
+        centred, factor = own.centred(wave, 4, 7)
+        assert not centred[:, :4].any() and not centred[:, -7:].any()
+        assert torch.allclose(centred[:, 4:-7] * factor, torchs(wave[:, None])[:, 0], atol=1e-6)
+    assert own.state_dict().keys() == torchs.state_dict().keys()
+    assert all(torch.allclose(value, torchs.state_dict()[name]) for name, value in own.state_dict().items())

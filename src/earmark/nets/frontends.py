@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from earmark.nets.mel import MelPower, Products
+from earmark.nets.mel import MelPower, affine_power
+from earmark.nets.norms import WaveformNorm
 
 AMIN_MEL = 1e-20  # floor of the mel power before the logarithm; its dB value is far below every dynamic range used here
 DEVIATION_EPSILON = 1e-7  # added to an example's standard deviation in dB (the released code of Akiyama & Sato)
@@ -64,67 +65,6 @@ def _without_autocast(stage: Stage) -> Stage:
             return stage(self, sound.to(self.mel_power.window.dtype), *rest, **named)
 
     return cast(Stage, exact)
-
-
-class WaveformNorm(nn.BatchNorm1d):
-    """Batch normalisation of waveforms ``[B, T]``, without gain and bias, for what is linear in the waveform.
-
-    It subtracts the mean, and says by what the result has to be multiplied. Its sums are those of its base class with one
-    channel, which runs on one core and takes a third of a front end's time.
-    """
-
-    def __init__(self, epsilon: float, momentum: float) -> None:
-        super().__init__(1, epsilon, momentum, affine=False)
-        self.share = momentum  # of a batch in the running statistics
-
-    @torch.no_grad()
-    def centred(self, waveform: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """The waveform minus its mean, between zeros, ``[B, before + T + after]``; and the factor ``[1]``.
-
-        In training mode mean and factor are the batch's, and the running statistics take their share of them.
-        """
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        clips, samples = waveform.shape
-        mean = waveform.mean() if self.training else self.running_mean
-        padded = waveform.new_empty(clips, before + samples + after)
-        padded[:, :before] = 0
-        torch.sub(waveform, mean, out=padded[:, before : before + samples])
-        padded[:, before + samples :] = 0
-        if not self.training:
-            return padded, torch.rsqrt(self.running_var + self.eps)
-        squares = torch.dot(padded.flatten(), padded.flatten())
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.share)
-        self.running_var.lerp_(squares / max(waveform.numel() - 1, 1), self.share)
-        return padded, torch.rsqrt(squares / waveform.numel() + self.eps)
-
-
-class _AffinePower(torch.autograd.Function):
-    """g²·S + 2gb·C + b²·O: the power of g·x + b in mel bands, from that of x and its products with ones.
-
-    Where the products are zero, which is nearly everywhere, nothing is added, and nothing multiplied on the way back.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gain: Tensor, bias: Tensor, signal: Tensor, products: list[Products]) -> Tensor:
-        ctx.save_for_backward(gain, bias, signal)
-        ctx.products = products
-        power = gain.square() * signal
-        for each in products:
-            power[:, each.frames, each.bands] += 2 * gain * bias * each.cross + bias.square() * each.ones
-        return power
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        gradient = gradients[0]
-        gain, bias, signal = ctx.saved_tensors
-        of_signal = torch.einsum("bnf,bnf->", gradient, signal)
-        of_cross, of_ones = torch.zeros_like(gain), torch.zeros_like(bias)
-        for each in ctx.products:
-            there = gradient[:, each.frames, each.bands]
-            of_cross += (there * each.cross).sum()
-            of_ones += (there * each.ones).sum()
-        return 2 * gain * of_signal + 2 * bias * of_cross, 2 * gain * of_cross + 2 * bias * of_ones, None, None
 
 
 class LogMel(FrontEnd):
@@ -196,8 +136,7 @@ class LogMel(FrontEnd):
         begins, ends = min(-(-before // self.hop_length), count), (samples + before - self.n_fft) // self.hop_length + 1
         inner = slice(begins, min(max(begins, ends), count))
         mel_signal, products = self.mel_power.with_products(frames, ones, inner)
-        of_gain_and_bias = cast(Callable[..., Tensor], _AffinePower.apply)
-        return of_gain_and_bias(self.waveform_gain * factor, self.waveform_bias, mel_signal, products).transpose(1, 2)
+        return affine_power(self.waveform_gain * factor, self.waveform_bias, mel_signal, products).transpose(1, 2)
 
     @_without_autocast
     def compress(self, power: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Mel bands: their filters, and the power of frames in them at the speed of the FFT."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,50 @@ class Products:
     bands: slice
     cross: Tensor
     ones: Tensor
+
+
+class _AffinePower(torch.autograd.Function):
+    """g²·S + 2gb·C + b²·O: the power of g·x + b in mel bands, from that of x and its products with ones.
+
+    Where the products are zero, which is nearly everywhere, nothing is added, and nothing multiplied on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gain: Tensor, bias: Tensor, signal: Tensor, products: list[Products]) -> Tensor:
+        ctx.save_for_backward(gain, bias, signal)
+        ctx.products = products
+        power = gain.square() * signal
+        of_cross, of_ones = 2 * gain * bias, bias.square()
+        for each in products:
+            power[:, each.frames, each.bands] += of_cross * each.cross + of_ones * each.ones
+        return power
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        gradient = gradients[0]
+        gain, bias, signal = ctx.saved_tensors
+        of_signal = torch.einsum("bnf,bnf->", gradient, signal)
+        of_cross, of_ones = torch.zeros_like(gain), torch.zeros_like(bias)
+        for each in ctx.products:
+            there = gradient[:, each.frames, each.bands]
+            of_cross += (there * each.cross).sum()
+            of_ones += (there * each.ones).sum()
+        return 2 * gain * of_signal + 2 * bias * of_cross, 2 * gain * of_cross + 2 * bias * of_ones, None, None
+
+
+def affine_power(gain: Tensor, bias: Tensor, signal: Tensor, products: list[Products]) -> Tensor:
+    """The power in mel bands of gain · x + bias, differentiable in the two, from what `MelPower.with_products` says of x.
+
+    Args:
+        gain: ``[1]``.
+        bias: ``[1]``.
+        signal: the power of x, ``[B, N, n_mels]``.
+        products: with ones.
+
+    Returns:
+        ``[B, N, n_mels]``.
+    """
+    return cast(Callable[..., Tensor], _AffinePower.apply)(gain, bias, signal, products)
 
 
 class MelPower(nn.Module):

@@ -1,4 +1,4 @@
-"""Batch normalisation of images with few channels, as fast as of those with many."""
+"""Batch normalisation where torch's is slow: of images with few channels, and of waveforms."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -86,3 +86,36 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         return normalised
+
+
+class WaveformNorm(nn.BatchNorm1d):
+    """Batch normalisation of waveforms ``[B, T]``, without gain and bias, for what is linear in the waveform.
+
+    It subtracts the mean, and says by what the result has to be multiplied. Its sums are those of its base class with one
+    channel, which runs on one core and takes a third of a front end's time.
+    """
+
+    def __init__(self, epsilon: float, momentum: float) -> None:
+        super().__init__(1, epsilon, momentum, affine=False)
+        self.share = momentum  # of a batch in the running statistics
+
+    @torch.no_grad()
+    def centred(self, waveform: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
+        """The waveform minus its mean, between zeros, ``[B, before + T + after]``; and the factor ``[1]``.
+
+        In training mode mean and factor are the batch's, and the running statistics take their share of them.
+        """
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        clips, samples = waveform.shape
+        mean = waveform.mean() if self.training else self.running_mean
+        padded = waveform.new_empty(clips, before + samples + after)
+        padded[:, :before] = 0
+        torch.sub(waveform, mean, out=padded[:, before : before + samples])
+        padded[:, before + samples :] = 0
+        if not self.training:
+            return padded, torch.rsqrt(self.running_var + self.eps)
+        squares = torch.dot(padded.flatten(), padded.flatten())
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.share)
+        self.running_var.lerp_(squares / max(waveform.numel() - 1, 1), self.share)
+        return padded, torch.rsqrt(squares / waveform.numel() + self.eps)
