@@ -53,7 +53,7 @@ def opened(path: Path | str, at_once: bool = True) -> Iterator[OpenFile]:
 
     Args:
         path: the file.
-        at_once: read all of it now if it is not large: every look at a disk costs time. Not if only a part is wanted.
+        at_once: read all of it now if it is not large, for whoever wants all of its bytes: every look at a disk costs time.
 
     Raises:
         AudioError: the file is missing, is none, or cannot be read.
@@ -91,7 +91,7 @@ def read(source: Path | str | OpenFile, start: float | None = None, end: float |
 def read_stored(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples | Steps, int]:
     """As `read`, but samples that are stored in 16 bits stay as they are, int16."""
     if not isinstance(source, OpenFile):
-        with opened(source, at_once=start is None and end is None) as file:
+        with opened(source, at_once=False) as file:
             return read_stored(file, start, end)
     try:
         _refuse_cut_off(source.data)
