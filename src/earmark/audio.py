@@ -22,7 +22,7 @@ Samples = NDArray[np.float32]
 Steps = NDArray[np.int16]  # samples as 16 bits hold them, −32768..32767
 
 HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
-IN_MEMORY = 1 << 24  # bytes; a larger file stays where it is while it is decoded
+IN_MEMORY = 1 << 24  # bytes; a larger file is looked at piece by piece
 BLOCK = 1 << 20  # frames decoded at once
 UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a stream whose header does not know its own length
 OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last page begins within them
@@ -36,11 +36,11 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file to read sound from, of which whatever looks at its bytes shares one look.
+    """A file to read sound from.
 
     Attributes:
-        path: the file.
-        data: its bytes.
+        path: for libsndfile, which reads the file itself.
+        data: its bytes, for all else that looks at them.
     """
 
     path: Path | str

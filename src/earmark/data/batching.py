@@ -232,7 +232,7 @@ class BalancedBatches:
         """A window of each clip, and by what it has to be multiplied for a peak of 1, float32 ``[B, 1]``."""
         steps = self.windows.cut(clip, position, speed)
         if self.settings.peak == "window":
-            # Of 16 bits, which takes a fifth of the time. aminmax does both at once, many times slower.
+            # Of the 16 bits that were cut, before they are stretched: a fifth of the time. aminmax does both at once, many times slower.
             peak = torch.maximum(steps.amax(dim=1).float(), -steps.amin(dim=1).float())
         else:
             peak = self.clip_peak[on(self.device, clip)]
