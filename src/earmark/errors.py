@@ -1,6 +1,6 @@
 """The errors that are a user's to mend: each message says what is wrong, where, and what would be valid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 SHOWN_FAULTS = 20
 
@@ -8,6 +8,11 @@ SHOWN_FAULTS = 20
 def one_line(text: str) -> str:
     """Control characters escaped: a name from outside cannot break a line of ours."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in order, with commas between them."""
+    return ", ".join(sorted(names))
 
 
 class EarmarkError(Exception):

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from earmark.errors import EarmarkError
+
 
 def keep_freed_memory() -> None:
     """Makes glibc keep the memory that tensors give back.
@@ -16,6 +18,21 @@ def keep_freed_memory() -> None:
         m_mmap_max, m_trim_threshold = -4, -1
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def choose_device(asked: str) -> str:
+    """``cpu`` or ``cuda``; for ``auto`` the GPU where there is one.
+
+    Raises:
+        EarmarkError: a GPU was asked for, and there is none.
+    """
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise EarmarkError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
+    return asked
 
 
 @contextmanager

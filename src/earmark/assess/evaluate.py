@@ -1,171 +1,29 @@
-"""Scoring clips with a net, and a run's scores against the labels."""
+"""A run's figures: on its out-of-fold scores, and on a test split."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from earmark import audio, files
-from earmark.assess.metrics import METRICS, Estimate, estimates
-from earmark.assess.run import Block, Predictions, Run, write_predictions
-from earmark.data.batching import FULL_SCALE
+from earmark import files
+from earmark.assess.joined import Joined, RunScores
+from earmark.assess.metrics import METRICS, ClipFigures, EnsembleFigures, Estimate, Figures, RunMetrics, TestFigures, TestMetrics
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError
-from earmark.nets.member import load_net
-from earmark.nets.scoring import score_sounds
-from earmark.nets.tagnet import TagNet
-from earmark.progress import progress_bar
-from earmark.recipe import MemberSettings
-from earmark.tagging.ensemble import combine
-from earmark.tagging.tagger import net_input
+from earmark.machine import choose_device
+from earmark.runs.predictions import NO_VIEW, Block, write_predictions
+from earmark.runs.run import Run
+from earmark.runs.votes import Vote
+from earmark.scoring.clips import score_clips
+from earmark.scoring.ensemble import combine
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Clips with scores and the labels to hold them against.
-
-    Attributes:
-        clips: N clips.
-        scores: float32 ``[N, K]``.
-    """
-
-    clips: ClipSet
-    scores: NDArray[np.float32]
-
-    def chosen(self, mask: NDArray[np.bool_]) -> "Scored":
-        return Scored(self.clips[mask], self.scores[mask])
-
-    def estimates(self) -> dict[str, Estimate] | None:
-        """The metrics over the clips that have labels to be scored against; None where there are none."""
-        usable = self.chosen(self.clips.scored & self.clips.positive.any(axis=1))
-        if not len(usable.clips):
-            return None
-        return estimates(usable.scores, usable.clips.positive, usable.clips.group)
-
-
-def samples_of(clips: ClipSet, index: int) -> audio.Samples:
-    """One clip's samples as they were before they were stored, float32 ``[samples]``."""
-    first = int(clips.offset[index])
-    pcm = clips.pcm[first : first + int(clips.length[index])].cpu().numpy()
-    return pcm.astype(np.float32) * np.float32(clips.scale[index] / FULL_SCALE)
-
-
-def score_clips(
-    net: TagNet, clips: ClipSet, settings: MemberSettings, device: torch.device, views: Sequence[str] = ("whole",), title: str = ""
-) -> NDArray[np.float32]:
-    """Scores whole clips (Jeong & Lim §3.4, Akiyama & Sato §3.6), in float32; clips of like length go through the net together.
-
-    Args:
-        net: the member's.
-        clips: N clips at the member's rate.
-        settings: the member's.
-        device: of the net.
-        views: V versions of each clip.
-        title: of a progress bar; none is shown without it.
-
-    Returns:
-        float32 ``[V, N, K]``, in the order of the clips.
-
-    Raises:
-        RunError: the scores are not finite.
-    """
-    own = settings.input
-    sounding = clips.length - clips.lead - clips.tail if own.trim_silence else clips.length
-    lengths = np.maximum(sounding, own.window if own.fill_short else 1)
-    was_training = net.training
-    net.eval()
-    with progress_bar(title, len(clips), hidden=not title) as bar:
-        found = score_sounds(
-            net,
-            lengths,
-            lambda index: net_input(samples_of(clips, index), own),
-            len(clips.labels),
-            views,
-            settings.scoring,
-            device,
-            bar.update,
-        )
-    net.train(was_training)
-    if not np.isfinite(found).all():
-        raise RunError("the net's scores are not numbers: the training diverged; start it anew with a lower rate")
-    return found
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A run's scores, joined.
-
-    Attributes:
-        members: of each finished member: the mean over its weights that count and its views.
-        ensembles: of each ensemble whose members are all finished; the run's own is always the first, of whichever of its
-            members are.
-        predictions: how many scores a clip has in each ensemble: members × folds × snapshots × views.
-    """
-
-    members: dict[str, Scored]
-    ensembles: dict[str, Scored]
-    predictions: dict[str, int]
-
-    @property
-    def main(self) -> Scored:
-        """The run's own ensemble."""
-        return next(iter(self.ensembles.values()))
-
-
-def out_of_fold(run: Run, clips: ClipSet) -> Scores:
-    """A run's out-of-fold scores with their clips. An ensemble covers the clips that all its members have scores for.
-
-    Raises:
-        RunError: nothing is finished, or the store is not the one that the run was trained on.
-    """
-    predictions = run.predictions()
-    if not predictions:
-        raise RunError(f"{run.path}: no net of it is finished; `earmark train` goes on with it")
-    for found in predictions.values():
-        if not np.isin(found.clip_id, clips.clip_id).all():
-            raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
-        if found.labels != clips.labels:
-            raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
-    recipe = run.recipe
-    rule = next(iter(recipe.ensembles.values())).rule
-    members = {name: _together(clips, {name: found.chosen()}, {name: 1.0}, rule, run) for name, found in predictions.items()}
-    ensembles, counts = {}, {}
-    for ensemble, voices in run.ensembles().items():
-        chosen = {name: predictions[name].chosen(recipe.counted(name, voice), voice.views) for name, voice in voices.items()}
-        weights = {name: voice.weight for name, voice in voices.items()}
-        ensembles[ensemble] = _together(clips, chosen, weights, recipe.ensembles[ensemble].rule, run)
-        counts[ensemble] = sum(len(found) for found in chosen.values()) * len(run.common_folds(voices))
-    return Scores(members, ensembles, counts)
-
-
-def _together(
-    clips: ClipSet, each: Mapping[str, Sequence[Predictions]], weights: Mapping[str, float], rule: str, run: Run
-) -> Scored:
-    """One score a clip: a member's weight is shared equally by its snapshots and views."""
-    common = np.logical_and.reduce([np.isin(clips.clip_id, one.clip_id) for found in each.values() for one in found])
-    if not common.any():
-        raise RunError(f"{run.path}: its members share no clip; train the same folds of each")
-    chosen = clips[common]
-    scores = (one.scores[_positions(one.clip_id, chosen.clip_id)] for found in each.values() for one in found)
-    shares = [weights[name] / len(found) for name, found in each.items() for _ in found]
-    return Scored(chosen, combine(scores, shares, rule))
-
-
-def _positions(names: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.int64]:
-    order = np.argsort(names)
-    found: NDArray[np.int64] = order[np.searchsorted(names, wanted, sorter=order)]
-    return found
-
-
-def run_metrics(run: Run, scores: Scores) -> dict[str, Any]:
+def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
     """What ``metrics.json`` holds.
 
     The three metrics at the top are the run's own ensemble's on *verified* clips; ``all`` is the same on every labelled clip,
@@ -173,14 +31,11 @@ def run_metrics(run: Run, scores: Scores) -> dict[str, Any]:
     labels have reached the training through pseudo labels of other folds' nets.
     """
     recipe = run.recipe
-    ensembles = {
-        name: {**verified_and_all(found), "leaks": run.leaks(name), "predictions": scores.predictions[name]}
-        for name, found in scores.ensembles.items()
-    }
+    ensembles = {name: _ensemble_figures(run, name, joined, scores.votes[name]) for name, joined in scores.ensembles.items()}
     return {
-        **verified_and_all(scores.main),
+        **clip_figures(scores.main),
         "leaks": next(iter(ensembles.values()))["leaks"],
-        "members": {name: {**verified_and_all(found), "leaks": recipe.leaks(name)} for name, found in scores.members.items()},
+        "members": {name: {**clip_figures(joined), "leaks": recipe.leaks(name)} for name, joined in scores.members.items()},
         "ensembles": ensembles,
         "folds": run.finished(),
         "keep": {name: recipe.members[name].validation.keep for name in scores.members},
@@ -189,16 +44,28 @@ def run_metrics(run: Run, scores: Scores) -> dict[str, Any]:
     }
 
 
-def verified_and_all(found: Scored) -> dict[str, Any]:
+def _ensemble_figures(run: Run, name: str, joined: Joined, votes: Sequence[Vote]) -> EnsembleFigures:
+    figures: EnsembleFigures = {
+        **clip_figures(joined),  # type: ignore[typeddict-item]  # it has none of the keys that may be missing
+        "leaks": any(run.recipe.leaks(vote.member) for vote in votes),
+        "predictions": len(votes),
+        "best_weights": any(vote.weights == "best" for vote in votes),
+    }
+    _add_published(run, name, figures)
+    return figures
+
+
+def clip_figures(joined: Joined) -> ClipFigures:
     """The metrics on verified clips, and under ``all`` on every labelled one, as plain data."""
 
-    def plain(values: dict[str, Estimate] | None) -> dict[str, Any]:
-        return {name: asdict(values[name]) if values else None for name in METRICS}
+    def plain(values: dict[str, Estimate] | None) -> Figures:
+        return {name: asdict(values[name]) if values else None for name in METRICS}  # type: ignore[return-value]
 
-    return {**plain(found.chosen(found.clips.verified).estimates()), "all": plain(found.estimates())}
+    return {**plain(joined.chosen(joined.clips.verified).estimates()), "all": plain(joined.estimates())}
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+def write_metrics(path: Path, metrics: RunMetrics | TestMetrics) -> None:
+    """Writes figures as JSON, whole or not at all."""
     files.write_text(path, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -207,7 +74,7 @@ def run_store(run: Run, store: Path | None = None) -> Store:
 
     Raises:
         RunError: the run does not name one yet.
-        StoreError: it is not there.
+        StoreError: there is none.
     """
     if store is None:
         if run.info is None:
@@ -216,12 +83,7 @@ def run_store(run: Run, store: Path | None = None) -> Store:
     return Store.open(store)
 
 
-def any_rate(store: Store) -> ClipSet:
-    """The clips of a store where the samples do not matter: at its lowest rate."""
-    return load_clips(store, min(store.sample_rates))
-
-
-def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
+def evaluate_test(run: Run, store: Store) -> TestMetrics:
     """Scores a store's test split with every finished net; writes ``test.parquet`` and ``metrics-test.json`` into the run.
 
     Every clip of the split gets scores, of each ensemble; the metrics are over the clips whose labels may be scored against,
@@ -230,62 +92,30 @@ def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
     Raises:
         RunError: the store has no test split, or nothing is finished.
     """
-    finished, recipe = run.finished(), run.recipe
-    if not finished:
-        raise RunError(f"{run.path}: no net of it is finished; `earmark train` goes on with it")
-    rates = sorted({recipe.members[name].input.sample_rate for name in finished})
-    sets = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}
-    first = next(iter(sets.values()))
-    if not len(first):
+    votes, recipe = run.votes(), run.recipe
+    if not votes:
+        raise run.unfinished()
+    members = {vote.member for of_ensemble in votes.values() for vote in of_ensemble}
+    rates = sorted({recipe.members[name].input.sample_rate for name in members})
+    test = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}
+    clips = next(iter(test.values()))
+    if not len(clips):
         raise RunError(f"{store.path} has no test split")
-    if first.labels.names != run.labels():
+    if clips.labels != run.labels():
         raise RunError(f"{store.path} has other classes than {run.path}")
-    on_gpu = run.info is not None and run.info.device == "cuda" and torch.cuda.is_available()
-    device = torch.device("cuda" if on_gpu else "cpu")
-    ensembles = run.ensembles()
-    used = {  # what any ensemble needs of a member
-        name: list(
-            dict.fromkeys(
-                (c, view)
-                for v in ensembles.values()
-                if name in v
-                for c in recipe.counted(name, v[name])
-                for view in v[name].views or ()
-            )
-        )
-        for name in finished
+    scores = _scores_of_votes(run, list(dict.fromkeys(vote for own in votes.values() for vote in own)), test)
+    combined = {
+        name: combine((scores[_net_and_view(vote)] for vote in own), [vote.share for vote in own], recipe.ensembles[name].rule)
+        for name, own in votes.items()
     }
-    scores: dict[tuple[str, int, str, str], NDArray[np.float32]] = {}
-    for name, wanted in used.items():
-        settings = recipe.members[name]
-        for fold in finished[name]:
-            for counted in dict.fromkeys(c for c, _ in wanted):
-                net = load_net(settings, len(first.labels), run.weights(name, fold, counted))
-                views = [view for c, view in wanted if c == counted]
-                title = f"score {name} fold {fold}" + (f" {counted}" if len(settings.counted) > 1 else "")
-                each = score_clips(net.to(device), sets[settings.input.sample_rate], settings, device, views, title)
-                scores |= {(name, fold, counted, view): one for view, one in zip(views, each, strict=True)}
-    combined = {}
-    for ensemble, voices in ensembles.items():
-        keys = [
-            ((name, fold, counted, view), voice.weight)
-            for name, voice in voices.items()
-            for fold in run.common_folds(voices)
-            for counted in recipe.counted(name, voice)
-            for view in voice.views or ()
-        ]
-        of_member = Counter(key[0] for key, _ in keys)
-        shares = [weight / of_member[key[0]] for key, weight in keys]
-        combined[ensemble] = Scored(first, combine((scores[key] for key, _ in keys), shares, recipe.ensembles[ensemble].rule))
     blocks = [
-        Block(list(first.clip_id), found.scores, member=f"ensemble:{ensemble}", fold=NO_FOLD, snapshot="", view="")
-        for ensemble, found in combined.items()
+        Block(clips.clip_id, of_ensemble, ensemble_name(name), NO_FOLD, "", NO_VIEW) for name, of_ensemble in combined.items()
     ]
-    write_predictions(run.path / "test.parquet", first.labels, blocks)
-    each_metrics = {name: _test_metrics(found) for name, found in combined.items()}
-    metrics = {
-        **next(iter(each_metrics.values())),
-        "ensembles": each_metrics,
+    write_predictions(run.path / "test.parquet", clips.labels, blocks)
+    figures = {name: _test_figures(run, name, Joined(clips, of_ensemble)) for name, of_ensemble in combined.items()}
+    metrics: TestMetrics = {
+        **next(iter(figures.values())),
+        "ensembles": figures,
         "recipe": recipe.name,
         "fingerprint": recipe.fingerprint(),
     }
@@ -293,7 +123,56 @@ def evaluate_test(run: Run, store: Store) -> dict[str, Any]:
     return metrics
 
 
-def _test_metrics(found: Scored) -> dict[str, Any]:
-    usages = sorted(set(found.clips.usage.tolist()) - {""})
-    parts = {name: part for name in usages if (part := verified_and_all(found.chosen(found.clips.usage == name)))["map@3"]}
-    return {**verified_and_all(found), **({"usage": parts} if parts else {})}
+def ensemble_name(name: str) -> str:
+    """What an ensemble is called in the column ``member`` of ``test.parquet``."""
+    return f"ensemble:{name}"
+
+
+def _net_and_view(vote: Vote) -> tuple[str, int, str, str]:
+    return vote.member, vote.fold, vote.weights, vote.view
+
+
+def _scores_of_votes(
+    run: Run, votes: Sequence[Vote], clips: dict[int, ClipSet]
+) -> dict[tuple[str, int, str, str], NDArray[np.float32]]:
+    """Scores ``[N, K]`` by member, fold, weights and view; each net is opened once.
+
+    Args:
+        run: whose nets.
+        votes: that ask for scores.
+        clips: by sample rate.
+    """
+    from earmark.scoring.torch_scorer import open_scorer  # here: who only reads figures does not wait for torch
+
+    on_gpu = run.info is not None and run.info.device == "cuda"
+    device = choose_device("auto" if on_gpu else "cpu")
+    views_of: dict[tuple[str, int, str], dict[str, None]] = {}
+    for vote in votes:
+        views_of.setdefault((vote.member, vote.fold, vote.weights), {})[vote.view] = None
+    scores: dict[tuple[str, int, str, str], NDArray[np.float32]] = {}
+    for (name, fold, weights), views in views_of.items():
+        settings = run.recipe.members[name]
+        own = clips[settings.input.sample_rate]
+        scorer = open_scorer(settings, len(own.labels), run.weights(name, fold, weights), device)
+        of_views = score_clips(scorer, own, list(views), settings.scoring, f"score {name} fold {fold} {weights}")
+        scores |= {(name, fold, weights, view): of_view for view, of_view in zip(views, of_views, strict=True)}
+    return scores
+
+
+def _test_figures(run: Run, ensemble: str, joined: Joined) -> TestFigures:
+    usages = sorted(set(joined.clips.usage.tolist()) - {""})
+    parts = {usage: clip_figures(joined.chosen(joined.clips.usage == usage)) for usage in usages}
+    figures: TestFigures = {**clip_figures(joined)}  # type: ignore[typeddict-item]  # it has none of the keys that may be missing
+    if parts := {usage: part for usage, part in parts.items() if part["map@3"]}:
+        figures["usage"] = parts
+    _add_published(run, ensemble, figures)
+    return figures
+
+
+def _add_published(run: Run, ensemble: str, figures: EnsembleFigures | TestFigures) -> None:
+    """What a publication calls an ensemble and quotes for it, where the recipe says so."""
+    settings = run.recipe.ensembles[ensemble]
+    if settings.title:
+        figures["title"] = settings.title
+    if settings.quoted is not None:
+        figures["quoted"] = settings.quoted

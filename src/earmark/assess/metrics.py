@@ -4,6 +4,7 @@ Every metric is a mean of per-clip values with per-clip weights, so that one res
 """
 
 from dataclasses import dataclass
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,70 @@ class Estimate:
     low: float
     high: float
     clips: int
+
+
+class EstimateFigures(TypedDict):
+    """An `Estimate` as plain data."""
+
+    value: float
+    low: float
+    high: float
+    clips: int
+
+
+#: The metrics of some clips; None where no clip has a label to be held against.
+Figures = TypedDict(
+    "Figures", {"map@3": EstimateFigures | None, "accuracy": EstimateFigures | None, "lwlrap": EstimateFigures | None}
+)
+
+
+class ClipFigures(Figures):
+    """On verified clips, and under ``all`` on every labelled one."""
+
+    all: Figures
+
+
+class MemberFigures(ClipFigures):
+    """Of a member."""
+
+    leaks: bool  # validation labels have reached its training
+
+
+class EnsembleFigures(MemberFigures):
+    """Of an ensemble."""
+
+    predictions: int  # votes, of all folds
+    best_weights: bool  # some of its weights were chosen on the very clips that are scored: the figures lean upwards
+    title: NotRequired[str]  # what a publication calls it
+    quoted: NotRequired[float]  # the publication's figure
+
+
+class RunMetrics(ClipFigures):
+    """``metrics.json``."""
+
+    leaks: bool
+    members: dict[str, MemberFigures]
+    ensembles: dict[str, EnsembleFigures]
+    folds: dict[str, list[int]]  # that are finished, by member
+    keep: dict[str, Literal["best", "last", "snapshots"]]  # which weights count, by member
+    recipe: str
+    fingerprint: str
+
+
+class TestFigures(ClipFigures):
+    """Of an ensemble on a test split."""
+
+    usage: NotRequired[dict[str, ClipFigures]]  # by part of a published test split
+    title: NotRequired[str]
+    quoted: NotRequired[float]
+
+
+class TestMetrics(TestFigures):
+    """``metrics-test.json``."""
+
+    ensembles: dict[str, TestFigures]
+    recipe: str
+    fingerprint: str
 
 
 def ranks(scores: Scores) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 import soundfile
 
 from earmark import __version__, audio, files
-from earmark.assess.evaluate import Scored, Scores, samples_of
-from earmark.assess.metrics import METRICS, per_class
-from earmark.assess.run import Run, read_metrics_log
+from earmark.assess.joined import Joined, RunScores
+from earmark.assess.metrics import METRICS, RunMetrics, per_class
 from earmark.data.clips import ClipSet
+from earmark.runs.run import Run, read_metrics_log
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # mistakes shown
@@ -43,22 +42,22 @@ class Comparison:
 
     this: str
     other: str
-    metrics: Mapping[str, Any]
+    metrics: RunMetrics
     note: str
 
 
 def write_report(
     run: Run,
-    clips: ClipSet,
-    scores: Scores,
-    metrics: Mapping[str, Any],
+    sounds: ClipSet,
+    scores: RunScores,
+    metrics: RunMetrics,
     comparison: Comparison | None = None,
 ) -> Path:
     """Writes the report of a run's out-of-fold scores.
 
     Args:
         run: the run.
-        clips: of its store.
+        sounds: the clips of its store, at any rate, to be played.
         scores: the run's.
         metrics: as in ``metrics.json``.
         comparison: another run beside it.
@@ -67,9 +66,10 @@ def write_report(
         The file.
     """
     ensemble = scores.main
-    judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1) & ensemble.clips.verified)
+    judgeable = ensemble.judgeable
+    judged = judgeable.chosen(judgeable.clips.verified)
     if not len(judged.clips):  # nothing was verified: the given labels are all there is
-        judged = ensemble.chosen(ensemble.clips.scored & ensemble.clips.positive.any(axis=1))
+        judged = judgeable
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
     info = run.info
     page = template.render(
@@ -77,22 +77,20 @@ def write_report(
         version=__version__,
         info=info,
         folds=run.finished(),
-        clip_count=len(clips),
-        verified_count=int(clips.verified.sum()),
-        class_count=len(clips.labels),
+        clip_count=len(sounds),
+        verified_count=int(sounds.verified.sum()),
+        class_count=len(sounds.labels),
         judged=judged,
         names=NAMES,
         metrics=metrics,
-        best_kept=sorted(
-            name for name in next(iter(run.ensembles().values())) if run.recipe.members[name].validation.keep == "best"
-        ),
-        leaking=any(found["leaks"] for part in ("members", "ensembles") for found in metrics[part].values()),
+        best_kept=sorted({vote.member for vote in next(iter(scores.votes.values())) if vote.weights == "best"}),
+        leaking=any(row["leaks"] for row in (*metrics["members"].values(), *metrics["ensembles"].values())),
         comparison=comparison,
         rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),
         curves=_learning_curves(run),
         confusion=_confusion(judged),
         classes=_class_rows(judged),
-        mistakes=_mistakes(judged),
+        mistakes=_mistakes(judged, sounds),
     )
     path = run.path / "report.html"
     files.write_text(path, page)
@@ -138,7 +136,7 @@ def _learning_curves(run: Run) -> str:
     return _figure(figure)
 
 
-def _confusion(judged: Scored) -> str:
+def _confusion(judged: Joined) -> str:
     """Counts of the first guess by given label; clips of several labels count once under each label, unless the guess is one."""
     labels = judged.clips.labels.names
     counts = np.zeros((len(labels), len(labels)))
@@ -162,7 +160,7 @@ def _confusion(judged: Scored) -> str:
     return _figure(figure)
 
 
-def _class_rows(judged: Scored) -> list[dict[str, Any]]:
+def _class_rows(judged: Joined) -> list[dict[str, Any]]:
     values = per_class(judged.scores, judged.clips.positive)
     rows = [
         {"label": label, **{name: float(column[k]) for name, column in values.items()}}
@@ -172,11 +170,12 @@ def _class_rows(judged: Scored) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["lwlrap"], row["label"]))
 
 
-def _mistakes(judged: Scored) -> list[dict[str, Any]]:
+def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
     """Clips whose best guess is not among their labels, the surest guess first, to listen to."""
     best = judged.scores.argmax(axis=1)
     positive, names = judged.clips.positive, judged.clips.labels.names
     wrong = np.flatnonzero(~positive[np.arange(len(best)), best])
+    number = {clip: i for i, clip in enumerate(sounds.clip_id.tolist())}
     worst = sorted(wrong, key=lambda i: -judged.scores[i, best[i]])[:WORST]
     return [
         {
@@ -185,7 +184,7 @@ def _mistakes(judged: Scored) -> list[dict[str, Any]]:
             "given_score": float(judged.scores[i][positive[i]].max()),
             "guess": names[best[i]],
             "guess_score": float(judged.scores[i, best[i]]),
-            "audio": _ogg(judged.clips, int(i)),
+            "audio": _ogg(sounds, number[str(judged.clips.clip_id[i])]),
         }
         for i in worst
     ]
@@ -193,7 +192,7 @@ def _mistakes(judged: Scored) -> list[dict[str, Any]]:
 
 def _ogg(clips: ClipSet, index: int) -> str:
     """The beginning of a clip, as a base64 Ogg Vorbis file."""
-    samples = samples_of(clips, index)[: int(PLAYED_SECONDS * clips.sample_rate)]
+    samples = clips.samples(index)[: int(PLAYED_SECONDS * clips.sample_rate)]
     samples = samples / max(1.0, float(np.abs(samples).max()))
     rate = min(clips.sample_rate, VORBIS_RATE)
     samples = audio.resample(samples, clips.sample_rate, rate)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earmark.data.clips import Array, ClipSet
+from earmark.data.clips import FULL_SCALE, ClipSet
+from earmark.data.table import Array
 from earmark.recipe import BalancedSettings, FrequencyMaskSettings
 
-FULL_SCALE = 32768.0  # of 16-bit PCM
 CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of; each has a generator of its own
 
 
@@ -31,14 +31,14 @@ class Batch:
         sound: float32 ``[B, T]``, or ``[B, F, N]`` where the front end's first stage was done already.
         targets: float32 ``[B, K]``.
         verified: bool ``[B]``.
-        stage: ``waveform`` or ``power``: what ``sound`` is.
+        domain: ``waveform`` or ``power``: what ``sound`` is.
         masked: bool ``[B, F]``, mel bands whose power the front end is to leave out; None if there are none.
     """
 
     sound: Tensor
     targets: Tensor
     verified: Tensor
-    stage: Literal["waveform", "power"] = "waveform"
+    domain: Literal["waveform", "power"] = "waveform"
     masked: Tensor | None = None
 
 
@@ -57,16 +57,17 @@ class Windows:
     """Cuts windows of many clips out of one flat PCM tensor.
 
     Args:
-        clips: the clips, with the PCM they point into.
+        clips: the clips.
+        pcm: the samples that they point into, int16 ``[samples]``.
         window: samples of a cut.
         fastest: the highest speed that will be asked for.
         device: of the windows; the PCM's own by default.
     """
 
-    def __init__(self, clips: ClipSet, window: int, fastest: float = 1.0, device: torch.device | None = None) -> None:
-        self.window, self.device = window, device or clips.pcm.device
-        missing = round(window * fastest) - len(clips.pcm)  # a store smaller than one window
-        self.pcm = torch.nn.functional.pad(clips.pcm, (0, missing)) if missing > 0 else clips.pcm
+    def __init__(self, clips: ClipSet, pcm: Tensor, window: int, fastest: float = 1.0, device: torch.device | None = None) -> None:
+        self.window, self.device = window, device or pcm.device
+        missing = round(window * fastest) - len(pcm)  # a store smaller than one window
+        self.pcm = torch.nn.functional.pad(pcm, (0, missing)) if missing > 0 else pcm
         self.offset, self.length = clips.offset, clips.length
 
     def cut(self, clip: Array, position: Array, speed: float = 1.0) -> Tensor:
@@ -125,6 +126,7 @@ class BalancedBatches:
         seed: of the stream.
         targets: float32 ``[N, K]``, of each clip.
         bands: mel bands of the front end, for masks.
+        pcm: the store's samples where the batches are cut from them, int16 ``[samples]``; the clips' own by default.
         device: of the batches; the PCM's own by default.
 
     Raises:
@@ -139,10 +141,12 @@ class BalancedBatches:
         seed: np.random.SeedSequence,
         targets: Array,
         bands: int = 1,
+        pcm: Tensor | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.settings, self.bands = settings, bands
-        self.windows = Windows(clips, window, settings.speed[1], device)
+        pcm = torch.from_numpy(clips.pcm) if pcm is None else pcm
+        self.windows = Windows(clips, pcm, window, settings.speed[1], device)
         self.device = self.windows.device
         self.targets = on(self.device, targets)
         self.verified = on(self.device, clips.verified)

@@ -128,9 +128,7 @@ def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
         ManifestError: with all its faults: unreadable, a column missing, cells that are not what their column holds, rows twice.
     """
     header, rows = read_table(path, label_separator)
-    missing = [name for name in ("file_name", "labels") if name not in header]
-    if missing:
-        raise ManifestError(str(path), [f"no column {name!r}; it has {', '.join(map(repr, header)) or 'none'}" for name in missing])
+    require_columns(path, header, ("file_name", "labels"))
     clips, faults = [], []
     for number, row in rows:
         clip, wrong = parse_row(row, label_separator)
@@ -201,6 +199,17 @@ def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[
     if faults:
         raise ManifestError(str(path), faults)
     return header, [(number, dict(zip(header, line, strict=True))) for number, line in enumerate(lines[1:], start=1)]
+
+
+def require_columns(path: Path, header: Sequence[str], needed: Iterable[str]) -> None:
+    """Refuses a table without the columns that are needed.
+
+    Raises:
+        ManifestError: naming every column that is missing, and those that the table has.
+    """
+    if missing := [name for name in needed if name not in header]:
+        has = ", ".join(map(repr, header)) or "none"
+        raise ManifestError(str(path), [f"no column {name!r}; it has {has}" for name in missing])
 
 
 def _read_parquet(path: Path, label_separator: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

@@ -1,4 +1,4 @@
-"""Building a store: decode in parallel, write in order, resume where it stopped."""
+"""Building a store: what is new is decoded, what is unchanged stays, and the finished store appears at once."""
 
 import csv
 import hashlib
@@ -6,32 +6,26 @@ import json
 import os
 import shutil
 import warnings
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from earmark import audio, files
+from earmark import files
+from earmark.data import journal
+from earmark.data.decode import decode_clips
 from earmark.data.folds import assign_folds, split_groups
+from earmark.data.journal import Journal
 from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
-from earmark.data.store import PCM, VERSION, Store, pcm_name
-from earmark.errors import AudioError, EarmarkWarning, StoreError
+from earmark.data.store import VERSION, Store, pcm_name
+from earmark.errors import EarmarkWarning, StoreError
 from earmark.progress import progress_bar
 
 FOLD_SEED = 0
-FLUSH_BYTES = 1 << 25  # of samples, between two times that they are brought onto the disk
-BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes before it hands anything over: more would take memory
-AHEAD = 2  # baskets that a decoding thread may be ahead of the writer: bounds the memory
-
-#: A clip's content hash, and at each rate its PCM and the columns that describe it; or why it is bad.
-Decoded = tuple[str, dict[int, tuple[np.ndarray, dict[str, float | int]]]] | AudioError
 
 
 @dataclass(frozen=True)
@@ -72,12 +66,7 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
 
 
 def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None) -> Prepared:
-    aside = out.with_name(f".{out.name}.old")
-    if aside.exists():
-        if out.exists():  # stopped before the very last step
-            shutil.rmtree(aside)
-        else:  # stopped between the two renames
-            aside.rename(out)
+    files.take_back(out)
     previous = _open_previous(out)
     clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
     _warn_of_split_groups(clips)
@@ -90,15 +79,21 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
         if set(rates) == set(kept):
             return Prepared(previous, True, read_bad(out))
     try:
-        partial = _build(manifest, clips, sizes, fingerprint, out, [rate for rate in rates if rate not in kept], jobs)
-        rows, bad = _read_journal(partial, fingerprint)[1:]
-        table = _table(clips, rows)
+        partial = out.with_name(f".{out.name}.partial")
+        new = [rate for rate in rates if rate not in kept]
+        with Journal.open(partial, fingerprint, new) as done, progress_bar("prepare", len(clips)) as bar:
+            of_files = [None if state is None else state[0] for state in sizes]
+            for results in decode_clips(manifest, clips, of_files, done.done, new, jobs or os.cpu_count() or 1):
+                done.add(clips, results)
+                bar.update(done.done)
+        bad = done.bad
+        table = _table(clips, done.rows)
         if previous and kept:
             # The columns are the same: they follow from the manifest, which the fingerprint covers.
             before = pyarrow.parquet.read_table(out / "clips.parquet").cast(table.schema)
             table = pyarrow.concat_tables([before, table])
             for rate in kept:
-                _link(out / pcm_name(rate), partial / pcm_name(rate))
+                files.link_or_copy(out / pcm_name(rate), partial / pcm_name(rate))
             # A clip may be too short for one rate only: a store has the same clips at every rate.
             times = Counter(table["row"].to_pylist())
             table = table.filter(pyarrow.array([times[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
@@ -125,8 +120,8 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
         }
         (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _settle(partial)
-        (partial / "journal.jsonl").unlink()
-        _swap(partial, out, aside)
+        (partial / journal.NAME).unlink()
+        files.put_folder(partial, out)
     except OSError as error:
         at = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise StoreError(
@@ -180,197 +175,6 @@ def _fingerprint(manifest: Manifest, clips: Sequence[Clip], sizes: Sequence[tupl
     return digest.hexdigest()[:32]
 
 
-def _build(
-    manifest: Manifest,
-    clips: Sequence[Clip],
-    sizes: Sequence[tuple[int, int] | None],
-    fingerprint: str,
-    out: Path,
-    rates: Sequence[int],
-    jobs: int | None,
-) -> Path:
-    """Decodes every clip that the journal does not have yet into ``OUT.partial``, in order."""
-    partial = out.with_name(f".{out.name}.partial")
-    journal_of = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
-    header, rows, bad = _read_journal(partial, fingerprint)
-    if header != journal_of:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / "journal.jsonl").write_text(journal_of + "\n", encoding="utf-8")
-        rows, bad = {}, {}
-    done = len(rows) + len(bad)
-    ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
-    threads = jobs or os.cpu_count() or 1
-    unsettled = 0
-    streams = {rate: (partial / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
-    try:
-        for rate, stream in streams.items():
-            stream.truncate(ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
-        with (partial / "journal.jsonl").open("ab", buffering=0) as journal, progress_bar("prepare", len(clips)) as bar:
-            number = done  # of the next clip
-            for results in _decode_all(manifest, clips, sizes, done, rates, threads):
-                lines = []
-                samples: dict[int, list[memoryview]] = {rate: [] for rate in rates}
-                for result in results:
-                    line: dict[str, Any]
-                    if isinstance(result, AudioError):
-                        line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
-                    else:
-                        content_hash, encoded = result
-                        line = {"clip": number, "content_hash": content_hash}
-                        for rate, (pcm, columns) in encoded.items():
-                            samples[rate].append(pcm.data)
-                            unsettled += pcm.nbytes
-                            line[str(rate)] = {"offset": ends[rate], **columns}
-                            ends[rate] += len(pcm)
-                    lines.append(json.dumps(line) + "\n")
-                    number += 1
-                for rate, stream in streams.items():
-                    _write_all(stream, samples[rate])
-                _write_all(journal, [memoryview("".join(lines).encode())])
-                bar.update(number)
-                if unsettled > FLUSH_BYTES:  # while others decode: at the end there is little left for `_settle` to wait for
-                    unsettled = 0
-                    for stream in streams.values():
-                        os.fsync(stream.fileno())
-    finally:
-        for stream in streams.values():
-            stream.close()
-    return partial
-
-
-def _decode_all(
-    manifest: Manifest,
-    clips: Sequence[Clip],
-    sizes: Sequence[tuple[int, int] | None],
-    first: int,
-    rates: Sequence[int],
-    threads: int,
-) -> Iterator[list[Decoded]]:
-    """Decodes the clips from the first on in parallel, and yields baskets of them in order.
-
-    Threads do: libsndfile and soxr let go of the interpreter while they work. They take several small files at a time, which
-    are read faster than threads can take turns.
-    """
-    hashes: dict[Path, str] = {}
-
-    def decode(numbers: range) -> list[Decoded]:
-        return [_decode(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in numbers]
-
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[list[Decoded]]] = deque()
-        try:
-            for numbers in _baskets(sizes, first):
-                waiting.append(pool.submit(decode, numbers))
-                if len(waiting) >= threads * AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _baskets(sizes: Sequence[tuple[int, int] | None], first: int) -> Iterator[range]:
-    """Neighbouring clips, as many as are small together; a large one alone."""
-    begin, weight = first, 0
-    for number in range(first, len(sizes)):
-        own = (sizes[number] or (0, 0))[0]
-        if number > begin and (number - begin == BASKET_CLIPS or weight + own > BASKET_BYTES):
-            yield range(begin, number)
-            begin, weight = number, 0
-        weight += own
-    if begin < len(sizes):
-        yield range(begin, len(sizes))
-
-
-def _decode(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded:
-    """Samples and content hash; ``hashes`` keeps those of files that clips are parts of, since there may be many of one."""
-    if path is None:
-        return AudioError("no such file")
-    try:
-        whole = clip.start is None and clip.end is None
-        with audio.opened(path, at_once=whole) as file:
-            stored, rate = audio.read_stored(file, clip.start, clip.end)
-            content_hash = hashes.get(path) or audio.content_hash(file)
-            if not whole:
-                hashes[path] = content_hash
-        # 16-bit samples that neither a mean nor a resampler touches go into the store as they are.
-        mono = stored[0] if len(stored) == 1 else audio.to_mono(audio.full_scale(stored))
-        encoded = {}
-        for to_rate in rates:
-            encoded[to_rate] = _encode(mono if to_rate == rate else audio.resample(audio.full_scale(mono), rate, to_rate))
-        return content_hash, encoded
-    except AudioError as error:
-        return error
-
-
-def _encode(samples: audio.Samples | audio.Steps) -> tuple[np.ndarray, dict[str, float | int]]:
-    """16-bit PCM and the columns that describe it.
-
-    The scale is the power of two that lets the clip fill 16 bits without passing them: over-full audio is not clipped, quiet
-    audio keeps its digits, and what was 16-bit before stays exactly as it was.
-    """
-    of_16_bits = samples.dtype == np.int16
-    high, low = (float(each) / (32768 if of_16_bits else 1) for each in (samples.max(), samples.min()))
-    reach = max(high * 32768 / 32767, -low)
-    scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
-    if of_16_bits:
-        pcm = np.left_shift(samples, round(-np.log2(scale))) if scale < 1 else samples
-    else:
-        steps = samples * np.float32(32768 / scale)
-        pcm = np.rint(steps, out=steps).clip(-32768, 32767, out=steps)
-    pcm = pcm.astype(PCM, copy=False)
-    lead, tail = audio.silent_ends(samples)
-    return pcm, {"length": len(pcm), "scale": float(scale), "peak": max(high, -low), "lead": lead, "tail": tail}
-
-
-def _write_all(file: FileIO, pieces: Sequence[memoryview]) -> None:
-    """Writes them one after the other, at one go as far as the file takes them."""
-    waiting = [piece.cast("B") for piece in pieces if piece.nbytes]
-    while waiting:
-        taken = os.writev(file.fileno(), waiting)
-        while waiting and taken >= len(waiting[0]):
-            taken -= len(waiting.pop(0))
-        if taken:
-            waiting[0] = waiting[0][taken:]
-
-
-def _read_journal(partial: Path, fingerprint: str) -> tuple[str | None, dict[int, dict[str, Any]], dict[int, tuple[str, str]]]:
-    """Header; rows of good clips, and name and reason of bad ones, by clip number. Stops at the first line whose samples are not all there."""
-    try:
-        lines = (partial / "journal.jsonl").read_bytes().split(b"\n")[:-1]  # the last is empty, or was cut off
-        header = lines[0].decode()
-        info = json.loads(header)
-    except (OSError, IndexError, ValueError):
-        return None, {}, {}
-    if info.get("fingerprint") != fingerprint:
-        return None, {}, {}
-    there = {str(r): _size(partial / pcm_name(r)) // PCM.itemsize for r in info["sample_rates"]}
-    rows: dict[int, dict[str, Any]] = {}
-    bad: dict[int, tuple[str, str]] = {}
-    whole = 1
-    for text in lines[1:]:
-        try:
-            line = json.loads(text)
-            if "bad" in line:
-                bad[line["clip"]] = (line["file_name"], line["bad"])
-            elif all(line[rate]["offset"] + line[rate]["length"] <= samples for rate, samples in there.items()):
-                rows[line["clip"]] = line
-            else:
-                break
-        except (ValueError, KeyError, TypeError):
-            break
-        whole += 1
-    # What follows was cut off: the disk was full, or the machine, not only the program, went down.
-    os.truncate(partial / "journal.jsonl", sum(len(text) + 1 for text in lines[:whole]))
-    return header, rows, bad
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Table:
     """The rows of ``clips.parquet``: one for each good clip and rate."""
     long = [
@@ -410,24 +214,8 @@ def _write_bad(path: Path, bad: dict[int, tuple[str, str]]) -> None:
         files.write_rows(file, [("file_name", "reason"), *(fault for _, fault in sorted(bad.items()))])
 
 
-def _link(old: Path, new: Path) -> None:
-    new.unlink(missing_ok=True)
-    try:
-        os.link(old, new)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(old, new)
-
-
 def _settle(folder: Path) -> None:
     """Brings every file onto the disk itself, so that a power cut after the rename finds what the rename says."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-
-
-def _swap(partial: Path, out: Path, aside: Path) -> None:
-    if out.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        out.rename(aside)
-    partial.rename(out)
-    shutil.rmtree(aside, ignore_errors=True)

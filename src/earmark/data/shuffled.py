@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from earmark.data import augment
-from earmark.data.batching import FULL_SCALE, Batch, draw_masks, on
-from earmark.data.clips import Array, ClipSet
+from earmark.data.batching import Batch, draw_masks, on
+from earmark.data.clips import FULL_SCALE, ClipSet
+from earmark.data.table import Array
 from earmark.errors import RecipeError
 from earmark.recipe import BalancedSettings, ShuffledSettings
 
@@ -77,6 +78,7 @@ class ShuffledBatches:
         settings: see the recipe.
         frontend: of the net.
         seed: of the stream.
+        pcm: the store's samples where the batches are cut from them, int16 ``[samples]``; the clips' own by default.
         device: of the batches and of the front end; the PCM's own by default.
 
     Raises:
@@ -94,6 +96,7 @@ class ShuffledBatches:
         settings: ShuffledSettings,
         frontend: FirstStage,
         seed: np.random.SeedSequence,
+        pcm: Tensor | None = None,
         device: torch.device | None = None,
     ) -> None:
         check_augmentations(settings, frontend)
@@ -101,7 +104,8 @@ class ShuffledBatches:
             raise ValueError("a pool of clips is empty")
         self.settings, self.frontend, self.tile = settings, frontend, tile
         self.windows = settings.windows or (window,)
-        self.clips, self.pcm, self.device = clips, clips.pcm, (device := device or clips.pcm.device)
+        self.clips, self.pcm = clips, torch.from_numpy(clips.pcm) if pcm is None else pcm
+        self.device = device = device or self.pcm.device
         self.offset = on(self.pcm.device, clips.offset)
         self.length = on(self.pcm.device, clips.length)
         self.scale = on(device, clips.scale / FULL_SCALE, torch.float32)

@@ -86,36 +86,47 @@ class Store:
             raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
 
     def damage(self) -> str | None:
-        """What is missing of it, if anything: its files are there, and as long as ``clips.parquet`` says."""
+        """What is missing of it, if anything: its files are all in place, and as long as ``clips.parquet`` says."""
         if not (self.path / "bad.csv").is_file():
-            return "bad.csv is not there"
+            return "bad.csv is missing"
         try:
             for rate in self.sample_rates:
-                self.table(rate)
+                self.rows_and_pcm(rate)
         except StoreError as error:
             return str(error)
         return None
 
-    def table(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
-        """The rows of ``clips.parquet`` of one rate, and that rate's samples, int16 ``[samples]``, memory-mapped.
+    def rows(self, sample_rate: int) -> pyarrow.Table:
+        """The rows of ``clips.parquet`` of one rate.
 
         Raises:
-            StoreError: the store has not that rate, or a file of it is missing or too short.
+            StoreError: the store has not that rate, or the file is missing or damaged.
         """
         if sample_rate not in self.sample_rates:
             have = ", ".join(map(str, self.sample_rates))
             add = f"earmark prepare {self.source} {self.root} --out {self.path} --sample-rate {sample_rate}"
             raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `{add}` adds it")
         try:
-            table = pyarrow.parquet.read_table(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
+            return pyarrow.parquet.read_table(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise self._damaged(error) from None
+
+    def rows_and_pcm(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
+        """As `rows`, and that rate's samples, int16 ``[samples]``, memory-mapped.
+
+        Raises:
+            StoreError: the store has not that rate, or a file of it is missing or too short.
+        """
+        rows = self.rows(sample_rate)
+        try:
             # Copy-on-write only because torch warns of memory that it may not write to; nothing writes.
             pcm = np.memmap(self.path / pcm_name(sample_rate), dtype=PCM, mode="c")
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
-            raise StoreError(f"{self.path} is damaged ({error}); prepare it again: what is missing is made anew") from None
-        ends = table["offset"].to_numpy() + table["length"].to_numpy()
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from None
+        ends = rows["offset"].to_numpy() + rows["length"].to_numpy()
         if int(ends.max(initial=0)) > len(pcm):
-            raise StoreError(
-                f"{self.path} is damaged ({pcm_name(sample_rate)} is shorter than clips.parquet says); "
-                "prepare it again: what is missing is made anew"
-            )
-        return table, pcm
+            raise self._damaged(f"{pcm_name(sample_rate)} is shorter than clips.parquet says")
+        return rows, pcm
+
+    def _damaged(self, reason: object) -> StoreError:
+        return StoreError(f"{self.path} is damaged ({reason}); prepare it again: what is missing is made anew")

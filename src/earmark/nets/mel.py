@@ -154,6 +154,10 @@ class MelPower(nn.Module):
         super().__init__()
         if min(n_fft, n_mels) < 1:
             raise ValueError("n_fft and n_mels must be at least 1")
+        with torch.device("cpu"):  # also where a net is only planned, on the meta device: the tables are computed
+            self._make_tables(sample_rate, n_fft, n_mels, f_min, f_max)
+
+    def _make_tables(self, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float | None) -> None:
         # All of it follows from the settings: not in the weights file.
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("filters", mel_filter_bank(sample_rate, n_fft, n_mels, f_min, f_max), persistent=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from earmark import files
@@ -22,6 +23,16 @@ def new_net(settings: MemberSettings, classes: int) -> TagNet:
         RecipeError: a setting of its parts is wrong.
     """
     return build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
+
+
+def planned_net(settings: MemberSettings, classes: int) -> TagNet:
+    """A member's net without numbers in it: only shapes, on PyTorch's meta device.
+
+    Raises:
+        RecipeError: a setting of its parts is wrong.
+    """
+    with torch.device("meta"):
+        return new_net(settings, classes)
 
 
 def load_net(settings: MemberSettings, classes: int, path: Path) -> TagNet:

@@ -41,7 +41,7 @@ class TagNet(nn.Module):
     def forward(
         self,
         sound: Tensor,
-        stage: Literal["waveform", "power"] = "waveform",
+        domain: Literal["waveform", "power"] = "waveform",
         task: str = "curated",
         activate: bool = True,
         masked: Tensor | None = None,
@@ -50,12 +50,12 @@ class TagNet(nn.Module):
 
         Args:
             sound: waveform ``[B, T]``, or what the front end's `power` made of it ``[B, F, N]``.
-            stage: which of the two it is.
+            domain: which of the two it is.
             task: of the head's tasks.
             activate: False gives the head's raw outputs, which losses are computed from.
             masked: bands whose power is set to zero, bool ``[B, F]``.
         """
-        power = self.frontend.power(sound) if stage == "waveform" else sound
+        power = self.frontend.power(sound) if domain == "waveform" else sound
         if masked is not None:
             power = power.masked_fill(masked[:, :, None], 0.0)
         image = self.frontend.compress(power)

@@ -56,12 +56,12 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None) -> Tagged:
+def tag_files(tagger: Tagger, places: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None) -> Tagged:
     """Tags files and folders of files, each sound as a whole.
 
     Args:
         tagger: the model.
-        paths: files, and folders that are searched.
+        places: files, and folders that are searched.
         top_k: labels a file at most.
         threshold: no label below it.
         form: one of ``table``, ``csv``, ``jsonl``.
@@ -70,42 +70,42 @@ def tag_files(tagger: Tagger, paths: Sequence[Path], top_k: int, threshold: floa
     Raises:
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
     """
-    found = find_audio(paths)
+    paths = find_audio(places)
     if out is not None and out.is_dir():
         raise EarmarkError(f"--out {out} is a folder; name a file")
-    if out is not None and out.exists() and any(path.exists() and out.samefile(path) for path in found):
+    if out is not None and out.exists() and any(path.exists() and out.samefile(path) for path in paths):
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     try:
         with (
             ThreadPoolExecutor(os.cpu_count() or 1) as decoders,
             _output(out) as stream,
-            progress_bar("tag", len(found), hidden=out is None and sys.stdout.isatty()) as bar,
+            progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar,
         ):
             stream.write(header(form))
-            done = 0
-            for basket in _baskets(found):
-                heard = list(decoders.map(partial(_hear, tagger), basket))
-                usable = [one for one in heard if isinstance(one, Heard)]
-                scores = iter(tagger.combined([one.sound for one in usable]) if usable else ())
-                for path, one in zip(basket, heard, strict=True):
-                    if isinstance(one, AudioError):
-                        bad.append((str(path), str(one)))
+            for numbers in files.baskets([_size(path) for path in paths], BASKET_FILES, BASKET_BYTES):
+                basket = paths[numbers.start : numbers.stop]
+                decoded = list(decoders.map(partial(_decode, tagger), basket))
+                usable = [file for file in decoded if isinstance(file, DecodedFile)]
+                scores = iter(tagger.combined([file.sound for file in usable]) if usable else ())
+                for path, file in zip(basket, decoded, strict=True):
+                    if isinstance(file, AudioError):
+                        bad.append((str(path), str(file)))
                         continue
                     tags = [Tag(*best) for best in tagger.labels.decode(next(scores), top_k, threshold)]
-                    stream.write(render(TaggedFile(str(path), 0.0, one.seconds, tags), form))
-                bar.update(done := done + len(basket))
+                    stream.write(render(TaggedFile(str(path), 0.0, file.seconds, tags), form))
+                bar.update(numbers.stop)
         ledger = _write_ledger(out, bad) if out is not None else None
     except OSError as error:
         if out is None:
             raise  # a closed pipe is not the user's mistake
         raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from error
-    return Tagged(len(found) - len(bad), tuple(bad), ledger)
+    return Tagged(len(paths) - len(bad), tuple(bad), ledger)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A decoded file.
+class DecodedFile:
+    """A file that could be read.
 
     Attributes:
         seconds: its length.
@@ -116,30 +116,19 @@ class Heard:
     sound: Mapping[int, audio.Samples]
 
 
-def _hear(tagger: Tagger, path: Path) -> Heard | AudioError:
+def _decode(tagger: Tagger, path: Path) -> DecodedFile | AudioError:
     try:
         samples, rate = audio.read(path)
-        return Heard(samples.shape[1] / rate, tagger.resampled(audio.to_mono(samples), rate))
+        return DecodedFile(samples.shape[1] / rate, tagger.resampled(audio.to_mono(samples), rate))
     except AudioError as error:
         return error
 
 
-def _baskets(paths: Iterable[Path]) -> Iterator[list[Path]]:
-    """Files that are decoded, and then scored, together: few enough for the memory, be they long."""
-    basket: list[Path] = []
-    size = 0
-    for path in paths:
-        try:
-            own = path.stat().st_size
-        except (OSError, ValueError):  # reading says why
-            own = 0
-        if basket and (len(basket) == BASKET_FILES or size + own > BASKET_BYTES):
-            yield basket
-            basket, size = [], 0
-        basket.append(path)
-        size += own
-    if basket:
-        yield basket
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):  # reading says why
+        return 0
 
 
 @contextmanager

@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
-from earmark.errors import AudioError, BundleError
+from earmark.errors import AudioError
 from earmark.labels import LabelSet
-from earmark.recipe import InputSettings, ScoringSettings
+from earmark.recipe import ScoringSettings
+from earmark.scoring.ensemble import combine
+from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
-from earmark.tagging.ensemble import combine
 
 MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
 ALIKE = ScoringSettings(samples=4_000_000)  # only sounds of equal length go through a net together: none is filled
@@ -33,31 +34,36 @@ class Tagger:
     Attributes:
         config: what the bundle says of itself.
         labels: its classes.
-        nets: one a member, each waveform ``[B, T]`` → scores ``[B, K]``.
-        precision: of the nets' arithmetic: ``float32``, or ``bfloat16``, which is faster where the CPU multiplies in it, with
-            scores that differ in the third digit.
+        scorers: one a member.
     """
 
     config: BundleConfig
     labels: LabelSet
-    nets: tuple[Any, ...]
-    precision: Literal["float32", "bfloat16"] = "float32"
+    scorers: tuple[Scorer, ...]
 
     @classmethod
-    def load(cls, model: Path | str, precision: Literal["float32", "bfloat16"] = "float32") -> Self:
+    def load(
+        cls,
+        model: Path | str,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+    ) -> Self:
         """Loads a bundle (or the bundle of a run directory).
 
         Args:
             model: its folder.
-            precision: see `Tagger`.
+            precision: of the nets' arithmetic: ``float32``, or ``bfloat16``, which is faster where the processor multiplies in
+                it, with scores that differ in the third digit.
+            device: ``auto`` takes a GPU where there is one.
 
         Raises:
             BundleError: it cannot be loaded.
+            EarmarkError: a GPU was asked for, and there is none.
         """
         folder = bundle_folder(Path(model))
         config = read_bundle(folder)
-        nets = tuple(_open_net(folder, member, len(config.labels)) for member in config.members)
-        return cls(config, LabelSet(tuple(config.labels)), nets, precision)
+        scorers = tuple(_open_scorer(folder, member, len(config.labels), precision, device) for member in config.members)
+        return cls(config, LabelSet(tuple(config.labels)), scorers)
 
     @property
     def sample_rates(self) -> list[int]:
@@ -87,7 +93,7 @@ class Tagger:
                 raise ValueError("a file brings its own sample rate")
             samples, sample_rate = audio.read(source)
         scores = self.scores(audio.to_mono(samples)[None], sample_rate)[0]
-        return [Tag(*found) for found in self.labels.decode(scores, top_k)]
+        return [Tag(*best) for best in self.labels.decode(scores, top_k)]
 
     def scores(self, batch: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         """Scores of mono sounds.
@@ -123,50 +129,22 @@ class Tagger:
 
         Those that have the same length go through the nets together.
         """
-        found: list[NDArray[np.float32]] = []
-        weights: list[float] = []
-        for member, net in zip(self.config.members, self.nets, strict=True):
-            waveforms = [net_input(sound[member.input.sample_rate], member.input) for sound in sounds]
-            found += list(_score(net, waveforms, member.views, len(self.labels), self.precision))
-            weights += [member.weight / len(member.views)] * len(member.views)
-        return combine(found, weights, self.config.rule)
+        scores: list[NDArray[np.float32]] = []
+        shares: list[float] = []
+        for member, scorer in zip(self.config.members, self.scorers, strict=True):
+            own = scorer.sounds([sound[member.input.sample_rate] for sound in sounds])
+            scores += list(scorer.scores(own, member.views, ALIKE))
+            shares += [member.weight / len(member.views)] * len(member.views)
+        return combine(scores, shares, self.config.rule)
 
 
-def _score(net: Any, waveforms: Sequence[audio.Samples], views: Sequence[str], classes: int, precision: str) -> NDArray[np.float32]:
-    """``[V, B, K]``."""
-    import torch
-
-    from earmark.nets.scoring import score_sounds
-
-    lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        return score_sounds(net, lengths, waveforms.__getitem__, classes, views, ALIKE, torch.device("cpu"))
-
-
-def net_input(samples: audio.Samples, settings: InputSettings) -> audio.Samples:
-    """A whole clip ``[samples]`` at a member's rate, as the member takes it when scoring."""
-    return audio.model_input(
-        samples,
-        settings.window if settings.fill_short else 0,
-        trim_silence=settings.trim_silence,
-        tile=settings.fill == "tile",
-        peak=settings.peak_normalised,
-    )
-
-
-def _open_net(folder: Path, member: BundleMember, classes: int) -> Any:
+def _open_scorer(
+    folder: Path, member: BundleMember, classes: int, precision: Literal["float32", "bfloat16"], device: str
+) -> Scorer:
     # Only here does tagging need torch and the nets.
-    import safetensors
-    import safetensors.torch
+    from earmark.machine import choose_device
+    from earmark.scoring.torch_scorer import TorchScorer
+    from earmark.tagging.weights import open_net
 
-    from earmark.nets.tagnet import build_net
-
-    net = build_net(member.frontend, member.backbone, member.head, member.input.sample_rate, classes)
-    try:
-        weights = safetensors.torch.load_file(folder / member.file)
-        if not all(tensor.isfinite().all() for tensor in weights.values()):
-            raise BundleError(f"{folder / member.file}: its weights hold NaN or infinite numbers")
-        net.load_state_dict(weights)
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
-        raise BundleError(f"{folder / member.file}: not this net's weights: {str(error).splitlines()[0]}") from None
-    return net.eval()
+    net = open_net(folder, member, classes).to(choose_device(device))
+    return TorchScorer(net, member.input, classes, precision)

@@ -1,51 +1,30 @@
 """A run's finished nets → its bundle."""
 
-import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import earmark
 from earmark import files
-from earmark.assess.run import Run
+from earmark.assess.metrics import RunMetrics
 from earmark.data.store import Store
-from earmark.nets.member import load_tensors, new_net, save_tensors
+from earmark.nets.member import load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
+from earmark.runs.run import Run
+from earmark.runs.votes import Vote
 from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
 
 
-def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
+def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
     """Writes ``RUN/bundle/``: the run's own ensemble, with the weights of its members' finished folds."""
-    partial, final = run.path / "bundle.partial", run.bundle
+    partial, final = run.path / ".bundle.partial", run.bundle
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    members = []
-    ensemble, voices = next(iter(run.ensembles().items()))
-    folds = run.common_folds(voices)
-    for name, voice in voices.items():
-        settings, counted = run.recipe.members[name], run.recipe.counted(name, voice)
-        serving = settings.model_copy(update={"head": serving_head(settings.head)})
-        net = new_net(serving, len(store.labels))
-        for fold in folds:
-            for snapshot in counted:
-                file = f"{name}-fold{fold}" + (f"-{snapshot}" if len(settings.counted) > 1 else "") + ".safetensors"
-                _put_weights(run.weights(name, fold, snapshot), partial / file, net, whole=serving.head == settings.head)
-                member = BundleMember(
-                    name=name,
-                    fold=fold,
-                    snapshot=snapshot,
-                    file=file,
-                    input=settings.input,
-                    frontend=settings.frontend,
-                    backbone=settings.backbone,
-                    head=serving.head,
-                    activation=net.activation,
-                    # A member's weight is shared by its nets, however many of them are finished.
-                    weight=voice.weight / (len(folds) * len(counted)),
-                    views=list(voice.views or settings.views),
-                    parameters=parameter_count(net),
-                )
-                members.append(member)
+    ensemble, votes = next(iter(run.votes().items()))
+    nets: dict[tuple[str, int, str], list[Vote]] = {}
+    for vote in votes:
+        nets.setdefault((vote.member, vote.fold, vote.weights), []).append(vote)
+    members = [_put_member(run, partial, len(store.labels), of_net) for of_net in nets.values()]
     config = BundleConfig(
         earmark=earmark.__version__,
         recipe=run.recipe.name,
@@ -58,20 +37,46 @@ def write_bundle(run: Run, store: Store, metrics: dict[str, Any]) -> None:
     )
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")
     lines = []
-    for key, title in (("map@3", "MAP@3"), ("lwlrap", "lwlrap")):
-        if (found := metrics[key]) is not None:
-            interval = f"{found['low']:.3f}–{found['high']:.3f}"
-            leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
+    leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
+    for title, figure in (("MAP@3", metrics["map@3"]), ("lwlrap", metrics["lwlrap"])):
+        if figure is not None:
+            interval = f"{figure['low']:.3f}–{figure['high']:.3f}"
             lines.append(
-                f"out-of-fold {title} on {found['clips']:,} verified clips: {found['value']:.3f} (95 % interval {interval}){leak}"
+                f"out-of-fold {title} on {figure['clips']:,} verified clips: {figure['value']:.3f} (95 % interval {interval}){leak}"
             )
     write_card(partial, config, lines)
-    aside = run.path / "bundle.old"
-    shutil.rmtree(aside, ignore_errors=True)
-    if final.exists():
-        final.rename(aside)
-    partial.rename(final)
-    shutil.rmtree(aside, ignore_errors=True)
+    files.put_folder(partial, final)
+
+
+def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> BundleMember:
+    """Puts a net's weights into the bundle's folder, and describes it.
+
+    Args:
+        run: the net's.
+        folder: the bundle's.
+        classes: K.
+        votes: the net's in the ensemble, one a view.
+    """
+    name, fold, weights = votes[0].member, votes[0].fold, votes[0].weights
+    settings = run.recipe.members[name]
+    serving = settings.model_copy(update={"head": serving_head(settings.head)})
+    net = planned_net(serving, classes)
+    file = f"{name}-fold{fold}" + (f"-{weights}" if len(settings.kept_weights) > 1 else "") + ".safetensors"
+    _put_weights(run.weights(name, fold, weights), folder / file, net, whole=serving.head == settings.head)
+    return BundleMember(
+        name=name,
+        fold=fold,
+        snapshot=weights,
+        file=file,
+        input=settings.input,
+        frontend=settings.frontend,
+        backbone=settings.backbone,
+        head=serving.head,
+        activation=net.activation,
+        weight=sum(vote.share for vote in votes),
+        views=[vote.view for vote in votes],
+        parameters=parameter_count(net),
+    )
 
 
 def _put_weights(old: Path, new: Path, net: TagNet, whole: bool) -> None:
@@ -80,7 +85,4 @@ def _put_weights(old: Path, new: Path, net: TagNet, whole: bool) -> None:
         weights = load_tensors(old)[0]
         save_tensors(new, {name: weights[name] for name in net.state_dict()})
         return
-    try:
-        os.link(old, new)
-    except OSError:
-        shutil.copyfile(old, new)
+    files.link_or_copy(old, new)

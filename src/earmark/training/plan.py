@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from earmark.assess.evaluate import any_rate
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.errors import RecipeError
+from earmark.machine import choose_device
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings, Recipe
-from earmark.training.module import check_members, make_fabric
+from earmark.runs.votes import ensemble_votes
+from earmark.training import splits
+from earmark.training.checks import check_members
 from earmark.training.probe import faster_precision, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
+from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import Stage, plan_stages
-from earmark.training.train import allowed, choose_device, choose_folds, folds_of, refuse_unlearnable
+from earmark.training.trainer import make_fabric
 
 FORWARD_SHARE = 1 / 3  # of a training step's time is the forward pass
 
@@ -84,15 +87,15 @@ def plan(
         RunError: there is no such fold, no GPU where one is asked for, or not the clips that a member needs.
     """
     chosen = recipe.choose_members(members)
-    clips = any_rate(store) if store is not None else None
+    clips = load_clips(store, min(store.sample_rates)) if store is not None else None
     if clips is not None:
-        there, classes, whose = folds_of(clips), len(clips.labels), "the store"
+        all_folds, classes, whose = folds_of(clips), len(clips.labels), "the store"
     elif recipe.published is not None:
-        there, classes, whose = list(range(recipe.published.folds)), recipe.published.classes, "the published data"
+        all_folds, classes, whose = list(range(recipe.published.folds)), recipe.published.classes, "the published data"
     else:
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
-    wanted = choose_folds(there, folds, whose)
-    stages = plan_stages(recipe, chosen, wanted, there)
+    wanted = choose_folds(all_folds, folds, whose)
+    stages = plan_stages(recipe, chosen, wanted, all_folds)
     needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
@@ -105,14 +108,12 @@ def plan(
         {
             "name": name,
             "rule": ensemble.rule,
-            "members": {of: voice.weight for of, voice in recipe.voices(name).items()},
-            "predictions": sum(
-                len(wanted) * len(recipe.counted(of, voice)) * len(voice.views or ()) for of, voice in recipe.voices(name).items()
-            ),
-            "leaks": any(map(recipe.leaks, recipe.voices(name))),
+            "members": {of: voter.weight for of, voter in recipe.voters(name).items()},
+            "predictions": len(ensemble_votes(recipe, name, list(recipe.voters(name)), wanted)),
+            "leaks": any(map(recipe.leaks, recipe.voters(name))),
         }
         for name, ensemble in recipe.ensembles.items()
-        if set(recipe.voices(name)) <= set(needed)
+        if set(recipe.voters(name)) <= set(needed)
     ]
     return {
         "recipe": recipe.name,
@@ -203,7 +204,7 @@ def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, 
         member = recipe.members[recipe.pseudo_labels[stage.name].member]
         guessed = _counts(recipe, clips, stage.fold)
         count = guessed.unverified + guessed.unlabelled
-        nets = len(stage.needs) * len(member.counted)
+        nets = len(stage.needs) * len(member.unbiased_weights)
         own = member.input
         mean = own.window if clips is None else float(clips.length.mean()) * own.sample_rate / clips.sample_rate
         hours = nets * count * seconds[recipe.pseudo_labels[stage.name].member] * FORWARD_SHARE * mean / own.window / 3600
@@ -229,11 +230,9 @@ def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, 
 def _counts(recipe: Recipe, clips: ClipSet | None, fold: int | None) -> Counts:
     """Training clips for a fold (None: for pseudo labels of all folds)."""
     if clips is not None:
-        there = allowed(clips, fold, recipe)
-        labelled = there & clips.labelled
-        return Counts(
-            int((labelled & clips.verified).sum()), int((labelled & ~clips.verified).sum()), int((there & ~clips.labelled).sum())
-        )
+        may_train = splits.allowed(clips, fold, recipe)
+        labelled, verified = may_train & clips.labelled, clips.verified
+        return Counts(int((labelled & verified).sum()), int((labelled & ~verified).sum()), int((may_train & ~labelled).sum()))
     published = recipe.published
     assert published is not None  # `plan` has looked
     share = 1.0 if fold is None else (published.folds - 1) / published.folds

@@ -11,8 +11,10 @@ from lightning_fabric import Fabric
 from earmark.data.clips import ClipSet
 from earmark.labels import LabelSet
 from earmark.recipe import MemberSettings
-from earmark.training.module import FoldTrainer, Piece, SoftClips, make_fabric
+from earmark.training.piece import Piece
+from earmark.training.pseudo import SoftClips
 from earmark.training.schedule import batch_size
+from earmark.training.trainer import FoldTrainer, make_fabric
 
 CLASSES = 8  # and as many examples a batch: enough to see the net's speed
 STEPS = 3
@@ -41,8 +43,8 @@ def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -
     """
     few, batch = _few(clips), settings.batch
     size = batch_size(settings, len(clips.labels)) if fabric.device.type == "cuda" else CLASSES
-    each = {"size": min(batch.size, size)} if batch.sampling == "shuffled" else {"clips_per_class": -(-size // CLASSES)}
-    small = batch.model_copy(update=each)
+    smaller = {"size": min(batch.size, size)} if batch.sampling == "shuffled" else {"clips_per_class": -(-size // CLASSES)}
+    small = batch.model_copy(update=smaller)
     own = settings.model_copy(update={"batch": small})
     soft = SoftClips(few.followed_by(few), np.tile(few.targets, (2, 1)), np.arange(2 * len(few)) >= len(few)) if own.soft else None
     seed = np.random.SeedSequence(0)
@@ -82,7 +84,7 @@ def noise_clips(sample_rate: int, samples: int, seed: int = 0) -> ClipSet:
     zeros, ones = np.zeros(count, np.int64), np.ones(count, bool)
     names = np.array([f"noise{i}" for i in range(count)])
     return ClipSet(
-        pcm=torch.from_numpy(noise),
+        pcm=noise,
         sample_rate=sample_rate,
         labels=LabelSet(tuple(names.tolist())),
         clip_id=names,

@@ -1,19 +1,35 @@
 """Soft pseudo labels: what trained nets take unverified clips for (Akiyama & Sato §2.2)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earmark.assess.evaluate import score_clips
-from earmark.assess.run import Block, read_predictions, write_predictions
 from earmark.data.clips import ClipSet
+from earmark.data.table import Array
 from earmark.errors import RunError
-from earmark.nets.member import load_net
 from earmark.recipe import MemberSettings
-from earmark.training.module import SoftClips
+from earmark.runs.predictions import Block, read_predictions, write_predictions
+from earmark.scoring.clips import score_clips
+from earmark.scoring.torch_scorer import open_scorer
+
+
+@dataclass(frozen=True)
+class SoftClips:
+    """What a soft stream draws from: verified clips with their own labels, unverified ones with guessed labels.
+
+    Attributes:
+        clips: both, N of them.
+        guesses: float32 ``[N, K]``, the labels of the unverified ones; the other rows are not looked at.
+        guessed: bool ``[N]``, which are the unverified ones.
+    """
+
+    clips: ClipSet
+    guesses: Array
+    guessed: Array
 
 
 def sharpen(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
@@ -60,11 +76,10 @@ def guess_labels(
     """
     total = np.zeros((len(clips), len(clips.labels)))
     for number, file in enumerate(weights, start=1):
-        net = load_net(settings, len(clips.labels), file).to(device)
-        bar = f"{title}: {number} of {len(weights)}"
-        total += score_clips(net, clips, settings, device, title=bar)[0]
+        scorer = open_scorer(settings, len(clips.labels), file, device)
+        total += score_clips(scorer, clips, grouping=settings.scoring, title=f"{title}: {number} of {len(weights)}")[0]
     path.parent.mkdir(parents=True, exist_ok=True)
-    block = Block(list(clips.clip_id), sharpen(total / len(weights), temperature), title, fold, "", "whole")
+    block = Block(clips.clip_id, sharpen(total / len(weights), temperature), title, fold, "", "whole")
     write_predictions(path, clips.labels, [block])
 
 
@@ -79,14 +94,14 @@ def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet) -> SoftClips:
     Raises:
         RunError: the file is damaged, has not all of the clips, or is of other classes.
     """
-    found = read_predictions([path])
-    if found.labels != verified.labels:
+    labels, blocks = read_predictions(path)
+    if labels != verified.labels:
         raise RunError(f"{path} has other classes than the store; remove it, and `earmark train` makes it anew")
-    place = {clip: i for i, clip in enumerate(found.clip_id.tolist())}
+    guess_of = {clip: scores for block in blocks for clip, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
     try:
-        rows = [place[clip] for clip in unverified.clip_id.tolist()]
+        guessed_labels = [guess_of[clip] for clip in unverified.clip_id.tolist()]
     except KeyError as error:
         raise RunError(f"{path} has no labels for {error}; remove it, and `earmark train` makes it anew") from None
-    guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), found.scores[rows]])
+    guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), np.stack(guessed_labels)])
     guessed = np.arange(len(guesses)) >= len(verified)
     return SoftClips(verified.followed_by(unverified), guesses, guessed)

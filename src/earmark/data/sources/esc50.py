@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from earmark.data.manifest import Clip, Manifest, make_manifest, read_table
+from earmark.data.manifest import Clip, Manifest, make_manifest, read_table, require_columns
 from earmark.errors import ManifestError
 
 TABLES = ("meta/esc50.csv", "esc50.csv")
-COLUMNS = {"filename", "fold", "target", "category", "src_file"}
+COLUMNS = ("filename", "fold", "target", "category", "src_file")
 
 
 def scan(root: Path, label_separator: str) -> Manifest:
@@ -15,8 +15,7 @@ def scan(root: Path, label_separator: str) -> Manifest:
     if table is None:
         raise ManifestError(str(root), [f"is not ESC-50: no {' or '.join(TABLES)}"])
     header, rows = read_table(table)
-    if missing := COLUMNS - set(header):
-        raise ManifestError(str(table), [f"no column {name!r}" for name in sorted(missing)])
+    require_columns(table, header, COLUMNS)
     faults = [
         f"row {number}: {name} is {row[name]!r}, not a whole number"
         for number, row in rows

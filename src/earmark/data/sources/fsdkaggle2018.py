@@ -6,7 +6,7 @@ Read as published (``FSDKaggle2018.meta/`` and ``.audio_*``) or as in the compet
 from collections.abc import Sequence
 from pathlib import Path
 
-from earmark.data.manifest import NO_FOLD, Clip, Manifest, make_manifest, read_table
+from earmark.data.manifest import NO_FOLD, Clip, Manifest, make_manifest, read_table, require_columns
 from earmark.errors import ManifestError
 
 META = ("FSDKaggle2018.meta", ".")
@@ -21,8 +21,7 @@ def scan(root: Path, label_separator: str) -> Manifest:
     if train is None:
         raise ManifestError(str(root), [f"is not FSDKaggle2018: no {' or '.join(TRAIN_TABLES)} in it or in {META[0]}"])
     header, rows = read_table(train)
-    if missing := {"fname", "label", "manually_verified"} - set(header):
-        raise ManifestError(str(train), [f"no column {name!r}" for name in sorted(missing)])
+    require_columns(train, header, ("fname", "label", "manually_verified"))
     faults = [f"row {number}: label is empty" for number, row in rows if not row["label"]]
     faults += [
         f"row {number}: manually_verified is {row['manually_verified']!r}, not 0 or 1"
@@ -49,8 +48,7 @@ def scan(root: Path, label_separator: str) -> Manifest:
     else:
         folder = audio_folder(root, "FSDKaggle2018.audio_test", "audio_test")
         header, rows = read_table(test)
-        if missing := {"fname", "label", "usage"} - set(header):
-            raise ManifestError(str(test), [f"no column {name!r}" for name in sorted(missing)])
+        require_columns(test, header, ("fname", "label", "usage"))
         for _, row in rows:
             scored = row["usage"] in SCORED_USAGE
             clips.append(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from earmark.data.manifest import Clip, Manifest, make_manifest, parse_row, read_table
+from earmark.data.manifest import Clip, Manifest, make_manifest, parse_row, read_table, require_columns
 from earmark.data.sources.fsdkaggle2018 import audio_folder, find_table
 from earmark.errors import ManifestError
 
@@ -106,8 +106,7 @@ def _read_clips(
 ) -> tuple[list[Clip], list[str]]:
     """The clips of one table as published, and its faults."""
     header, rows = read_table(table)
-    if missing := {"fname", "labels", *(["usage"] if part == TEST else [])} - set(header):
-        raise ManifestError(str(table), [f"no column {name!r}" for name in sorted(missing)])
+    require_columns(table, header, ["fname", "labels", *(["usage"] if part == TEST else [])])
     folder = audio_folder(root, f"FSDKaggle2019.audio_{part}", part)
     clips, faults = [], []
     for number, row in rows:

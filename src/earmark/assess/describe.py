@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from earmark.nets.member import new_net
-from earmark.nets.tagnet import parameter_count
 from earmark.recipe import Recipe, load_recipe
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 
@@ -33,12 +31,15 @@ def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]
 
 
 def _describe_recipe(recipe: Recipe, asked: int | None) -> dict[str, Any]:
+    from earmark.nets.member import planned_net  # here: who describes a bundle does not wait for torch
+    from earmark.nets.tagnet import parameter_count
+
     classes = asked or (recipe.published.classes if recipe.published else CLASSES)
     members = []
     ensemble = next(iter(recipe.ensembles))
-    voices = recipe.voices(ensemble)
+    voters = recipe.voters(ensemble)
     for name, settings in recipe.members.items():
-        net = new_net(settings, classes)
+        net = planned_net(settings, classes)
         members.append(
             {
                 "name": name,
@@ -48,7 +49,7 @@ def _describe_recipe(recipe: Recipe, asked: int | None) -> dict[str, Any]:
                 "trunk": parameter_count(net) - parameter_count(net.head),
                 "head": parameter_count(net.head) // len(net.head.tasks),  # of one task: its stacks are equal
                 "schedule": settings.schedule_words,
-                "weight": voices[name].weight if name in voices else 0.0,
+                "weight": voters[name].weight if name in voters else 0.0,
             }
         )
     return {

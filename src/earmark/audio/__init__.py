@@ -1,0 +1,25 @@
+"""Audio files → float32 samples: reading, mono, resampling, fitting to a length."""
+
+from earmark.audio.decode import OpenFile, Samples, Steps, content_hash, full_scale, opened, read, read_stored
+from earmark.audio.find import SUFFIXES, find_files
+from earmark.audio.shape import model_input, pad_to, peak_normalised, resample, silent_ends, sounding_part, to_mono
+
+__all__ = [
+    "OpenFile",
+    "Samples",
+    "Steps",
+    "SUFFIXES",
+    "content_hash",
+    "find_files",
+    "full_scale",
+    "model_input",
+    "opened",
+    "pad_to",
+    "peak_normalised",
+    "read",
+    "read_stored",
+    "resample",
+    "silent_ends",
+    "sounding_part",
+    "to_mono",
+]

@@ -1,0 +1,54 @@
+"""Is a file whole? libsndfile reads WAV and Ogg files that lost their end without a word."""
+
+import os
+from io import BufferedIOBase
+
+from earmark.errors import AudioError
+
+OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last page begins within them
+
+
+def refuse_cut_off(raw: BufferedIOBase) -> None:
+    """libsndfile reads a WAV or Ogg file that lost its end without a word; a file that lost its end is not the clip."""
+    size = raw.seek(0, os.SEEK_END)
+    raw.seek(0)
+    head = raw.read(28)
+    if size == 0:
+        raise AudioError("the file is empty")
+    if (promised := _promised_size(head)) > size:
+        raise AudioError(f"cut off: {size} of {promised} bytes are there")
+    raw.seek(12)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        position = 12
+        while len(header := raw.read(8)) == 8:
+            name, length = header[:4], int.from_bytes(header[4:], "little")
+            position += 8
+            if name == b"data":
+                # 0 and −1 are what a recorder writes that does not know the length yet.
+                if length < 0xFFFFFF00 and position + length > size:
+                    raise AudioError(f"cut off: {size - position} of {length} bytes of samples are there")
+                return
+            position += length + length % 2
+            raw.seek(position)
+    elif head[:4] == b"OggS":
+        raw.seek(max(size - OGG_TAIL, 0))
+        tail = raw.read()
+        page = tail.rfind(b"OggS")
+        if page < 0 or len(tail) < page + 27 or not tail[page + 5] & 4:  # flag 4: last page of the stream
+            raise AudioError("cut off: the Ogg stream has no last page")
+        segments = tail[page + 27 : page + 27 + tail[page + 26]]
+        if len(segments) < tail[page + 26] or len(tail) < page + 27 + len(segments) + sum(segments):
+            raise AudioError("cut off within the last Ogg page")
+
+
+def _promised_size(head: bytes) -> int:
+    """The size of the whole file by its header, in the formats whose header says it and is believed; else 0."""
+    if head[:4] == b"FORM":  # AIFF
+        return 8 + int.from_bytes(head[4:8], "big")
+    if head[:4] == b".snd" and (length := int.from_bytes(head[8:12], "big")) != 0xFFFFFFFF:  # AU
+        return int.from_bytes(head[4:8], "big") + length
+    if head[:4] == b"RF64" and head[12:16] == b"ds64":
+        return 8 + int.from_bytes(head[20:28], "little")
+    if head[:4] == b"riff":  # W64: a 16-byte name, then the size of all
+        return int.from_bytes(head[16:24], "little")
+    return 0

@@ -1,0 +1,108 @@
+"""What becomes of samples before a net hears them: mono, another rate, a length, a peak."""
+
+from typing import TypeVar, cast
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from earmark.audio.decode import Samples, Steps
+from earmark.errors import AudioError
+
+HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
+
+
+def to_mono(samples: Samples) -> Samples:
+    """The mean over channels: ``[channels, samples]`` → ``[samples]``."""
+    return samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
+    """Resamples ``[samples]`` with soxr at high quality.
+
+    Raises:
+        AudioError: nothing is left, because the clip is shorter than one sample at the new rate; or samples near float32's limit.
+
+    >>> len(resample(np.zeros(44100, np.float32), 44100, 16000))
+    16000
+    """
+    if from_rate == to_rate:
+        return samples
+    resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
+    if not len(resampled):
+        raise AudioError(f"too short: {len(samples)} samples at {from_rate} Hz leave none at {to_rate} Hz")
+    if not np.isfinite(resampled).all():
+        raise AudioError("resampling makes infinite samples: they are near the limit of float32")
+    return resampled
+
+
+def pad_to(samples: Samples, length: int) -> Samples:
+    """Zeros on both sides, so that a clip shorter than ``length`` lies in its middle; a longer one stays as it is.
+
+    >>> pad_to(np.ones(2, np.float32), 5).tolist()
+    [0.0, 1.0, 1.0, 0.0, 0.0]
+    """
+    missing = max(length - len(samples), 0)
+    return np.pad(samples, (missing // 2, missing - missing // 2))
+
+
+def silent_ends(samples: Samples | Steps) -> tuple[int, int]:
+    """How many samples at the beginning and at the end are digital silence (they round to zero at 16 bits).
+
+    >>> silent_ends(np.array([0, 0, 0.5, 0, 0.1, 0], np.float32))
+    (2, 1)
+    """
+    lead = _silent_start(samples)
+    return (lead, _silent_start(samples[::-1])) if lead < len(samples) else (lead, 0)
+
+
+def _silent_start(samples: Samples | Steps) -> int:
+    for begin in range(0, len(samples), 4096):  # sounds rarely begin with more than that of nothing
+        some = samples[begin : begin + 4096]
+        loud = some != 0 if some.dtype == np.int16 else np.abs(some) >= HALF_STEP
+        if loud.any():
+            return begin + int(loud.argmax())
+    return len(samples)
+
+
+Lengths = TypeVar("Lengths", int, NDArray[np.int64])
+
+
+def sounding_part(length: Lengths, lead: Lengths, tail: Lengths) -> tuple[Lengths, Lengths]:
+    """The first sample and the number of samples that are left without the silence at both ends, at least one.
+
+    Args:
+        length: samples of a clip, or of each of many clips.
+        lead: silent samples at the beginning.
+        tail: silent samples at the end.
+
+    >>> sounding_part(np.array([10, 4]), np.array([2, 4]), np.array([3, 0]))
+    (array([2, 3]), array([5, 1]))
+    """
+    first, count = np.minimum(lead, length - 1), np.maximum(length - lead - tail, 1)
+    return cast("tuple[Lengths, Lengths]", (first, count))
+
+
+def peak_normalised(samples: Samples) -> Samples:
+    """Scaled so that the largest absolute sample is 1; silence stays silence."""
+    peak = np.abs(samples).max(initial=0.0)
+    return samples / peak if peak > 0 else samples
+
+
+def model_input(samples: Samples, window: int, *, trim_silence: bool = False, tile: bool = False, peak: bool = True) -> Samples:
+    """A whole clip as a net takes it when scoring (Jeong & Lim §3.4): any silent ends off, filled to the window, peak 1.
+
+    Args:
+        samples: ``[samples]`` at the net's rate.
+        window: samples; a shorter clip is filled to it, a longer one stays whole; 0 fills none.
+        trim_silence: leave out digital silence at both ends first; an all-silent clip keeps one sample.
+        tile: fill by repeating the clip, not with zeros.
+        peak: scale to peak 1.
+    """
+    if trim_silence:
+        first, count = sounding_part(len(samples), *silent_ends(samples))
+        samples = samples[first : first + count]
+    if tile and len(samples) < window:
+        samples = np.resize(samples, window)
+    samples = pad_to(samples, window)
+    return peak_normalised(samples) if peak else samples

@@ -1,0 +1,1 @@
+"""One file a command: its options, the call, what it prints. What takes long to import is imported when the command runs."""

@@ -1,0 +1,30 @@
+"""``earmark info``."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from earmark.commands.shared import JsonOption, say
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="A bundle, a run directory, a recipe's name or file.")],
+    classes: Annotated[
+        int | None,
+        typer.Option(min=2, help="Count a recipe's parameters for so many classes; by default as it was published with."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a model or a recipe is: members, rates, parameters, labels, size, licence."""
+    from earmark.assess.describe import describe
+
+    found = describe(model, classes)
+    if as_json:
+        say(json.dumps(found, ensure_ascii=False))
+        return
+    for key, value in found.items():
+        if key != "members":
+            say(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    for member in found["members"]:
+        say("  " + "  ".join(f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in member.items()))

@@ -1,0 +1,38 @@
+"""``earmark prepare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earmark.commands.shared import SKIPPED, SeparatorOption, numbers, say, tell_bad
+from earmark.errors import EarmarkError
+
+
+def prepare(
+    source: Annotated[str, typer.Argument(help="Kind of data set: manifest, folder, or a published one by name.")],
+    root: Annotated[Path, typer.Argument(help="The data set's folder; for `manifest` the file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the store.")],
+    sample_rate: Annotated[str, typer.Option(help="In Hz; several with commas between them.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Decoding threads; one a core by default.")] = None,
+    label_separator: SeparatorOption = ",",
+    no_errata: Annotated[bool, typer.Option("--no-errata", help="Read a data set's known faulty labels as published.")] = False,
+) -> None:
+    """Decode every clip once into a store. A second run over unchanged inputs does nothing; an interrupted one goes on."""
+    from earmark.data.manifest import describe
+    from earmark.data.prepare import prepare as build
+    from earmark.data.sources import scan
+
+    rates = numbers(sample_rate, "--sample-rate")
+    if min(rates) < 1000:
+        raise EarmarkError(f"--sample-rate {sample_rate}: rates are in Hz, from 1000")
+    manifest = scan(source, root, label_separator, errata=not no_errata)
+    for line in describe(manifest):
+        say(line)
+    made = build(manifest, str(root), out, rates, jobs)
+    store = made.store
+    shown_rates = ", ".join(map(str, store.sample_rates))
+    say(f"{out}: {store.clip_count:,} clips, {len(made.bad):,} bad, {shown_rates} Hz{', unchanged' if made.unchanged else ''}")
+    if made.bad:
+        tell_bad(list(made.bad), len(manifest.clips), str(out / "bad.csv"))
+        raise typer.Exit(SKIPPED)

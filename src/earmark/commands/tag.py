@@ -1,0 +1,38 @@
+"""``earmark tag``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from earmark.commands.shared import SKIPPED, tell, tell_bad
+from earmark.errors import EarmarkError
+
+
+def tag(
+    paths: Annotated[list[Path], typer.Argument(help="Audio files and folders.")],
+    model: Annotated[Path, typer.Option(help="A bundle, or a run directory with one.")],
+    top_k: Annotated[int, typer.Option(min=1, help="Labels a file at most.")] = 3,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="No label below this score.")] = 0.0,
+    form: Annotated[Literal["table", "csv", "jsonl"], typer.Option("--format", help="Of the output.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="The file to write; stdout by default.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="bfloat16 is faster on CPUs that multiply in it, and differs in a score's third digit."),
+    ] = "float32",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to score.")] = "auto",
+) -> None:
+    """Tag audio files, and those below folders."""
+    from earmark.machine import keep_freed_memory
+    from earmark.tagging.bulk import tag_files
+    from earmark.tagging.tagger import Tagger
+
+    keep_freed_memory()
+    done = tag_files(Tagger.load(model, precision, device), paths, top_k, threshold, form, out)
+    if out is not None:
+        tell(f"{done.tagged:,} files tagged: {out}")
+    if done.bad:
+        tell_bad(list(done.bad), done.tagged + len(done.bad), str(done.ledger) if done.ledger else None)
+        if not done.tagged:
+            raise EarmarkError(f"none of the {len(done.bad):,} files could be used")
+        raise typer.Exit(SKIPPED)

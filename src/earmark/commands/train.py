@@ -1,0 +1,58 @@
+"""``earmark train``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from earmark.commands.figures import show_metrics
+from earmark.commands.shared import JsonOption, numbers, say
+from earmark.errors import EarmarkError
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe, or a YAML file.")],
+    store: Annotated[Path | None, typer.Option(help="Folder of the store.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory, new or begun.")] = None,
+    members: Annotated[str | None, typer.Option(help="Names with commas between them, and what they need; all by default.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Numbers with commas between them; all by default.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
+    allow_bad: Annotated[
+        bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Train nothing; show the stages with clips, batches and hours, and the ensembles.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recipe. Stopped at any moment, the same command goes on where it was."""
+    from earmark.data.store import Store
+    from earmark.recipe import load_recipe
+
+    chosen = load_recipe(recipe, set_ or [])
+    names = None if members is None else members.split(",")
+    wanted = None if folds is None else numbers(folds, "--folds")
+    if not plan and (store is None or out is None):
+        raise EarmarkError(f"Missing option '--{'store' if store is None else 'out'}'.")
+    opened = None if store is None else Store.open(store)
+    if plan and jobs > 1:
+        raise EarmarkError("--plan counts the hours of one net after the other; leave --jobs out")
+    if plan:
+        from earmark.training.plan import plan as make_plan
+        from earmark.training.plan import plan_lines
+
+        planned = make_plan(chosen, opened, names, wanted, device)
+        for line in [json.dumps(planned, ensure_ascii=False)] if as_json else plan_lines(planned):
+            say(line)
+        return
+    assert opened is not None and out is not None  # else refused above
+    from earmark.training.train import TrainRequest
+    from earmark.training.train import train as run_training
+
+    metrics = run_training(TrainRequest(chosen, opened, out, names, wanted, device, allow_bad, jobs))
+    show_metrics(metrics, as_json, f"report: {out / 'report.html'}   model: {out / 'bundle'}")

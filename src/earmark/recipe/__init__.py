@@ -1,0 +1,24 @@
+"""A recipe: every setting of one system, typed; loading it, and saying what is wrong with it."""
+
+from earmark.recipe.basics import Part, View
+from earmark.recipe.batches import BalancedSettings, FrequencyMaskSettings, ShuffledSettings
+from earmark.recipe.learning import ValidationSettings
+from earmark.recipe.load import built_in_recipes, load_recipe
+from earmark.recipe.schema import EnsembleSettings, InputSettings, MemberSettings, Recipe, ScoringSettings, VoterSettings
+
+__all__ = [
+    "BalancedSettings",
+    "EnsembleSettings",
+    "FrequencyMaskSettings",
+    "InputSettings",
+    "MemberSettings",
+    "Part",
+    "Recipe",
+    "ScoringSettings",
+    "ShuffledSettings",
+    "ValidationSettings",
+    "View",
+    "VoterSettings",
+    "built_in_recipes",
+    "load_recipe",
+]

@@ -1,0 +1,91 @@
+"""How training batches are drawn, mixed and augmented: class-balanced (2018), or in passes over all clips (2019)."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from earmark.recipe.basics import Chance, Ordered, Positive, Settings
+
+
+class FrequencyMaskSettings(Settings):
+    """One run of mel bands without power."""
+
+    chance: Chance = 0.5
+    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # bands, both ends included
+
+
+class BalancedSettings(Settings):
+    """Class-balanced batches and their mixing (Jeong & Lim §3.1, equation 2)."""
+
+    sampling: Literal["balanced"] = "balanced"
+    clips_per_class: Annotated[int, Field(ge=1)] = 1
+    partner: Literal["other_class", "any"] = "other_class"  # where the second clip of a mix is drawn from
+    mix_alpha: Positive = 0.4  # λ ~ Beta(α, α), folded to λ > 0.5
+    gain: Annotated[tuple[Annotated[float, Field(ge=0)], Positive], Ordered] = (0.0, 1.0)  # w ~ U(low, high]
+    peak: Literal["window", "clip"] = "window"  # what max|x| is taken over
+    verified_by: Literal["dominant", "both"] = "dominant"  # whose flag a mixed example carries
+    speed: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered] = (
+        1.0,
+        1.0,
+    )  # log-uniform, pitch with it
+    frequency_mask: FrequencyMaskSettings | None = None
+
+
+class MixSettings(Settings):
+    """Mixing an example with another (Akiyama & Sato §3.3)."""
+
+    kind: Literal["plain", "between_class"] = "plain"  # between_class weighs two waveforms by how loud they are
+    chance: Chance = 0.5
+    alpha: Positive = 1.0  # share ~ Beta(α, α)
+    self_mix: bool = False  # as released for waveforms: the labels are mixed, the sound is mixed with itself
+
+
+class GainSettings(Settings):
+    """A random factor on the power mel or on the waveform."""
+
+    chance: Chance = 0.5
+    unit: Literal["factor", "decibel"] = "factor"  # what the range is in, and uniform in; decibels are of amplitude
+    range: Annotated[tuple[float, float], Ordered]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.unit == "factor" and self.range[0] < 0:
+            raise ValueError("a factor is not below 0")
+        return self
+
+
+class AdditionalCropSettings(Settings):
+    """Only a part of what was cut is kept, zeros elsewhere."""
+
+    chance: Chance = 0.5
+    keep: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], Ordered] = (0.25, 1.0)  # the share that is kept
+
+
+class SpeedSettings(Settings):
+    """Playing faster or slower, pitch with it."""
+
+    chance: Chance = 1.0
+    range: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered]  # log-uniform
+
+
+class ShuffledSettings(Settings):
+    """Batches in passes over all clips, and what is done to each example (Akiyama & Sato §3.3), in this order."""
+
+    sampling: Literal["shuffled"]
+    size: Annotated[int, Field(ge=1)]
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = ()  # samples: one of these is drawn for each batch; none: input.window
+    speed: SpeedSettings | None = None
+    edge: Chance = 0.0  # zeros in front of and behind each clip before it is cut, as a share of the window
+    additional_crop: AdditionalCropSettings | None = None
+    mix: MixSettings | None = None
+    gain: GainSettings | None = None
+    frequency_mask: FrequencyMaskSettings | None = None
+
+
+def _sampling(batch: Any) -> str:
+    return str(batch.get("sampling", "balanced") if isinstance(batch, dict) else getattr(batch, "sampling", "balanced"))
+
+
+BatchSettings = Annotated[
+    Annotated[BalancedSettings, Tag("balanced")] | Annotated[ShuffledSettings, Tag("shuffled")], Discriminator(_sampling)
+]

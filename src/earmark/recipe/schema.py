@@ -1,0 +1,256 @@
+"""A recipe: every setting of one system, typed. The groups of settings lie in `batches` and `learning`."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from earmark.errors import RecipeError, listed
+from earmark.recipe.basics import SAFE_NAME, Name, Part, Positive, Settings, View
+from earmark.recipe.batches import BalancedSettings, BatchSettings
+from earmark.recipe.learning import (
+    AdamSettings,
+    LossSettings,
+    NoisySettings,
+    OptimiserSettings,
+    Phase,
+    SoftSettings,
+    ValidationSettings,
+)
+
+
+class InputSettings(Settings):
+    """How a clip becomes a member's input; the same in training and when tagging."""
+
+    sample_rate: Annotated[int, Field(ge=1000)]  # Hz
+    window: Annotated[int, Field(ge=1)]  # samples: the length of a training example; shorter clips are filled to it
+    trim_silence: bool = False  # leave out the digital silence at both ends of a clip
+    fill: Literal["zeros", "tile"] = "zeros"  # what a clip shorter than the window is filled with; tile repeats the clip
+    fill_short: bool = True  # whether a short clip is filled when it is scored, too; else it is scored at its own length
+    peak_normalised: bool = True  # whether a clip is scaled to peak 1 when it is scored (in training, mixing does that)
+
+
+class ScoringSettings(Settings):
+    """Which clips go through the net together when whole clips are scored (Akiyama & Sato §3.6).
+
+    Clips go together while the longest is longer than the shortest by at most a rate. It starts at 0 and grows step by step up to
+    ``patience``, until there are at most ``groups`` + clips / ``clips_per_group`` groups.
+    """
+
+    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # the highest rate; 0: only clips of equal length
+    patience_step: Annotated[float, Field(ge=0.001)] = 0.01
+    groups: Annotated[int, Field(ge=1)] = 60
+    clips_per_group: Positive = 55.0
+    samples: Annotated[int, Field(ge=1)] = 1_024_000  # of a group at most, filled up; one clip alone may have more
+    clips: Annotated[int, Field(ge=1)] = 512  # of a group at most
+
+
+class MemberSettings(Settings):
+    """One kind of net and how it is trained; one net a fold."""
+
+    input: InputSettings
+    frontend: Part
+    backbone: Part
+    head: Part
+    start_from: Name | None = None  # another member, whose weights of the same fold are the first ones
+    clips: Literal["labelled", "verified"] = "labelled"  # what the first task is taught by
+    batch: BatchSettings = BalancedSettings()
+    loss: LossSettings = LossSettings()
+    noisy: NoisySettings | None = None
+    soft: SoftSettings | None = None
+    optimiser: OptimiserSettings = AdamSettings()
+    schedule: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    validation: ValidationSettings
+    views: Annotated[tuple[View, ...], Field(min_length=1)] = ("whole",)  # of each clip, when it is scored
+    scoring: ScoringSettings = ScoringSettings()
+
+    @property
+    def snapshots(self) -> int:
+        """How many the schedule takes."""
+        return sum(phase.cycles or 0 for phase in self.schedule)
+
+    @property
+    def schedule_words(self) -> str:
+        """The schedule for people: ``8 × 64 epochs``, ``150,000 batches + 100,000 batches``."""
+        return " + ".join(
+            (f"{phase.cycles} × " if phase.cycles else "")
+            + (f"{phase.batches:,} batches" if phase.batches else f"{phase.epochs:,} epochs")
+            for phase in self.schedule
+        )
+
+    @property
+    def snapshot_names(self) -> list[str]:
+        """The names of all snapshots, ``1`` …"""
+        return [str(number + 1) for number in range(self.snapshots)]
+
+    @property
+    def kept_weights(self) -> list[str]:
+        """The names of the weights that are scored where an ensemble names no others: ``best``, ``last``, or the snapshots."""
+        return self.snapshot_names if self.validation.keep == "snapshots" else [self.validation.keep]
+
+    @property
+    def unbiased_weights(self) -> list[str]:
+        """The weights that other stages go on from: never the best, which were chosen on the fold's validation clips."""
+        return self.kept_weights if self.validation.keep == "snapshots" else ["last"]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.noisy and self.clips != "verified":
+            raise ValueError("noisy: its clips are the unverified ones; the first task takes clips: verified then")
+        if self.soft and self.batch.sampling == "shuffled" and self.batch.size < 2:
+            raise ValueError("soft: half of a batch are verified clips, half the others; batch.size must be at least 2")
+        if self.validation.keep == "snapshots" and not self.snapshots:
+            raise ValueError("validation.keep is snapshots, and no phase of the schedule has cycles")
+        if len(set(self.views)) < len(self.views):
+            raise ValueError("a view stands twice")
+        if self.loss.kind == "cross_entropy" and (self.noisy or self.soft):
+            raise ValueError("noisy and soft tasks go with loss.kind bce or kl")
+        if self.noisy and self.noisy.double_sigmoid and self.loss.kind != "bce":
+            raise ValueError("noisy.double_sigmoid is a way of bce")
+        if self.batch.sampling == "shuffled" and self.batch.edge and self.input.fill == "tile":
+            raise ValueError("batch.edge puts zeros around each clip, and input.fill tile wants none")
+        if self.batch.sampling == "balanced" and (self.soft or self.noisy or self.input.fill == "tile"):
+            raise ValueError("noisy and soft tasks, and input.fill tile, go with batch.sampling shuffled")
+        return self
+
+
+class PseudoLabelSettings(Settings):
+    """A stage that guesses the labels of unverified clips with a member's nets (Akiyama & Sato §2.2)."""
+
+    member: Name
+    temperature: Positive = 2.0  # T: the mean guess to this power, then divided by its sum
+    folds: Literal["same", "all"] = "same"  # all: nets of other folds know this fold's validation labels: they leak
+
+
+class VoterSettings(Settings):
+    """A member's part in an ensemble: which of its nets' weights vote, on which views of a clip, and how much they count."""
+
+    weight: Positive = 1.0
+    weights: Literal["best", "last", "snapshots"] | None = None  # by default the member's validation.keep
+    snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None  # some of them, by number
+    views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None  # by default the member's
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name in ("snapshots", "views"):
+            if len(set(getattr(self, name) or ())) < len(getattr(self, name) or ()):
+                raise ValueError(f"one of the {name} stands twice")
+        if self.snapshots and self.weights not in (None, "snapshots"):
+            raise ValueError(f"snapshots are named, but weights are {self.weights}")
+        return self
+
+
+class EnsembleSettings(Settings):
+    """How members' scores become one (Jeong & Lim §3.4, equation 8; Akiyama & Sato §3.6).
+
+    An ensemble is no part of what is trained: it can be added to the recipe of a finished run, and is scored then.
+    """
+
+    title: str = ""  # for people: what a publication calls it
+    quoted: float | None = None  # the figure that the publication has for it
+    rule: Literal["geometric_mean", "arithmetic_mean"] = "geometric_mean"
+    members: dict[Name, VoterSettings] = Field(default_factory=dict)  # every member with weight 1 where none is named
+
+
+class PublishedSettings(Settings):
+    """The data that the system was published with: what ``--plan`` counts with where there is no store."""
+
+    verified: Annotated[int, Field(ge=1)]
+    unverified: Annotated[int, Field(ge=0)]
+    classes: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Recipe(Settings):
+    """A whole system. See ``recipes/`` for complete ones."""
+
+    name: Annotated[str, Field(pattern=SAFE_NAME)]
+    title: str
+    source: str = ""  # the publication
+    seed: Annotated[int, Field(ge=0)] = 0
+    unverified: Literal["other_folds", "all"] = "other_folds"  # whether a fold's own unverified clips train in it
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the net's arithmetic; auto: the faster one on the machine
+    published: PublishedSettings | None = None
+    members: Annotated[dict[Name, MemberSettings], Field(min_length=1)]
+    pseudo_labels: dict[Name, PseudoLabelSettings] = Field(default_factory=dict)
+    # The first is the run's own: its figures stand first, and it becomes the bundle.
+    ensembles: Annotated[dict[Name, EnsembleSettings], Field(min_length=1)] = Field(
+        default_factory=lambda: {"all": EnsembleSettings()}
+    )
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name, stage in self.pseudo_labels.items():
+            self._require_member(f"pseudo_labels.{name}.member", stage.member)
+        for name, member in self.members.items():
+            if member.start_from is not None:
+                self._require_member(f"members.{name}.start_from", member.start_from)
+            if member.soft is not None and member.soft.labels not in self.pseudo_labels:
+                raise ValueError(
+                    f"members.{name}.soft.labels: no pseudo labels {member.soft.labels!r}; there are {listed(self.pseudo_labels) or 'none'}"
+                )
+        for name in self.members:
+            self._refuse_circle(name, [])
+        for name, ensemble in self.ensembles.items():
+            for of, voter in ensemble.members.items():
+                self._require_member(f"ensembles.{name}.members", of)
+                taken = self.members[of].snapshots
+                if (voter.snapshots or voter.weights == "snapshots") and max(voter.snapshots or (1,)) > taken:
+                    raise ValueError(f"ensembles.{name}.members.{of}.snapshots: the schedule of {of} takes {taken or 'none'}")
+        return self
+
+    def _require_member(self, where: str, name: str) -> None:
+        if name not in self.members:
+            raise ValueError(f"{where}: no member {name!r}; the members are {listed(self.members)}")
+
+    def _refuse_circle(self, name: str, above: list[str]) -> None:
+        if name in above:
+            raise ValueError(f"members need each other in a circle: {' → '.join([*above[above.index(name) :], name])}")
+        for needed in self.needs(name):
+            self._refuse_circle(needed, [*above, name])
+
+    def needs(self, member: str) -> list[str]:
+        """The members that must be trained before this one: whose weights it starts from, who guess its pseudo labels."""
+        settings = self.members[member]
+        found = [settings.start_from] if settings.start_from else []
+        if settings.soft:
+            found.append(self.pseudo_labels[settings.soft.labels].member)
+        return list(dict.fromkeys(found))
+
+    def leaks(self, member: str) -> bool:
+        """Whether validation labels reach its training, through pseudo labels guessed by nets of other folds."""
+        soft = self.members[member].soft
+        return (soft is not None and self.pseudo_labels[soft.labels].folds == "all") or any(map(self.leaks, self.needs(member)))
+
+    def voters(self, ensemble: str) -> dict[str, VoterSettings]:
+        """The members of an ensemble in the recipe's order, all of them where it names none."""
+        named = self.ensembles[ensemble].members
+        return {name: named.get(name, VoterSettings()) for name in self.members if not named or name in named}
+
+    def trained(self) -> dict[str, Any]:
+        """Plain data of all settings that training depends on: not the ensembles and views, which only say what is scored."""
+        told = {"title", "source", "published", "ensembles"}
+        return self.model_dump(mode="json", exclude={**dict.fromkeys(told, True), "members": {"__all__": {"views"}}})
+
+    def fingerprint(self) -> str:
+        """32 hex digits that change with any setting that training depends on."""
+        return hashlib.sha256(json.dumps(self.trained(), sort_keys=True).encode()).hexdigest()[:32]
+
+    def to_yaml(self) -> str:
+        """The recipe with every value spelled out; loads to an equal recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+    def choose_members(self, names: Sequence[str] | None) -> list[str]:
+        """The named members in the recipe's order, all by default.
+
+        Raises:
+            RecipeError: there is no such member.
+        """
+        if names is None:
+            return list(self.members)
+        if unknown := set(names) - set(self.members):
+            raise RecipeError(f"no member {listed(unknown)} in recipe {self.name}; its members are {listed(self.members)}")
+        return [name for name in self.members if name in names]

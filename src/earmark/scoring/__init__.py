@@ -1,0 +1,1 @@
+"""The one place where sounds become scores: groups of like length, views, nets, ensembles."""

@@ -1,0 +1,33 @@
+"""A bundle's member as a net. Needs torch: whoever opens no net does not import this."""
+
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from earmark.errors import BundleError
+from earmark.nets.tagnet import TagNet, build_net
+from earmark.tagging.bundle import BundleMember
+
+
+def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
+    """The net of a bundle's member, with its weights.
+
+    Args:
+        folder: the bundle's.
+        member: of it.
+        classes: K.
+
+    Raises:
+        BundleError: the weights are missing, damaged, of another net, or not finite.
+    """
+    net = build_net(member.frontend, member.backbone, member.head, member.input.sample_rate, classes)
+    path = folder / member.file
+    try:
+        weights = safetensors.torch.load_file(path)
+        if not all(tensor.isfinite().all() for tensor in weights.values()):
+            raise BundleError(f"{path}: its weights hold NaN or infinite numbers")
+        net.load_state_dict(weights)
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        raise BundleError(f"{path}: not this net's weights: {str(error).splitlines()[0]}") from None
+    return net.eval()
