@@ -16,7 +16,7 @@ from earmark.nets.scoring import length_groups, score_views
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, ScoringSettings
 from tests.reference import grouping
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 CPU = torch.device("cpu")
 VIEWS = {

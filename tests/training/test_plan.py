@@ -13,7 +13,7 @@ from earmark.data.store import Store
 from earmark.recipe import MemberSettings, load_recipe
 from earmark.training.plan import plan, plan_lines
 from tests.conftest import SMALL
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 SECONDS = {"resnet34": 0.01, "envnet_v2": 0.03, "densenet_se": 0.02}  # a clip, where nothing is tried out
 MEMBERS = ("row1", "row2", "row3", "A", "B", "row6", "C", "row8", "D", "E", "F")

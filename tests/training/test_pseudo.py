@@ -15,7 +15,7 @@ from earmark.errors import RunError
 from earmark.labels import LabelSet
 from earmark.nets.member import new_net, save_tensors
 from earmark.training.pseudo import guess_labels, sharpen, soft_clips
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(2, 8), st.sampled_from([1.0, 1.5, 2.0]))

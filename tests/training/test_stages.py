@@ -10,7 +10,7 @@ from earmark.errors import RecipeError
 from earmark.recipe import load_recipe
 from earmark.training.stages import plan_stages
 from earmark.training.train import TrainRequest, train
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 FOLDS = [0, 1, 2, 3, 4]
 

@@ -16,7 +16,7 @@ from earmark.data.store import Store
 from earmark.training.module import COLUMNS
 from earmark.training.train import TrainRequest, train
 from tests.conftest import SMALL
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 OVERRIDES = (
     *SMALL,

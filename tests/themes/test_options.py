@@ -22,7 +22,7 @@ from earmark.training import train as training
 from earmark.training.module import FoldTrainer, Piece, SoftClips, make_fabric
 from earmark.training.train import TrainRequest
 from tests.conftest import SMALL
-from tests.training.small import ENVNETS, RESNETS, small_akiyama
+from tests.small import ENVNETS, RESNETS, small_akiyama
 
 CPU = torch.device("cpu")
 UNMIXED = ("mix=null", "gain=null")

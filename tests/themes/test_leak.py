@@ -29,7 +29,7 @@ from earmark.data.store import Store
 from earmark.recipe import Recipe
 from earmark.training.module import Piece
 from earmark.training.train import TrainRequest, train
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 FOLDS = (0, 1)
 

@@ -36,7 +36,7 @@ from earmark.recipe import Recipe
 from earmark.training.module import FoldTrainer, Piece, make_fabric
 from earmark.training.train import TrainRequest, make_piece, train
 from tests.conftest import read_mono
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 KINDS = ("bell", "clicks", "hum", "wind")
 MEMBERS = {"row1": 1, "A": 4, "B": 2, "row6": 2, "F": 7}  # cycles

@@ -17,7 +17,7 @@ from earmark.nets.member import save_tensors
 from earmark.recipe import MemberSettings
 from earmark.training.checkpoint import optimiser_tensors
 from earmark.training.module import FoldTrainer, Piece, SoftClips, check_buildable, make_fabric
-from tests.training.small import small_akiyama
+from tests.small import small_akiyama
 
 
 def trainer_of(member: str, store: Store, *overrides: str, start: Path | None = None) -> FoldTrainer:
