@@ -1,18 +1,21 @@
 # make demo   sounds with planted wrong labels → tagger, report and scores, in demo-run/
-# make test   the test suite
+# make test   the test suite, in about seven minutes; make test-fast leaves out the slow tests, and takes a bit more than one
 # Each sets up .venv by itself; only Python (3.11 or newer) and make are needed.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/earmark demo --out demo-run
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed
+	$(BIN)/python -m pytest -m 'not slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

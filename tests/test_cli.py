@@ -51,6 +51,7 @@ def test_evaluate_prints_what_it_writes(finished_run: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == before
 
 
+@pytest.mark.slow
 def test_a_run_can_be_evaluated_from_anywhere(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(store.path.parent)
     sets = [part for setting in SMALL for part in ("--set", setting)]

@@ -9,6 +9,7 @@ from earmark.recipe import Recipe, load_recipe
 from tests.conftest import SMALL
 
 
+@pytest.mark.slow
 def test_the_demo_from_rendering_to_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer clips and a smaller net; `make demo` is the real one."""
 

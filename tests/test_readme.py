@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -19,6 +21,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line[2:]) for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+@pytest.mark.slow
 def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
     """Only the length of the training is cut."""
     shutil.copytree(rendered.parent / "audio", tmp_path / "sounds")

@@ -15,6 +15,7 @@ def test_there_is_one_a_question() -> None:
     assert SCRIPTS == ["batches.py", "jobs.py", "mel.py", "precision.py", "prepare.py", "scale.py", "step.py", "tag.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_benchmark_prints_tables_of_numbers(script: str) -> None:
     done = subprocess.run([sys.executable, BENCHMARKS / script, "--smoke"], capture_output=True, text=True, check=False)

@@ -112,6 +112,7 @@ def test_a_rate_can_be_added_and_the_store_is_the_same_as_made_at_once(rendered:
     assert contents(tmp_path / "store") == contents(store.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_build_that_was_killed_goes_on_and_ends_byte_equal(jobs: int, rendered: Path, store: Store, tmp_path: Path) -> None:
     """Killed several times, each time a little later, until it gets through."""

@@ -38,6 +38,8 @@ from earmark.training.train import TrainRequest, make_piece, train
 from tests.conftest import read_mono
 from tests.small import small_akiyama
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("bell", "clicks", "hum", "wind")
 MEMBERS = {"row1": 1, "A": 4, "B": 2, "row6": 2, "F": 7}  # cycles
 FOLDS = 2

@@ -31,6 +31,8 @@ from earmark.training.module import Piece
 from earmark.training.train import TrainRequest, train
 from tests.small import small_akiyama
 
+pytestmark = pytest.mark.slow
+
 FOLDS = (0, 1)
 
 

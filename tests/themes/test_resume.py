@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet
+import pytest
 
 from earmark.data.store import Store
 from earmark.training.module import COLUMNS
 from earmark.training.train import TrainRequest, train
 from tests.conftest import SMALL
 from tests.small import small_akiyama
+
+pytestmark = pytest.mark.slow
 
 OVERRIDES = (
     *SMALL,

@@ -43,6 +43,7 @@ def wait_long(folder: Path, stage: Stage) -> None:
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_train_ends_at_once(tmp_path: Path) -> None:
     """Else a worker that was told to stop while it loads would train to the end, with everybody waiting."""
 
@@ -67,6 +68,7 @@ def test_a_stage_waits_for_what_it_needs(tmp_path: Path) -> None:
     assert made(tmp_path) == {"A fold 0", "A fold 1", "pseudo labels of-A", "B fold 0"}
 
 
+@pytest.mark.slow
 def test_what_is_made_is_not_made_again(tmp_path: Path) -> None:
     for stage in (A0, A1):
         (tmp_path / f"{stage.title} made").touch()
@@ -76,6 +78,7 @@ def test_what_is_made_is_not_made_again(tmp_path: Path) -> None:
     make_at_once([A0, A1], [A0, A1], partial(note, tmp_path), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "message"), [("fail", "A fold 1 cannot be made"), ("die", "ended from outside")])
 def test_a_stage_that_fails_stops_the_others(tmp_path: Path, what: str, message: str) -> None:
     (tmp_path / f"{what} A fold 1").touch()
@@ -91,6 +94,7 @@ def weights(path: Path, recipe: Recipe) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_nets_trained_at_once_are_bit_equal_to_those_trained_one_by_one(
     finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -124,6 +128,7 @@ def straight(longer: Recipe, store: Store, tmp_path_factory: pytest.TempPathFact
     return weights(out, longer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_its_workers_stop_with_it_and_the_run_goes_on_to_the_same_weights(
     store: Store, longer: Recipe, straight: dict[str, bytes], tmp_path: Path, how: signal.Signals

@@ -80,6 +80,7 @@ def test_needs_that_cannot_be_met_are_refused_in_the_recipe(override: str, messa
         load_recipe("akiyama2019", [override])
 
 
+@pytest.mark.slow
 def test_a_run_makes_the_stages_of_what_was_asked_for_and_makes_none_twice(store: Store, tmp_path: Path) -> None:
     recipe = small_akiyama("ensembles={all: {rule: arithmetic_mean}}", "members.A.schedule.0.cycles=2")
     request = TrainRequest(recipe, store, tmp_path / "run", ["row6"], [1], device="cpu")

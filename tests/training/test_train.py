@@ -60,6 +60,7 @@ def test_a_finished_run_does_nothing_again(finished_run: Path, store: Store, sma
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("fold*/*")} == before
 
 
+@pytest.mark.slow
 def test_members_and_folds_can_be_trained_one_after_the_other(store: Store, tmp_path: Path) -> None:
     both = tmp_path / "both.yaml"
     text = load_recipe("tiny", SMALL).to_yaml()
@@ -91,6 +92,7 @@ def test_a_fold_trains_on_labelled_clips_of_the_other_folds_only(store: Store) -
     assert not clips.verified[everywhere & (clips.fold == 0)].any()  # a fold's verified clips stay out whatever the recipe says
 
 
+@pytest.mark.slow
 def test_training_learns(store: Store, tmp_path: Path) -> None:
     """Ten kinds of sound from 38 clips in a few seconds: far better than guessing."""
     overrides = [
@@ -149,6 +151,7 @@ def test_a_run_goes_on_where_it_was_started(finished_run: Path, store: Store, sm
         train(TrainRequest(small_recipe, store, copy, device="cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", list(load_recipe("cochlear2018").members))
 def test_every_member_of_the_2018_system_trains_at_its_rate(member: str, rendered: Path, tmp_path: Path) -> None:
     """In full, but for the width of its modules and the length of the schedule."""
