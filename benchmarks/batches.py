@@ -20,11 +20,11 @@ import soundfile
 import torch
 from measure import RATE, SMALL, options, show, store_for, take_turns
 
-from earmark.assess.evaluate import samples_of
 from earmark.data.clips import ClipSet, load_clips
 from earmark.machine import keep_freed_memory
 from earmark.recipe import load_recipe
-from earmark.training.module import FoldTrainer, Piece, make_fabric
+from earmark.training.piece import Piece
+from earmark.training.trainer import FoldTrainer, make_fabric
 
 NETS = (("cochlear2018", "logmel-16k"), ("esc50-cpu", "logmel-16k"))
 CORES = os.cpu_count() or 1
@@ -109,7 +109,7 @@ def main() -> None:
         paths = []
         for index in range(min(len(clips), 500)):
             paths.append(folder / f"{index}.wav")
-            soundfile.write(paths[-1], samples_of(clips, index), RATE, subtype="PCM_16")
+            soundfile.write(paths[-1], clips.samples(index), RATE, subtype="PCM_16")
         settings = load_recipe("cochlear2018").members["logmel-16k"]
         window, size, count = settings.input.window, len(clips.labels), 2 if given.smoke else 20
         piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from measure import SMALL, options, show, store_for
 
-from earmark.assess.run import read_metrics_log
 from earmark.recipe import load_recipe
+from earmark.runs.run import read_metrics_log
 from earmark.training.train import TrainRequest, train
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         batches, runs, more = (25, 1, SMALL) if given.smoke else (given.batches, given.runs, [])
         schedule = f"members.*.schedule=[{{batches: {batches}, rate: 1.0e-3}}]"
         recipe = load_recipe(given.recipe, [schedule, f"members.*.validation.every={batches}", "precision=bfloat16", *more])
-        folds = sorted({int(fold) for fold in store.table(store.sample_rates[0])[0]["fold"].to_pylist() if fold >= 0})[: given.jobs]
+        folds = sorted({int(fold) for fold in store.rows(store.sample_rates[0])["fold"].to_pylist() if fold >= 0})[: given.jobs]
         speed: dict[int, list[float]] = {1: [], given.jobs: []}
         whole: dict[int, list[float]] = {1: [], given.jobs: []}
         for turn in range(runs):

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from measure import options, show, take_turns
 
-from earmark.assess.evaluate import samples_of
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
 from earmark.machine import keep_freed_memory
@@ -32,7 +31,7 @@ def sounds(store: Store | None, rate: int, count: int) -> np.ndarray:
     if store is None:
         return np.random.default_rng(0).normal(0, 0.1, (count, SECONDS * rate)).astype(np.float32)
     clips = load_clips(store, rate)
-    return np.stack([np.resize(samples_of(clips, i), SECONDS * rate) for i in range(min(count, len(clips)))])
+    return np.stack([np.resize(clips.samples(i), SECONDS * rate) for i in range(min(count, len(clips)))])
 
 
 def contenders(system: str, batch: torch.Tensor) -> dict[str, Callable[[], torch.Tensor]]:

@@ -23,7 +23,8 @@ from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store, pcm_name
 from earmark.machine import keep_freed_memory
 from earmark.recipe import load_recipe
-from earmark.training.module import FoldTrainer, Piece, make_fabric
+from earmark.training.piece import Piece
+from earmark.training.trainer import FoldTrainer, make_fabric
 
 TIMES = 20
 VALIDATED = 10  # clips of the fold that is left out: the start is measured, not the validation

@@ -21,8 +21,9 @@ from earmark.data.clips import load_clips
 from earmark.data.store import Store
 from earmark.machine import keep_freed_memory
 from earmark.recipe import MemberSettings, load_recipe
-from earmark.training.module import FoldTrainer, Piece, make_fabric
+from earmark.training.piece import Piece
 from earmark.training.schedule import batch_size
+from earmark.training.trainer import FoldTrainer, make_fabric
 from tests.reference.densenet import PlainNet
 
 MEMBERS = {"cochlear2018": ("logmel-16k", "waveform-16k"), "akiyama2019": ("row1", "row8"), "esc50-cpu": ("logmel-16k",)}

@@ -2,21 +2,28 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
+from numpy.typing import NDArray
 
 from earmark import audio
+from earmark.data.clips import ClipSet
 from earmark.data.manifest import read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.data.synth import RATE, render_clips
-from earmark.recipe import Recipe, load_recipe
+from earmark.nets.tagnet import TagNet
+from earmark.recipe import MemberSettings, Recipe, load_recipe
+from earmark.scoring.clips import score_clips
+from earmark.scoring.torch_scorer import TorchScorer
 
-settings.register_profile("earmark", deadline=None, derandomize=True)  # the first call of a library may take a second
-settings.load_profile("earmark")
+hypothesis_settings.register_profile("earmark", deadline=None, derandomize=True)  # the first call of a library may take a second
+hypothesis_settings.load_profile("earmark")
 # A shell starts what runs in the background deaf to Ctrl-C, and the commands that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -86,3 +93,8 @@ def finished_run(store: Store, small_recipe: Recipe, tmp_path_factory: pytest.Te
     out = tmp_path_factory.mktemp("run") / "run"
     train(TrainRequest(small_recipe, store, out, device="cpu"))
     return out
+
+
+def scores_of(net: TagNet, clips: ClipSet, settings: MemberSettings, views: Sequence[str] = ("whole",)) -> NDArray[np.float32]:
+    """A net's scores of whole clips, ``[V, N, K]``, in the groups that its settings say."""
+    return score_clips(TorchScorer(net, settings.input, len(clips.labels)), clips, views, settings.scoring)

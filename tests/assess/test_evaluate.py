@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from earmark import audio, load
-from earmark.assess.evaluate import any_rate, evaluate_test, out_of_fold, samples_of, score_clips
-from earmark.assess.run import Run
+from earmark.assess.evaluate import evaluate_test
+from earmark.assess.joined import out_of_fold
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
+from earmark.data.table import load_table
 from earmark.nets.member import new_net
 from earmark.recipe import InputSettings, load_recipe
-from tests.conftest import read_mono
+from earmark.runs.run import Run
+from tests.conftest import read_mono, scores_of
 
 
 def test_scores_of_grouped_clips_are_those_of_one_clip_at_a_time(store: Store) -> None:
@@ -22,9 +24,9 @@ def test_scores_of_grouped_clips_are_those_of_one_clip_at_a_time(store: Store) -
     member = load_recipe("tiny").members["logmel"]
     net = new_net(member, 10).eval()
     for own in (member.input, InputSettings(sample_rate=16000, window=16000, trim_silence=True)):
-        [found] = score_clips(net, clips, member.model_copy(update={"input": own}), torch.device("cpu"))
+        [found] = scores_of(net, clips, member.model_copy(update={"input": own}))
         for i in range(len(clips)):
-            waveform = audio.model_input(samples_of(clips, i), own.window, trim_silence=own.trim_silence)
+            waveform = audio.model_input(clips.samples(i), own.window, trim_silence=own.trim_silence)
             with torch.inference_mode():
                 alone = net(torch.from_numpy(waveform[None]))[0].numpy()
             assert np.allclose(found[i], alone, atol=1e-5)
@@ -34,12 +36,14 @@ def test_scores_of_grouped_clips_are_those_of_one_clip_at_a_time(store: Store) -
 def test_the_bundle_tags_a_file_as_the_run_scored_the_clip(finished_run: Path, store: Store, rendered: Path) -> None:
     """Of the two nets, the one of the clip's own fold made its out-of-fold score."""
     run = Run.open(finished_run)
-    clips = any_rate(store)
+    clips = load_table(store)
     tagger = load(finished_run / "bundle")
     found = out_of_fold(run, clips).members["logmel"]
     for i in (0, 3, 20):
         fold = int(found.clips.fold[i])
-        net = next(net for net, m in zip(tagger.nets, tagger.config.members, strict=True) if m.fold == fold)
+        net = next(
+            net for net, m in zip((scorer.net for scorer in tagger.scorers), tagger.config.members, strict=True) if m.fold == fold
+        )
         import torch
 
         waveform = audio.model_input(read_mono(rendered.parent / str(found.clips.clip_id[i]), 16000), 16000)
@@ -63,7 +67,7 @@ def test_the_test_split_is_scored_with_the_bundle(finished_run: Path, store: Sto
 
 
 def test_verified_clips_are_scored_apart_from_all(finished_run: Path, store: Store) -> None:
-    ensemble = out_of_fold(Run.open(finished_run), any_rate(store)).main
+    ensemble = out_of_fold(Run.open(finished_run), load_table(store)).main
     verified = ensemble.chosen(ensemble.clips.verified).estimates()
     everything = ensemble.estimates()
     assert verified is not None and everything is not None

@@ -2,10 +2,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from earmark.assess.evaluate import any_rate, out_of_fold, run_metrics
+from earmark.assess.evaluate import run_metrics
+from earmark.assess.joined import out_of_fold
 from earmark.assess.report import Comparison, write_report
-from earmark.assess.run import Run
+from earmark.data.clips import load_clips
 from earmark.data.store import Store
+from earmark.runs.run import Run
 
 
 class Links(HTMLParser):
@@ -40,7 +42,7 @@ def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: St
     copy = tmp_path / "run"
     shutil.copytree(finished_run, copy)
     run = Run.open(copy)
-    clips = any_rate(store)
+    clips = load_clips(store, 16000)
     scores = out_of_fold(run, clips)
     evil = replace(
         scores.main.clips,
@@ -48,7 +50,7 @@ def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: St
         clip_id=np.array([f"<script>alert(1)</script>{name}" for name in scores.main.clips.clip_id]),
     )
     spoilt = replace(scores, ensembles={"all": replace(scores.main, clips=evil)})
-    path = write_report(run, clips, spoilt, run_metrics(run, scores))
+    path = write_report(run, evil, spoilt, run_metrics(run, scores))
     page = path.read_text()
     assert "<script>alert" not in page
     assert "&lt;b&gt;" in page
@@ -60,7 +62,7 @@ def test_another_run_can_stand_beside_it(finished_run: Path, store: Store, tmp_p
     copy = tmp_path / "run"
     shutil.copytree(finished_run, copy)
     run = Run.open(copy)
-    clips = any_rate(store)
+    clips = load_clips(store, 16000)
     scores = out_of_fold(run, clips)
     metrics = run_metrics(run, scores)
     other = {**metrics, "map@3": {"value": 0.123, "low": 0.1, "high": 0.2, "clips": 3}}

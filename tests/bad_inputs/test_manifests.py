@@ -93,7 +93,7 @@ BAD_TABLES = (
     refused(
         "FSDKaggle2018 without a column",
         "prepare fsdkaggle2018 {here} {to_store}",
-        "{here}/test_post_competition.csv: no column 'usage'",
+        "{here}/test_post_competition.csv: no column 'usage'; it has 'fname', 'label'",
         arrange=all_of(
             text("train.csv", "fname,label,manually_verified\na.wav,x,1\n"),
             text("test_post_competition.csv", "fname,label\nb.wav,x\n"),

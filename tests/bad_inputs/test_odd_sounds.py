@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark.assess.evaluate import samples_of
 from tests.bad_inputs.arrange import patched, stored, tone, write_rows
 from tests.bad_inputs.cases import PREPARE, RATE, Capture, Case, Places, check
 
@@ -112,7 +111,7 @@ def test_odd_sound_is_stored_as_it_is(odd: OddSound, places: Places, capsys: Cap
     write_rows(here / "m.csv", (odd.file, "x"))
     check(Case(odd.name, PREPARE, "", status=0), places, capsys)
     clips = stored(here / "store")
-    found = samples_of(clips, 0).astype(np.float64)
+    found = clips.samples(0).astype(np.float64)
     assert clips.clip_id.tolist() == [odd.file]
     assert len(found) == len(odd.samples)
     inner = slice(odd.margin, len(found) - odd.margin)

@@ -131,13 +131,15 @@ BAD_SETTINGS = (
     setting("ensembles.all.members.nobody.weight=2", "tiny.yaml: recipe: ensembles.all.members: no member 'nobody'; <words>logmel"),
     setting(
         "ensembles.all.members.logmel.snapshots=[1]",
-        "tiny.yaml: recipe: ensembles.all.members.logmel.snapshots: of logmel no snapshots are kept",
+        "tiny.yaml: recipe: ensembles.all.members.logmel.snapshots: the schedule of logmel takes none",
     ),
     of_akiyama("members.row6.batch.size=1", "members.row6: soft: half of a batch are verified clips, <words>at least 2"),
-    of_akiyama("ensembles.submission1.members.A.snapshots=[2, 9]", "recipe: ensembles.submission1.members.A.snapshots: A has 8"),
     of_akiyama(
-        "ensembles.submission1.members.A.views=[pad8, pad64]",
-        "recipe: ensembles.submission1.members.A.views: A has no view pad64; it has whole, pad8, pad32",
+        "ensembles.submission1.members.A.snapshots=[2, 9]",
+        "recipe: ensembles.submission1.members.A.snapshots: the schedule of A takes 8",
+    ),
+    of_akiyama(
+        "ensembles.submission1.members.A.weights=best", "ensembles.submission1.members.A: snapshots are named, but weights are best"
     ),
     of_akiyama(
         "ensembles.submission1.members.A.snapshots=[2, 2]", "ensembles.submission1.members.A: one of the snapshots stands twice"

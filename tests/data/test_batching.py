@@ -21,7 +21,7 @@ def clip_set(lengths: list[int], labels: list[list[bool]], seed: int = 0, verifi
     offset = np.cumsum(length) - length
     peak = np.array([np.abs(pcm[o : o + n]).max() / 32768 for o, n in zip(offset, length, strict=True)])
     return ClipSet(
-        pcm=torch.from_numpy(pcm),
+        pcm=pcm,
         sample_rate=16000,
         labels=LabelSet(tuple(f"c{k}" for k in range(len(labels[0])))),
         clip_id=np.array([f"{i}.wav" for i in range(count)]),
@@ -47,7 +47,7 @@ def batches(clips: ClipSet, window: int, settings: BalancedSettings, seed: int =
 
 def samples(clips: ClipSet, i: int) -> list[float]:
     first, length = int(clips.offset[i]), int(clips.length[i])
-    return (clips.pcm[first : first + length].numpy() / 32768 * clips.scale[i]).tolist()
+    return (clips.pcm[first : first + length] / 32768 * clips.scale[i]).tolist()
 
 
 def steps(clips: ClipSet) -> torch.Tensor:
@@ -82,9 +82,7 @@ def test_every_place_of_a_short_clip_in_its_window_can_be_drawn() -> None:
 
 def test_speed_2_plays_an_octave_higher() -> None:
     time = np.arange(4000)
-    clips = replace(
-        clip_set([4000], [[True, False]]), pcm=torch.from_numpy((8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16))
-    )
+    clips = replace(clip_set([4000], [[True, False]]), pcm=(8000 * np.sin(2 * np.pi * time / 100)).astype(np.int16))
     found = stretched(Windows(clips, 1000, 2.0).cut(np.array([0]), np.zeros(1), speed=2.0), 1000)[0]
     assert found.shape == (1000,)
     assert int(np.abs(np.fft.rfft(found.numpy())).argmax()) == 20  # periods in 1,000 samples: 10 at normal speed
@@ -160,7 +158,7 @@ def test_gain_is_uniform_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_silent_clips_do_not_divide_by_zero() -> None:
     clips = clip_set([64, 64], [[True, False], [False, True]])
-    clips.pcm.zero_()
+    clips.pcm[:] = 0
     batch = batches(clips, 64, PLAIN, 0).next()
     assert torch.equal(batch.sound, torch.zeros(2, 64))
 

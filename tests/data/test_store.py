@@ -12,7 +12,6 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from earmark.assess.evaluate import samples_of
 from earmark.data.clips import load_clips
 from earmark.data.manifest import Clip, make_manifest, read_manifest, write_manifest
 from earmark.data.prepare import prepare, read_bad
@@ -31,7 +30,7 @@ def test_clips_read_back_as_they_were_in_the_files(rendered: Path, store: Store)
     assert list(clips.clip_id) == [clip.file_name for clip in manifest.clips]
     for i in range(0, len(clips), 7):
         written, _ = soundfile.read(rendered.parent / manifest.clips[i].file_name, dtype="float32")
-        assert np.array_equal(samples_of(clips, i), written)  # 16-bit files at their own rate: not one bit lost
+        assert np.array_equal(clips.samples(i), written)  # 16-bit files at their own rate: not one bit lost
         assert clips.peak[i] == np.abs(written).max()
 
 
@@ -40,7 +39,7 @@ def test_other_rates_are_resampled(rendered: Path, store: Store) -> None:
     path = rendered.parent / str(clips.clip_id[3])
     expected = read_mono(path, 8000)
     assert len(expected) == clips.length[3]
-    assert np.abs(samples_of(clips, 3) - expected).max() <= clips.scale[3] / 32768
+    assert np.abs(clips.samples(3) - expected).max() <= clips.scale[3] / 32768
 
 
 @pytest.mark.parametrize(("gain", "name"), [(3.0, "over-full"), (1e-6, "quiet"), (1.0, "full")])
@@ -50,7 +49,7 @@ def test_float_audio_keeps_its_digits_whatever_its_level(gain: float, name: str,
     soundfile.write(tmp_path / "x.wav", samples, 16000, subtype="FLOAT")
     manifest = make_manifest("manifest", tmp_path, [Clip("x.wav", ("a",))], "test")
     clips = load_clips(prepare(manifest, name, tmp_path / "store", [16000]).store, 16000)
-    assert np.abs(samples_of(clips, 0) - samples).max() <= gain / 32768 * 1.01
+    assert np.abs(clips.samples(0) - samples).max() <= gain / 32768 * 1.01
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_16_bit_audio_is_stored_as_the_same_samples_in_floats_would_be(steps: li
         soundfile.write(tmp_path / f"{name}.wav", written, 16000, subtype=subtype)
     manifest = make_manifest("manifest", tmp_path, [Clip("16.wav", ("a",)), Clip("32.wav", ("a",))], "test")
     clips = load_clips(prepare(manifest, "x", tmp_path / "store", [16000]).store, 16000)
-    assert (samples_of(clips, 0) * 32768).tolist() == steps
+    assert (clips.samples(0) * 32768).tolist() == steps
     for column in (clips.length, clips.scale, clips.peak, clips.lead, clips.tail):
         assert column[0] == column[1]
     assert clips.pcm[: len(steps)].tolist() == clips.pcm[len(steps) :].tolist()
@@ -85,7 +84,7 @@ def test_digital_silence_at_the_ends_is_counted_and_can_be_left_out(tmp_path: Pa
     clips = load_clips(prepare(manifest, "x", tmp_path / "store", [16000]).store, 16000)
     assert (clips.lead[0], clips.tail[0]) == (100, 30)
     assert clips.without_silent_ends().length.tolist() == [65, 1]
-    assert samples_of(clips.without_silent_ends(), 0)[0] == 0.5
+    assert clips.without_silent_ends().samples(0)[0] == 0.5
 
 
 def test_a_second_run_does_nothing_and_a_touched_file_is_seen(rendered: Path, tmp_path: Path) -> None:
@@ -224,4 +223,4 @@ def test_two_parts_of_one_file_are_two_clips(tmp_path: Path) -> None:
     assert clips.clip_id.tolist() == ["x.wav#0-0.25", "x.wav#0.25-1"]
     assert clips.length.tolist() == [4000, 12000]
     assert clips.group.tolist() == ["x.wav", "x.wav"]
-    assert samples_of(clips, 1)[0] == pytest.approx(0.25, abs=1e-4)
+    assert clips.samples(1)[0] == pytest.approx(0.25, abs=1e-4)

@@ -184,7 +184,7 @@ def test_power_may_be_given_instead_of_the_waveform(frontend: Part) -> None:
     kernel = [1, 3] if "waveform" in frontend.name else [3, 3]
     backbone = part("densenet_se", stem=2, growth=[2, 2], kernel=kernel)
     net = build_net(frontend, backbone, part("mean_of_softmax"), 16000, 5).eval()
-    assert torch.equal(net(net.frontend.power(sound()), stage="power"), net(sound()))
+    assert torch.equal(net(net.frontend.power(sound()), domain="power"), net(sound()))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])

@@ -12,9 +12,8 @@ import soundfile
 
 import earmark
 from earmark import audio
-from earmark.tagging import bulk
+from earmark.scoring.ensemble import combine
 from earmark.tagging.bulk import find_audio, tag_files
-from earmark.tagging.ensemble import combine
 from earmark.tagging.formats import TaggedFile, header, render
 from earmark.tagging.tagger import Tag, Tagger
 
@@ -48,7 +47,7 @@ def test_tags_are_the_ensembles_best_labels_whatever_form_the_sound_comes_in(fin
 
     waveform = audio.model_input(samples, 16000)
     with torch.inference_mode():
-        each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in tagger.nets]
+        each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in (scorer.net for scorer in tagger.scorers)]
     assert np.allclose(combine(each, [1, 1], "geometric_mean"), scores, atol=1e-6)
 
 
@@ -124,17 +123,6 @@ def test_files_are_tagged_together_as_each_by_itself(finished_run: Path, rendere
     for path in paths:
         found = {row["label"]: float(row["score"]) for row in rows if row["file"] == str(path)}
         assert found == pytest.approx(dict(tagger.tag(path, top_k=10)), abs=1e-4)
-
-
-def test_baskets_are_of_few_files_and_few_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "BASKET_FILES", 3)
-    monkeypatch.setattr(bulk, "BASKET_BYTES", 10)
-    paths = [tmp_path / name for name in "abcdefgh"]
-    for path, size in zip(paths, (1, 1, 1, 1, 8, 2, 30, 0), strict=True):
-        path.write_bytes(bytes(size))
-    assert [[path.name for path in basket] for basket in bulk._baskets([*paths, tmp_path / "gone"])] == [
-        ["a", "b", "c"], ["d", "e"], ["f"], ["g"], ["h", "gone"],
-    ]  # fmt: skip
 
 
 def test_bfloat16_changes_the_third_digit(finished_run: Path, rendered: Path) -> None:

@@ -24,17 +24,19 @@ import torch
 
 import earmark
 from earmark import cli
-from earmark.assess.evaluate import any_rate, out_of_fold, samples_of
-from earmark.assess.run import Run
+from earmark.assess.joined import out_of_fold
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import Clip, read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.data.synth import RATE, render
+from earmark.data.table import load_table
 from earmark.nets.member import load_net
 from earmark.recipe import Recipe
-from earmark.training.module import FoldTrainer, Piece, make_fabric
-from earmark.training.train import TrainRequest, make_piece, train
+from earmark.runs.run import Run
+from earmark.training.piece import Piece, make_piece
+from earmark.training.train import TrainRequest, train
+from earmark.training.trainer import FoldTrainer, make_fabric
 from tests.conftest import read_mono
 from tests.small import small_akiyama
 
@@ -157,7 +159,7 @@ def test_every_snapshot_and_view_of_a_member_is_in_the_scores(rows: Rows) -> Non
 
 @pytest.mark.parametrize("ensemble", ["leak-free", "submission1", "submission2"])
 def test_an_ensemble_is_the_weighted_mean_over_snapshots_and_views(ensemble: str, rows: Rows, trained: Trained) -> None:
-    found = out_of_fold(trained.run, any_rate(trained.store)).ensembles[ensemble]
+    found = out_of_fold(trained.run, load_table(trained.store)).ensembles[ensemble]
     expected = np.stack([ensemble_by_hand(rows, ensemble, clip) for clip in found.clips.clip_id.tolist()])
     assert found.scores.shape == (16, 4)
     assert np.allclose(found.scores, expected, atol=1e-6)
@@ -168,7 +170,7 @@ def test_an_ensemble_is_the_weighted_mean_over_snapshots_and_views(ensemble: str
 
 
 def test_a_members_figure_is_that_of_its_mean_over_all_that_counts(rows: Rows, trained: Trained) -> None:
-    clips = any_rate(trained.store)
+    clips = load_table(trained.store)
     label = dict(zip(clips.clip_id.tolist(), clips.positive, strict=True))
     scores = out_of_fold(trained.run, clips).members
     assert set(scores) == set(MEMBERS)
@@ -191,7 +193,7 @@ def test_an_ensemble_waits_for_all_its_members_but_the_runs_own(trained: Trained
 def test_an_ensemble_has_the_folds_that_its_members_have_in_common(trained: Trained, tmp_path: Path) -> None:
     shutil.copytree(trained.run.path / "members", tmp_path / "members")
     (tmp_path / "members/F/fold1/oof.parquet").unlink()
-    clips = any_rate(trained.store)
+    clips = load_table(trained.store)
     scores = out_of_fold(Run(tmp_path, trained.run.recipe), clips)
     assert list(scores.ensembles) == ["leak-free", "submission1", "submission2"]
     for found in scores.ensembles.values():
@@ -212,7 +214,7 @@ def test_weights_that_count_are_those_that_the_scores_are_of(rows: Rows, trained
             assert clips.fold[i] == i
             net = load_net(trained.run.recipe.members[member], 4, trained.run.piece(member, i) / file).eval()
             with torch.inference_mode():
-                expected = net(torch.from_numpy(samples_of(clips, i)[None]))[0].numpy()
+                expected = net(torch.from_numpy(clips.samples(i)[None]))[0].numpy()
             assert np.allclose(rows[member, snapshot, "whole"][str(clips.clip_id[i])], expected, atol=1e-5)
 
 

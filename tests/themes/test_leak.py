@@ -18,16 +18,16 @@ import pytest
 import safetensors
 from torch import Tensor
 
-import earmark.assess.evaluate
+import earmark.training.make
 import earmark.training.train
 from earmark import files
-from earmark.assess.run import Run
 from earmark.data import augment
 from earmark.data.batching import Windows
 from earmark.data.clips import Array, ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.recipe import Recipe
-from earmark.training.module import Piece
+from earmark.runs.run import Run
+from earmark.training.piece import Piece
 from earmark.training.train import TrainRequest, train
 from tests.small import small_akiyama
 
@@ -82,8 +82,8 @@ class Trace:
 def traced(clips: ClipSet) -> Iterator[Trace]:
     trace = Trace(clips)
     with pytest.MonkeyPatch.context() as patch:
-        make, cut_scaled, cut = earmark.training.train._make, augment.cut_scaled, Windows.cut
-        samples_of, safe_open = earmark.assess.evaluate.samples_of, safetensors.safe_open
+        make, cut_scaled, cut = earmark.training.train.make, augment.cut_scaled, Windows.cut
+        samples, safe_open = ClipSet.samples, safetensors.safe_open
         read_table, replacing = pyarrow.parquet.read_table, files.replacing
 
         def traced_make(run: Run, info: Any, stage: Any, data: Any) -> None:
@@ -102,10 +102,10 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
                 trace.hear(*one)
             return cut(self, clip, *rest, **named)
 
-        def traced_samples_of(of: ClipSet, index: int) -> Any:
+        def traced_samples(of: ClipSet, index: int) -> Any:
             if trace.stage is not None and trace.stage.startswith("pseudo"):  # a net's own scoring teaches nothing
                 trace.hear(int(of.offset[index]), int(of.length[index]))
-            return samples_of(of, index)
+            return samples(of, index)
 
         def traced_safe_open(path: Any, *rest: Any, **named: Any) -> Any:
             trace.file_read(path)
@@ -119,11 +119,11 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
             trace.file_written(path)
             return replacing(path)
 
-        patch.setattr(earmark.training.train, "_make", traced_make)
+        patch.setattr(earmark.training.train, "make", traced_make)
         patch.setattr(earmark.training.train, "_finish", lambda *_: {})  # nothing is trained after it
         patch.setattr(augment, "cut_scaled", traced_cut_scaled)
         patch.setattr(Windows, "cut", traced_cut)
-        patch.setattr(earmark.assess.evaluate, "samples_of", traced_samples_of)
+        patch.setattr(ClipSet, "samples", traced_samples)
         patch.setattr(safetensors, "safe_open", traced_safe_open)
         patch.setattr(pyarrow.parquet, "read_table", traced_read_table)
         patch.setattr(files, "replacing", traced_replacing)
@@ -197,7 +197,7 @@ def test_the_trace_is_not_blind(fold: int, trace: Trace, clips: ClipSet) -> None
 def test_the_trace_finds_clips_and_weights_that_are_taken_from_the_wrong_fold(
     store: Store, clips: ClipSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_piece = earmark.training.train.make_piece
+    make_piece = earmark.training.make.make_piece
 
     def wrong(run: Run, name: str, fold: int, of: ClipSet) -> Piece:
         piece = make_piece(run, name, fold, of)
@@ -205,7 +205,7 @@ def test_the_trace_finds_clips_and_weights_that_are_taken_from_the_wrong_fold(
             return replace(piece, training=of[~of.test])
         return replace(piece, start=run.weights("row2", 1 - fold, "best")) if (name, fold) == ("row2", 1) else piece
 
-    monkeypatch.setattr(earmark.training.train, "make_piece", wrong)
+    monkeypatch.setattr(earmark.training.make, "make_piece", wrong)
     with traced(clips) as found:
         train(TrainRequest(recipe, store, tmp_path / "run", ["row1", "row2"], device="cpu"))
     assert leaked(found, clips, "row1 fold 0", 0)  # it cut them itself

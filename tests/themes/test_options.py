@@ -11,17 +11,18 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from earmark.assess.evaluate import samples_of, score_clips
-from earmark.assess.run import Run
 from earmark.data.batching import Batch
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import load_net, load_tensors, new_net, save_tensors
 from earmark.recipe import ScoringSettings, load_recipe
+from earmark.runs.run import Run
 from earmark.training import train as training
-from earmark.training.module import FoldTrainer, Piece, SoftClips, make_fabric
+from earmark.training.piece import Piece
+from earmark.training.pseudo import SoftClips
 from earmark.training.train import TrainRequest
-from tests.conftest import SMALL
+from earmark.training.trainer import FoldTrainer, make_fabric
+from tests.conftest import SMALL, scores_of
 from tests.small import ENVNETS, RESNETS, small_akiyama
 
 CPU = torch.device("cpu")
@@ -93,7 +94,7 @@ def short_clip(clips: ClipSet, window: int) -> tuple[ClipSet, int]:
 def test_a_short_clip_is_repeated_in_training_where_the_recipe_says_tile(clips: ClipSet) -> None:
     one, length = short_clip(clips, 9000)
     plain = [f"batch.{setting}" for setting in PLAIN_WAVE]
-    samples = samples_of(one, 0)
+    samples = one.samples(0)
     [tiled] = batches(clips, 1, "F", *plain, "input.fill=tile", training=one)
     places = set()
     for sound in tiled.sound[:, 0].numpy():
@@ -121,11 +122,11 @@ def test_a_short_clip_is_repeated_when_it_is_scored(clips: ClipSet) -> None:
     settings = small_akiyama(*sets, "members.A.input.fill=tile").members["A"]
     net = new_net(settings, 10).eval()
     times = -(-8192 // length)
-    repeated = np.tile(samples_of(one, 0), times)[:8192]
+    repeated = np.tile(one.samples(0), times)[:8192]
     with torch.inference_mode():
         expected = net(torch.from_numpy(repeated[None]))[0].numpy()
-    assert np.allclose(score_clips(net, one, settings, CPU)[0, 0], expected, atol=1e-6)
-    among_zeros = score_clips(net, one, small_akiyama(*sets).members["A"], CPU)
+    assert np.allclose(scores_of(net, one, settings)[0, 0], expected, atol=1e-6)
+    among_zeros = scores_of(net, one, small_akiyama(*sets).members["A"])
     assert np.abs(among_zeros[0, 0] - expected).max() > 1e-4
 
 
@@ -296,7 +297,7 @@ def test_the_weights_that_count_are_scored_and_served(
         net = load_net(settings, 10, run.piece("logmel", 0) / f"{file}.safetensors")
         own = [row for row in rows if row["snapshot"] == snapshot]
         chosen = clips[[place[row["clip_id"]] for row in own]]
-        assert np.allclose([row["scores"] for row in own], score_clips(net, chosen, settings, CPU)[0], atol=1e-6)
+        assert np.allclose([row["scores"] for row in own], scores_of(net, chosen, settings)[0], atol=1e-6)
     config = json.loads((tmp_path / "bundle/config.json").read_text())
     assert {member["snapshot"]: member["weight"] for member in config["members"]} == dict.fromkeys(files, 1 / len(files))
     for member in config["members"]:
@@ -361,7 +362,7 @@ def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
 ) -> None:
     """The same weights, scored by two recipes that differ in nothing else."""
     monkeypatch.setattr(training, "write_report", lambda *_: None)
-    monkeypatch.setattr("earmark.nets.scoring.length_groups", in_few_groups)
+    monkeypatch.setattr("earmark.scoring.scorer.length_groups", in_few_groups)
     found: dict[tuple[str, float], np.ndarray] = {}
     for patience, views in ((0.0, "[whole, pad4]"), (0.2, "[whole]")):
         sets = [f"members.row1.scoring.patience={patience}", f"members.row1.views={views}", "members.row1.validation.keep=last"]

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from earmark.data.store import Store
-from earmark.training.module import COLUMNS
+from earmark.training.log import COLUMNS
 from earmark.training.train import TrainRequest, train
 from tests.conftest import SMALL
 from tests.small import small_akiyama

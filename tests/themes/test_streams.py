@@ -16,7 +16,10 @@ from earmark.errors import RecipeError
 from earmark.nets.member import save_tensors
 from earmark.recipe import MemberSettings
 from earmark.training.checkpoint import optimiser_tensors
-from earmark.training.module import FoldTrainer, Piece, SoftClips, check_buildable, make_fabric
+from earmark.training.checks import check_buildable
+from earmark.training.piece import Piece
+from earmark.training.pseudo import SoftClips
+from earmark.training.trainer import FoldTrainer, make_fabric
 from tests.small import small_akiyama
 
 
@@ -115,7 +118,7 @@ def test_a_step_s_gradient_is_the_weighted_sum_of_its_streams(
     total = torch.zeros(())
     for name, task, loss, weight in tasks:
         [batch] = seen[name]
-        total = total + weight * loss(by_hand(batch.sound, batch.stage, task, False), batch.targets)
+        total = total + weight * loss(by_hand(batch.sound, batch.domain, task, False), batch.targets)
     total.backward()
     found = gradients(trainer)
     expected = {name: p.grad for name, p in by_hand.named_parameters() if p.grad is not None}
@@ -155,7 +158,7 @@ def test_another_noisy_batch_changes_nothing_in_the_other_streams_passes(store: 
     for loud in (False, True):
         trainer = trainer_of("B", store)
         if loud:
-            changed(trainer, "noisy", lambda batch: Batch(batch.sound.flip(1) + 5, batch.targets, batch.verified, batch.stage))
+            changed(trainer, "noisy", lambda batch: Batch(batch.sound.flip(1) + 5, batch.targets, batch.verified, batch.domain))
         found: list[Tensor] = []
         last = [module for module in trainer.plain_net.modules() if isinstance(module, nn.BatchNorm2d)][-1]
         last.register_forward_hook(lambda _, __, o, found=found: found.append(o.detach().clone()))
@@ -172,7 +175,7 @@ def test_noisy_labels_do_not_touch_the_curated_head(store: Store) -> None:
     for flipped in (False, True):
         trainer = trainer_of("B", store)
         if flipped:
-            changed(trainer, "noisy", lambda batch: Batch(batch.sound, 1 - batch.targets, batch.verified, batch.stage))
+            changed(trainer, "noisy", lambda batch: Batch(batch.sound, 1 - batch.targets, batch.verified, batch.domain))
         trainer.step()
         found.append(gradients(trainer))
     differs = {name for name, gradient in found[0].items() if not torch.equal(gradient, found[1][name])}
@@ -184,7 +187,7 @@ def test_curated_and_soft_labels_do_not_touch_the_noisy_head(store: Store) -> No
     found = []
     for stream in ("", "curated", "soft"):
         trainer = trainer_of("B", store)
-        changed(trainer, stream, lambda batch: Batch(batch.sound, 1 - batch.targets, batch.verified, batch.stage))
+        changed(trainer, stream, lambda batch: Batch(batch.sound, 1 - batch.targets, batch.verified, batch.domain))
         trainer.step()
         found.append(gradients(trainer))
     for other in found[1:]:

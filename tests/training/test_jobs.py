@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from earmark.assess.run import Run
 from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.recipe import Recipe
+from earmark.runs.run import Run
 from earmark.training.jobs import make_at_once
 from earmark.training.stages import Stage
 from earmark.training.train import TrainRequest, train

@@ -220,15 +220,15 @@ def test_nets_are_really_tried_with_and_without_a_store(store: Store) -> None:
 
 def test_every_stream_of_a_net_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member with noisy and soft clips takes longer than the first task alone."""
-    from earmark.training import module
+    from earmark.training import trainer
 
     tried: list[tuple[str, ...]] = []
-    step = module.FoldTrainer.step
+    step = trainer.FoldTrainer.step
 
-    def noted(self: module.FoldTrainer) -> None:
+    def noted(self: trainer.FoldTrainer) -> None:
         tried.append(tuple(self.streams))
         step(self)
 
-    monkeypatch.setattr(module.FoldTrainer, "step", noted)
+    monkeypatch.setattr(trainer.FoldTrainer, "step", noted)
     plan(small_akiyama(), None, ["row6"], [0], "cpu")
     assert list(dict.fromkeys(tried)) == [("curated",), ("curated", "noisy"), ("curated", "noisy", "soft")]

@@ -7,13 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.assess.evaluate import samples_of
-from earmark.assess.run import Block, read_predictions, write_predictions
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.labels import LabelSet
 from earmark.nets.member import new_net, save_tensors
+from earmark.runs.predictions import Block, read_predictions, write_predictions
 from earmark.training.pseudo import guess_labels, sharpen, soft_clips
 from tests.small import small_akiyama
 
@@ -59,12 +58,12 @@ def test_labels_are_guessed_by_the_mean_of_all_nets_and_sharpened_then(store: St
     path = tmp_path / "pseudo" / "of" / "pseudo.parquet"
     guess_labels(path, clips, settings, weights, 2.0, torch.device("cpu"), title="of", fold=1)
 
-    found = read_predictions([path])
+    labels, [found] = read_predictions(path)
     assert found.clip_id.tolist() == clips.clip_id.tolist()
-    assert found.labels == clips.labels
+    assert labels == clips.labels
     for i in range(len(clips)):
         with torch.inference_mode():
-            each = np.stack([net(torch.from_numpy(samples_of(clips, i)[None]))[0].double().numpy() for net in nets])
+            each = np.stack([net(torch.from_numpy(clips.samples(i)[None]))[0].double().numpy() for net in nets])
         squared = each.mean(axis=0) ** 2
         assert np.allclose(found.scores[i], squared / squared.sum(), atol=1e-4)
         other_way = (each**2).mean(axis=0)
@@ -77,7 +76,7 @@ def guesses(path: Path, clips: ClipSet, seed: int = 0) -> dict[str, np.ndarray]:
     order = rng.permutation(len(clips))
     scores = rng.dirichlet(np.ones(len(clips.labels)), len(clips)).astype(np.float32)
     names = [str(clips.clip_id[i]) for i in order]
-    write_predictions(path, clips.labels, [Block(names, scores, "of-A", 1, "", "whole")])
+    write_predictions(path, clips.labels, [Block(np.array(names), scores, "of-A", 1, "", "whole")])
     return dict(zip(names, scores, strict=True))
 
 

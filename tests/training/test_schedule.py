@@ -56,7 +56,7 @@ def test_a_snapshot_is_taken_at_the_end_of_every_cycle_and_nowhere_else(member: 
     taken = {n: number for n in range(schedule.batches + 1) if (number := schedule.snapshot_after(n)) is not None}
     assert taken == {(n + 1) * cycle: n + 1 for n in range(cycles)}
     settings = load_recipe("akiyama2019").members[member]
-    assert settings.counted == [str(number) for number in taken.values()]
+    assert settings.kept_weights == [str(number) for number in taken.values()]
 
 
 def test_validation_comes_after_every_epoch() -> None:

@@ -9,15 +9,18 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from earmark.assess.run import Run
 from earmark.data.clips import load_clips
 from earmark.data.manifest import read_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.recipe import Recipe, load_recipe
-from earmark.training.module import Piece, make_fabric, train_piece
-from earmark.training.train import TrainRequest, allowed, taught, train
+from earmark.runs.run import Run
+from earmark.training.loop import train_piece
+from earmark.training.piece import Piece
+from earmark.training.splits import allowed, labelled
+from earmark.training.train import TrainRequest, train
+from earmark.training.trainer import make_fabric
 from tests.conftest import SMALL
 
 
@@ -83,11 +86,11 @@ def test_a_fold_trains_on_labelled_clips_of_the_other_folds_only(store: Store) -
         verified=clips.verified & (np.arange(len(clips)) != 5),
     )
     recipe = load_recipe("tiny")
-    chosen = taught(clips, 0, recipe)
+    chosen = labelled(clips, 0, recipe)
     assert (clips.fold[chosen] == 1).all()
     assert not clips.test[chosen].any()
     assert not chosen[5]  # unlabelled
-    everywhere = taught(clips, 0, recipe.model_copy(update={"unverified": "all"}))
+    everywhere = labelled(clips, 0, recipe.model_copy(update={"unverified": "all"}))
     assert (everywhere & (clips.fold == 0)).any()
     assert not clips.verified[everywhere & (clips.fold == 0)].any()  # a fold's verified clips stay out whatever the recipe says
 
@@ -109,7 +112,7 @@ def test_training_learns(store: Store, tmp_path: Path) -> None:
 
 def test_bfloat16_scores_are_those_of_float32_within_its_digits(store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
     clips = load_clips(store, 16000)
-    training = clips[taught(clips, 0, small_recipe)]
+    training = clips[labelled(clips, 0, small_recipe)]
     losses = {}
     for precision in ("float32", "bfloat16"):
         piece = Piece("t", tmp_path / precision, small_recipe.members["logmel"], training, clips[:0], np.random.SeedSequence(3))
@@ -135,7 +138,7 @@ def test_training_draws_nothing_from_the_global_generator(store: Store, small_re
     expected = torch.rand(1)
     torch.manual_seed(5)
     clips = load_clips(store, 16000)
-    training = clips[taught(clips, 0, small_recipe)]
+    training = clips[labelled(clips, 0, small_recipe)]
     train_piece(
         Piece("t", tmp_path, small_recipe.members["logmel"], training, clips[:4], np.random.SeedSequence(3)),
         make_fabric("cpu", "float32"),

@@ -71,10 +71,10 @@ def out_of_fold(run: Run, clips: ClipTable) -> RunScores:
             trained on.
     """
     labels, blocks = run.predictions()
-    if labels != clips.labels:
-        raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
     if not all(np.isin(block.clip_id, clips.clip_id).all() for of_member in blocks.values() for block in of_member):
         raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
+    if labels != clips.labels:
+        raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
     recipe, votes = run.recipe, run.votes()
     rule = next(iter(recipe.ensembles.values())).rule
     finished = run.finished()

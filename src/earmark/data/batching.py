@@ -58,13 +58,21 @@ class Windows:
 
     Args:
         clips: the clips.
-        pcm: the samples that they point into, int16 ``[samples]``.
         window: samples of a cut.
         fastest: the highest speed that will be asked for.
+        pcm: the store's samples where they are cut from, int16 ``[samples]``; the clips' own by default.
         device: of the windows; the PCM's own by default.
     """
 
-    def __init__(self, clips: ClipSet, pcm: Tensor, window: int, fastest: float = 1.0, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        clips: ClipSet,
+        window: int,
+        fastest: float = 1.0,
+        pcm: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        pcm = torch.from_numpy(clips.pcm) if pcm is None else pcm
         self.window, self.device = window, device or pcm.device
         missing = round(window * fastest) - len(pcm)  # a store smaller than one window
         self.pcm = torch.nn.functional.pad(pcm, (0, missing)) if missing > 0 else pcm
@@ -145,8 +153,7 @@ class BalancedBatches:
         device: torch.device | None = None,
     ) -> None:
         self.settings, self.bands = settings, bands
-        pcm = torch.from_numpy(clips.pcm) if pcm is None else pcm
-        self.windows = Windows(clips, pcm, window, settings.speed[1], device)
+        self.windows = Windows(clips, window, settings.speed[1], pcm, device)
         self.device = self.windows.device
         self.targets = on(self.device, targets)
         self.verified = on(self.device, clips.verified)

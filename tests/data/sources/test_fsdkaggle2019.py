@@ -212,9 +212,9 @@ def test_missing_tables_and_columns(tmp_path: Path) -> None:
         "is not FSDKaggle2019: no train_curated_post_competition.csv or train_curated.csv in it or in FSDKaggle2019.meta",
     )
     lay(tmp_path, train_curated="fname,label\na.wav,Slam\n")
-    assert faults_of(tmp_path) == ("no column 'labels'",)
+    assert faults_of(tmp_path) == ("no column 'labels'; it has 'fname', 'label'",)
     lay(tmp_path, train_curated=CURATED, test_post_competition="fname,labels\nd.wav,Slam\n")
-    assert faults_of(tmp_path) == ("no column 'usage'",)
+    assert faults_of(tmp_path) == ("no column 'usage'; it has 'fname', 'labels'",)
 
 
 @pytest.mark.parametrize(

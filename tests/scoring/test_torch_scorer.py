@@ -8,13 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.assess.evaluate import samples_of, score_clips
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import new_net
-from earmark.nets.scoring import length_groups, score_views
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, ScoringSettings
+from earmark.scoring.groups import length_groups
+from earmark.scoring.torch_scorer import score_views
+from tests.conftest import scores_of
 from tests.reference import grouping
 from tests.small import small_akiyama
 
@@ -42,7 +43,7 @@ def net_of(name: str, clips: ClipSet, *sets: str) -> tuple[TagNet, MemberSetting
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        net(torch.from_numpy(np.stack([np.resize(samples_of(clips, i), 12_000) for i in range(8)])))
+        net(torch.from_numpy(np.stack([np.resize(clips.samples(i), 12_000) for i in range(8)])))
     return net.eval(), settings
 
 
@@ -65,7 +66,7 @@ def by_hand(net: TagNet, power: np.ndarray, view: str) -> np.ndarray:
 
 def power_of(net: TagNet, clips: ClipSet, i: int) -> np.ndarray:
     with torch.inference_mode():
-        return net.frontend.power(torch.from_numpy(samples_of(clips, i)[None]))[0].numpy()
+        return net.frontend.power(torch.from_numpy(clips.samples(i)[None]))[0].numpy()
 
 
 # ---------------------------------------------------------------------------------------------------------------------- views
@@ -74,7 +75,7 @@ def power_of(net: TagNet, clips: ClipSet, i: int) -> np.ndarray:
 @pytest.mark.parametrize("member", ["A", "F"])
 def test_no_padding_is_the_whole_clip(member: str, clips: ClipSet) -> None:
     net, settings = net_of(member, clips)
-    whole, nothing, some = score_clips(net, clips[:6], settings, CPU, ("whole", "pad0", VIEWS[member][1]))
+    whole, nothing, some = scores_of(net, clips[:6], settings, ("whole", "pad0", VIEWS[member][1]))
     assert np.array_equal(whole, nothing)
     assert np.abs(whole - some).max() > 1e-4
 
@@ -105,9 +106,9 @@ def test_views_of_a_waveform_net_are_in_samples(clips: ClipSet) -> None:
     net, settings = net_of("F", clips)
     seen: list[np.ndarray] = []
     net.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy()))
-    score_clips(net, clips[:1], settings, CPU, VIEWS["F"])
+    scores_of(net, clips[:1], settings, VIEWS["F"])
     for image, view in zip(seen, VIEWS["F"], strict=True):
-        expected = padded(samples_of(clips, 0), pad_of(view), pad_of(view))  # neither filled to the window nor to peak 1
+        expected = padded(clips.samples(0), pad_of(view), pad_of(view))  # neither filled to the window nor to peak 1
         assert image.shape == (1, 1, 1, len(expected))
         assert np.array_equal(image[0, 0, 0], expected)
 
@@ -119,7 +120,7 @@ def test_without_patience_each_clip_is_scored_as_if_it_were_alone(member: str, c
     net, settings = net_of(member, clips, f"members.{member}.scoring.patience=0")
     sizes: list[int] = []
     net.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
-    found = score_clips(net, chosen, settings, CPU, VIEWS[member])
+    found = scores_of(net, chosen, settings, VIEWS[member])
     assert set(sizes) == {2}
     assert found.shape == (3, 24, 10)
     for i in range(0, 24, 5):
@@ -133,7 +134,7 @@ def test_with_patience_a_clip_is_scored_among_the_zeros_that_its_group_needs(mem
     """The group's longest clip is as if alone; a shorter one has zeros behind its mel, or on both sides of its waveform."""
     views = VIEWS[member][:2]
     net, patient = net_of(member, clips, f"members.{member}.scoring.patience=0.2")
-    together = score_clips(net, clips, patient, CPU, views)
+    together = scores_of(net, clips, patient, views)
     hop, most = net.frontend.hop_length, patient.scoring.samples
     groups = grouping.groups(clips.length.tolist(), 0.2, most, 2 * pad_of(views[1]) * hop)
     assert len(groups) < len(set(clips.length.tolist()))
@@ -199,13 +200,13 @@ def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(clip
     shapes: list[tuple[int, ...]] = []
     net.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
     settings = settings.model_copy(update={"scoring": bounds(0.2, 10_000)})
-    score_clips(net, alike, settings, CPU, ("whole",))
+    scores_of(net, alike, settings, ("whole",))
     assert shapes == [(3, 1, 3000)] * 2
     shapes.clear()
-    score_clips(net, alike, settings, CPU, ("whole", "pad1000"))
+    scores_of(net, alike, settings, ("whole", "pad1000"))
     assert shapes == [(2, 1, 3000), (2, 1, 5000)] * 3  # three of 5,000 samples would be too many
     shapes.clear()
-    score_clips(net, alike, settings, CPU, ("pad6000",))
+    scores_of(net, alike, settings, ("pad6000",))
     assert shapes == [(1, 1, 15_000)] * 6  # one clip alone may be longer
 
 

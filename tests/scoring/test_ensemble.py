@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.tagging.ensemble import combine
+from earmark.scoring.ensemble import combine
 
 
 @given(st.integers(0, 1000), st.integers(1, 5), st.integers(2, 5))
