@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from earmark.data.augment import additional_crop, between_class_mix, cut_scaled, frequency_mask, gain, mixup, sound_level
+from earmark.data.augment import (
+    Ends,
+    additional_crop,
+    between_class_mix,
+    cut_scaled,
+    frequency_mask,
+    gain,
+    mixup,
+    only,
+    sound_level,
+)
 from tests.reference import augment as reference
 
 SEEDS = st.integers(0, 10_000)
+ENDS: tuple[Ends, ...] = get_args(Ends)
 
 
 def power_mels(rng: np.random.Generator, batch: int, bands: int, frames: int) -> np.ndarray:
@@ -198,6 +210,12 @@ def test_every_place_of_the_kept_frames_is_as_likely() -> None:
     assert kept[:, 0].sum(dim=0).tolist() == [0, 250, 250, 250, 250, 0]
 
 
+def test_only_a_run_of_frames_is_kept_by_hand() -> None:
+    kept = only(torch.ones(4, 2, 4), torch.tensor([0, 1, 3, 2]), torch.tensor([4, 2, 5, 0]))
+    assert torch.equal(kept[:, 0], kept[:, 1])
+    assert kept[:, 0].int().tolist() == [[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
 # Scaled cuts
 
 
@@ -208,17 +226,21 @@ def store(rng: np.random.Generator, lengths: list[int]) -> tuple[Tensor, Tensor,
     return torch.from_numpy(pcm.astype(np.int16)), length.cumsum(0) - length, length
 
 
-@given(SEEDS, st.lists(st.integers(0, 12), min_size=1, max_size=5), st.integers(1, 30), st.booleans(), st.booleans())
-def test_scaled_cuts_agree_with_the_slow_code(seed: int, lengths: list[int], window: int, tile: bool, whole: bool) -> None:
+@given(SEEDS, st.lists(st.integers(0, 12), min_size=1, max_size=5), st.integers(1, 30), st.sampled_from(ENDS), st.booleans())
+def test_scaled_cuts_agree_with_the_slow_code(seed: int, lengths: list[int], window: int, ends: Ends, whole: bool) -> None:
     rng = np.random.default_rng(seed)
     pcm, offset, length = store(rng, [*lengths, 3])
     speed = rng.choice([1.0, 0.8, 1.25, 2.0, 1 / 3, np.exp(rng.uniform(-0.3, 0.3))], len(length))
     start = rng.integers(-40, 40, len(length)) if whole else rng.uniform(-40, 40, len(length))
-    found = cut_scaled(pcm, offset, length, torch.from_numpy(start), torch.from_numpy(speed), window, tile)
+    shortest = int(rng.integers(1, 9))
+    if ends == "mirrored":
+        start = np.floor(start)
+    found = cut_scaled(pcm, offset, length, torch.from_numpy(start), torch.from_numpy(speed), window, ends, shortest)
     assert found.dtype == torch.float32
     for b in range(len(length)):
         clip = pcm[int(offset[b]) : int(offset[b] + length[b])].tolist()
-        assert found[b].tolist() == reference.cut_scaled(clip, start[b].item(), float(speed[b]), window, tile)
+        expected = np.array(reference.cut_scaled(clip, start[b].item(), float(speed[b]), window, ends, shortest))
+        assert np.array_equal(found[b].numpy()[~np.isnan(expected)], expected[~np.isnan(expected)])
 
 
 def test_scaled_cuts_by_hand() -> None:
@@ -232,19 +254,26 @@ def test_scaled_cuts_by_hand() -> None:
         [0, 7, 0, 0, 0, 0],  # one sample, and the store's first: nothing before it
         [-32768, 0, 0, 0, 0, 0],  # the store's last
     ]
-    assert cut_scaled(pcm, offset, length, start, speed, 6, tile=True).tolist() == [
+    assert cut_scaled(pcm, offset, length, start, speed, 6, "tiles").tolist() == [
         [1, 2, 3, 4, 1, 2],
         [3, 4, 1, 2, 3, 4],
         [4, 1, 1, 2, 2, 3],
         [7, 7, 7, 7, 7, 7],
         [-32768] * 6,
     ]
+    assert cut_scaled(pcm, offset, length, start, speed, 5, "mirrored", shortest=3).tolist() == [
+        [1, 2, 3, 4, 3],
+        [3, 2, 1, 2, 3],
+        [1, 1, 1, 2, 2],  # mirrored as it is played: 1 1 2 2 …
+        [7, 0, 7, 0, 7],  # one sample in the middle of three, 0 7 0, and those mirrored
+        [0, -32768, 0, -32768, 0],
+    ]
 
 
 def test_a_clip_without_samples_is_silent_even_at_the_very_end_of_the_store() -> None:
     pcm = torch.ones(3, dtype=torch.int16)
-    for tile in (False, True):
-        cut = cut_scaled(pcm, torch.tensor([3, 0]), torch.tensor([0, 0]), torch.tensor([-2, 0]), tensor([1, 1]), 5, tile)
+    for ends in ENDS:
+        cut = cut_scaled(pcm, torch.tensor([3, 0]), torch.tensor([0, 0]), torch.tensor([-2, 0]), tensor([1, 1]), 5, ends)
         assert torch.equal(cut, torch.zeros(2, 5))
 
 
@@ -267,20 +296,20 @@ def test_speed_2_plays_an_octave_higher() -> None:
 
 POWER, WAVEFORM, HALF, TWO = torch.rand(2, 3, 4), torch.rand(2, 5000), tensor([0.5, 0.5]), torch.tensor([2, 2])
 PCM = torch.arange(1, 9, dtype=torch.int16)
-CALLS: list[tuple[Callable[..., Tensor], tuple[Tensor | int | bool, ...]]] = [
+CALLS: list[tuple[Callable[..., Tensor], tuple[Tensor | int | str, ...]]] = [
     (mixup, (POWER, POWER + 1, HALF)),
     (sound_level, (WAVEFORM,)),
     (between_class_mix, (WAVEFORM, WAVEFORM + 1, HALF)),
     (frequency_mask, (POWER, TWO, TWO)),
     (gain, (POWER, HALF)),
     (additional_crop, (POWER, TWO, TWO, HALF, HALF)),
-    (cut_scaled, (PCM, TWO, TWO, TWO, HALF, 6, False)),
-    (cut_scaled, (PCM, TWO, TWO, TWO, HALF, 6, True)),
+    (only, (POWER, TWO, TWO)),
+    *((cut_scaled, (PCM, TWO, TWO, TWO, HALF, 6, ends)) for ends in ENDS),
 ]
 
 
 @pytest.mark.parametrize(("function", "arguments"), CALLS)
-def test_inputs_stay_as_they_are(function: Callable[..., Tensor], arguments: tuple[Tensor | int | bool, ...]) -> None:
+def test_inputs_stay_as_they_are(function: Callable[..., Tensor], arguments: tuple[Tensor | int | str, ...]) -> None:
     tensors = [a for a in arguments if isinstance(a, Tensor)]
     before = [a.clone() for a in tensors]
     function(*arguments).add_(1)  # nor is the result a view of them
@@ -288,7 +317,7 @@ def test_inputs_stay_as_they_are(function: Callable[..., Tensor], arguments: tup
 
 
 @pytest.mark.parametrize(("function", "arguments"), CALLS)
-def test_everything_stays_on_the_device(function: Callable[..., Tensor], arguments: tuple[Tensor | int | bool, ...]) -> None:
+def test_everything_stays_on_the_device(function: Callable[..., Tensor], arguments: tuple[Tensor | int | str, ...]) -> None:
     """torch's device without memory stands for any other than the host: it refuses tensors of two devices, and reading back."""
     expected = function(*arguments)
     found = function(*(a.to("meta") if isinstance(a, Tensor) else a for a in arguments))

@@ -85,6 +85,16 @@ def test_image_is_made_in_two_stages(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FRONTENDS)
+def test_frames_are_those_of_the_power(name: str) -> None:
+    net: FrontEnd = FRONTENDS[name](sample_rate=16000).eval()  # type: ignore[call-arg]  # every front end has it
+    lengths = [net.shortest, net.shortest + 1, 3000, 3469, 3470, 8000]
+    found = [net.power(waveform()[:, :samples]).shape[2] for samples in lengths]
+    assert [net.frames(samples) for samples in lengths] == found
+    assert net.frames(np.array(lengths)).tolist() == found
+    assert net.power(waveform()[:, : max(net.shortest - 1, 1)]).shape[2] == found[0]  # a shorter one is made as long
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
 def test_power_that_can_be_kept_is_of_each_example_alone(name: str) -> None:
     net: FrontEnd = FRONTENDS[name](sample_rate=16000).train()  # type: ignore[call-arg]  # every front end has it
     wave = waveform(0.5) * torch.tensor([[1.0], [0.1]])

@@ -60,12 +60,29 @@ def additional_crop(power: np.ndarray, first: list[int], count: list[int], share
     return cropped
 
 
-def cut_scaled(clip: list[int], start: float, speed: float, window: int, tile: bool) -> list[float]:
-    """A window of one clip, given by its own samples."""
+def cut_scaled(clip: list[int], start: float, speed: float, window: int, ends: str, shortest: int = 1) -> list[float]:
+    """A window of one clip, given by its own samples; NaN beyond what is mirrored."""
+    if ends == "mirrored":
+        played = centred(played_at(clip, speed), shortest)
+        backwards = played[:0:-1]  # without its first sample, which follows
+        mirrored = backwards + played + played[-2::-1]
+        place = [math.floor(start) + t + len(backwards) for t in range(window)]
+        return [mirrored[i] if 0 <= i < len(mirrored) else math.nan for i in place]
     cut = []
     for t in range(window):
         i = math.floor((start + t) * speed)
-        if tile and clip:
+        if ends == "tiles" and clip:
             i %= len(clip)
         cut.append(float(clip[i]) if 0 <= i < len(clip) else 0.0)
     return cut
+
+
+def played_at(clip: list[int], speed: float) -> list[float]:
+    """A clip at another speed: of each place the nearest sample before it."""
+    return [float(clip[math.floor(t * speed)]) for t in range(math.ceil(len(clip) / speed))]
+
+
+def centred(samples: list[float], shortest: int) -> list[float]:
+    """In the middle of so many samples of silence, unless there are as many already; of an odd rest the larger half behind."""
+    missing = max(shortest - len(samples), 0)
+    return [0.0] * (missing // 2) + samples + [0.0] * (missing - missing // 2)

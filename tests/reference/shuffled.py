@@ -10,13 +10,41 @@ from earmark.recipe import ShuffledSettings
 from tests.reference import augment
 
 
-def mel_power(waveform: np.ndarray, n_fft: int, hop: int, filters: np.ndarray) -> np.ndarray:
-    """Of a waveform that has half a window more on either side: frame f begins at sample f · hop."""
+def frames_of(waveform: np.ndarray, n_fft: int, hop: int, filters: np.ndarray) -> np.ndarray:
+    """Mel power ``[F, N]`` of whole frames alone: frame f begins at sample f · hop."""
     hann = np.array([0.5 - 0.5 * math.cos(2 * math.pi * i / n_fft) for i in range(n_fft)])
     frames = [
         np.abs(np.fft.rfft(waveform[first : first + n_fft] * hann)) ** 2 for first in range(0, len(waveform) - n_fft + 1, hop)
     ]
     return (filters @ np.array(frames).T).astype(np.float64)
+
+
+def whole_mel(clip: list[float], n_fft: int, hop: int, filters: np.ndarray) -> np.ndarray:
+    """Mel power ``[F, N]`` of a whole clip as librosa makes it, centred and reflected: frame f has its middle at sample f · hop."""
+    context = n_fft // 2
+    return frames_of(np.pad(augment.centred(clip, context + 1), context, mode="reflect"), n_fft, hop, filters)
+
+
+def cropped(sound: np.ndarray, size: int, edge: int, position: float) -> tuple[np.ndarray, np.ndarray]:
+    """A random crop of so many frames; a shorter sound lies among zeros instead (§3.3.1).
+
+    Args:
+        sound: ``[F, N]``.
+        size: frames of the crop.
+        edge: zeros put before and behind the sound first.
+        position: in [0, 1), of the crop in the sound, or of the sound in the zeros.
+
+    Returns:
+        ``[F, size]``, and which of these frames are the sound's.
+    """
+    padded, own = np.pad(sound, ((0, 0), (edge, edge))), np.pad(np.ones(sound.shape[1], bool), edge)
+    spare = padded.shape[1] - size
+    if spare >= 0:
+        begin = math.floor(position * (spare + 1))
+        return padded[:, begin : begin + size], own[begin : begin + size]
+    behind = math.floor(position * (1 - spare))
+    zeros = (-spare - behind, behind)
+    return np.pad(padded, ((0, 0), zeros)), np.pad(own, zeros)
 
 
 def batch(
@@ -69,23 +97,28 @@ def batch(
         kept = drawn["parts"].uniform(*settings.additional_crop.keep, len(at))
         part = dict(zip(at, zip(kept, drawn["parts"].random(len(at)), strict=True), strict=True))
 
-    hop = mel[1] if mel else 1
-    context = mel[0] // 2 if mel else 0
+    def tiled(own: list[int], clip: int, place: int) -> np.ndarray:
+        """Cut out of the clip in an endless row; a frame sees the row before and behind the window, too."""
+        context = mel[0] // 2 if mel else 0
+        low, high = sorted((0, math.ceil(len(own) / speed[place]) - window))
+        start = low + math.floor(position[place] * (high - low + 1))
+        cut = augment.cut_scaled(own, start - context, speed[place], window + 2 * context, "tiles")
+        waveform = np.array(cut) / 32768 * clips.scale[clip]
+        return frames_of(waveform, *mel) if mel else waveform[None]
 
     def example(clip: int, place: int) -> np.ndarray:
         own = clips.pcm[int(clips.offset[clip]) : int(clips.offset[clip] + clips.length[clip])].tolist()
-        length = math.ceil(len(own) / speed[place])
-        edge = round(settings.edge * window)
-        ends = sorted((-edge, length + edge - window))  # the window lies within the clip and its edges, or they within it
-        start = ends[0] + math.floor(position[place] * (ends[1] - ends[0] + 1))
-        cut = augment.cut_scaled(own, start - context, speed[place], window + 2 * context, tile)
-        waveform = np.array(cut) / 32768 * clips.scale[clip]
-        sound = mel_power(waveform, *mel) if mel else waveform[None]
+        if tile:
+            sound = tiled(own, clip, place)
+            there = np.ones(sound.shape[1], bool)
+        else:
+            played = [sample / 32768 * clips.scale[clip] for sample in augment.played_at(own, speed[place])]
+            size = 1 + window // mel[1] if mel else window
+            whole = whole_mel(played, *mel) if mel else np.array(played)[None]
+            sound, there = cropped(whole, size, round(settings.edge * size), position[place])
         if place in part:
-            # A frame is the clip's where any of the hop that begins with it is.
-            there = [f for f in range(sound.shape[1]) if tile or ((f + 1) * hop > -start and f * hop < length - start)]
             kept, where = part[place]
-            sound = augment.additional_crop(sound[None], [there[0]], [len(there)], [kept], [where])[0]
+            sound = augment.additional_crop(sound[None], [int(there.argmax())], [int(there.sum())], [kept], [where])[0]
         return sound
 
     sounds, found = [], []

@@ -5,8 +5,12 @@ device, and passes them as tensors ``[B]``. Nothing that is passed in is changed
 before decibels), waveforms ``[B, T]``.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Ends = Literal["zeros", "tiles", "mirrored"]  # what is heard beyond a clip's ends
 
 
 def mixup(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
@@ -117,13 +121,34 @@ def additional_crop(power: Tensor, first: Tensor, count: Tensor, share: Tensor, 
     return power.masked_fill(outside[:, None, :], 0.0)
 
 
+def only(power: Tensor, first: Tensor, count: Tensor) -> Tensor:
+    """Keeps one run of frames of each example and sets all others to zero power.
+
+    Args:
+        power: ``[B, F, N]``.
+        first: the first frame kept, int64 ``[B]``.
+        count: frames kept, int64 ``[B]``.
+
+    Returns:
+        Like ``power``.
+    """
+    return power.masked_fill(~_run(power.shape[2], first, count, power.device)[:, None, :], 0.0)
+
+
 def cut_scaled(
-    pcm: Tensor, offset: Tensor, length: Tensor, start: Tensor, speed: Tensor, window: int, tile: bool = False
+    pcm: Tensor,
+    offset: Tensor,
+    length: Tensor,
+    start: Tensor,
+    speed: Tensor,
+    window: int,
+    ends: Ends = "zeros",
+    shortest: int = 1,
 ) -> Tensor:
     """A window of each clip played at its own speed ("scale augmentation", §3.3.2).
 
     Sample t of a window is the clip's sample ``floor((start + t)·speed)``: the nearest one below, as in the released code of
-    between-class learning (Tokozume et al., ICLR 2018). Where the clip has no such sample there are zeros.
+    between-class learning (Tokozume et al., ICLR 2018).
 
     Args:
         pcm: all clips end to end, int16 ``[samples]``.
@@ -133,15 +158,23 @@ def cut_scaled(
             clip.
         speed: the clip plays this much faster and higher, float64 ``[B]``, above 0.
         window: samples of a cut.
-        tile: the clip repeats end to end, before its beginning too, instead of lying among zeros.
+        ends: what lies beyond a clip's ends. ``zeros``: silence. ``tiles``: the clip again and again, end to end. ``mirrored``: the
+            clip backwards, its first and its last sample not twice; what lies beyond that is not meant to be used.
+        shortest: where mirrored, a clip of fewer samples at its new speed is first put in the middle of so many samples of
+            silence; ``start`` counts from the first of these.
 
     Returns:
         float32 ``[B, window]``, the 16-bit numbers as they are (full scale is 32,768).
     """
-    time = torch.arange(window, device=pcm.device, dtype=torch.float64)
     # In float64 within a clip and in int64 within the store: float32 counts samples only up to 2²⁴, six minutes of 44.1 kHz.
-    sample = ((start[:, None] + time) * speed.double()[:, None]).floor_().long()
-    if tile:
+    time = start[:, None] + torch.arange(window, device=pcm.device, dtype=torch.float64)
+    if ends == "mirrored":
+        sounding = (length / speed.double()).ceil()  # samples at the new speed
+        last, silence = sounding.clamp(min=shortest) - 1, (shortest - sounding).clamp(min=0).div(2, rounding_mode="floor")
+        # Mirrored at 0, then at the last sample.
+        time.abs_().sub_(last[:, None]).abs_().neg_().add_((last - silence)[:, None])
+    sample = time.mul_(speed.double()[:, None]).floor_().long()
+    if ends == "tiles":
         sample.remainder_(length.clamp(min=1)[:, None])  # a clip without samples: zeros, not a division by zero
     inside = (sample >= 0) & (sample < length[:, None])
     waveform = pcm[torch.where(inside, sample + offset[:, None], 0)]  # outside: any sample that exists

@@ -5,10 +5,11 @@ Examples are mixed behind the front end's first stage: as power mels, or as wave
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark.data import augment
@@ -18,6 +19,7 @@ from earmark.data.table import Array
 from earmark.errors import RecipeError
 from earmark.recipe import BalancedSettings, ShuffledSettings
 
+Count = TypeVar("Count", int, NDArray[np.int64])
 CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of
 
 
@@ -26,9 +28,12 @@ class FirstStage(Protocol):
 
     hop_length: int
     context: int
+    shortest: int
     trainable_power: bool
 
     def power(self, waveform: Tensor, with_context: bool = False) -> Tensor: ...
+
+    def frames(self, samples: Count) -> Count: ...
 
 
 class Passes:
@@ -183,51 +188,82 @@ class ShuffledBatches:
         return partners
 
     def _examples(self, clip: Array, place: Array, window: int) -> Tensor:
-        """Cuts a window of each clip and takes it through the front end's first stage, ``[B, F, N]``.
+        """A window of each clip, behind the front end's first stage, ``[B, F, N]``.
 
-        Beyond a clip's ends the front end hears zeros here (or the clip again, where it is tiled), while scoring a whole clip
-        reflects it there, as librosa did: the first and last few frames of a short clip differ.
+        The frames of a mel front end are those that scoring makes of the whole clip, at the speed it is played at: the clip's ends
+        are mirrored, a window begins at a frame, and what lies beside a clip in its window is zero power (§3.3.1), not the
+        transform of silence. Tiled clips alone go on beyond their ends, and begin at any sample.
 
         Numbers are drawn for every place in the batch and for a partner of each, so that the cut of none depends on how many
         are mixed: ``place`` says which of them are a clip's.
         """
-        settings, device, store, draws = self.settings, self.device, self.pcm.device, 2 * self.settings.size
-        every_speed = np.ones(draws)
-        if settings.speed is not None:
-            slowest, fastest = np.log(settings.speed.range)
-            faster = self._chosen("speeds", settings.speed, draws, lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
-            every_speed[faster.at] = faster.values
-        speed = every_speed[place]
-        length = np.ceil(self.clips.length[clip] / speed)
-        edge = round(settings.edge * window)
-        spare = length - window
-        low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
-        start = (low + np.floor(self.generators["crops"].random(draws)[place] * (high - low + 1))).astype(np.int64)
-        index, context = on(store, clip), self.frontend.context
+        settings, device, store, frontend = self.settings, self.device, self.pcm.device, self.frontend
+        speed = self._speeds()[place]
+        length = np.ceil(self.clips.length[clip] / speed).astype(np.int64)
+        # Samples of tiles, frames of all else: of a window, and of each clip.
+        if self.tile:
+            hop, size, count = 1, window, length
+        else:
+            # An empty clip is a clip of silence.
+            hop, size, count = frontend.hop_length, frontend.frames(window), frontend.frames(np.maximum(length, frontend.shortest))
+        start = self._starts(size, count, place)
+        ends: augment.Ends = "tiles" if self.tile else "mirrored" if frontend.context else "zeros"
+        index = on(store, clip)
         waveform = augment.cut_scaled(
             self.pcm,
             self.offset[index],
             self.length[index],
-            on(store, start - context),
+            on(store, start * hop - frontend.context),
             on(store, speed),
-            window + 2 * context,
-            self.tile,
+            window + 2 * frontend.context,
+            ends,
+            frontend.shortest,
         ).to(device, non_blocking=True)
-        sound = self.frontend.power(waveform.mul_(self.scale[on(device, clip), None]), with_context=True)
-        if settings.additional_crop is None:
-            return sound
-        frames, hop = sound.shape[2], self.frontend.hop_length
-        begin = np.zeros(len(clip)) if self.tile else np.maximum(-start, 0)
-        end = np.full(len(clip), frames * hop) if self.tile else np.minimum(length - start, frames * hop)
-        begin_frame = np.minimum(begin // hop, frames - 1).astype(np.int64)
-        count = np.minimum(np.ceil(end / hop), frames).astype(np.int64) - begin_frame
-        shorter = self._chosen("parts", settings.additional_crop, draws, self._kept)
+        sound = frontend.power(waveform.mul_(self.scale[on(device, clip), None]), with_context=True)
+        if self.tile:
+            first, count = np.zeros_like(start), np.full_like(start, sound.shape[2])
+        else:
+            first = np.clip(-start, 0, size)
+            count = np.clip(count - start, 0, size) - first
+        if ends == "mirrored" and (count < size).any():
+            sound = augment.only(sound, on(device, first), on(device, count))
+        return sound if settings.additional_crop is None else self._additional_crop(sound, place, first, count)
+
+    def _speeds(self) -> Array:
+        """Of every place in the batch and a partner of each, float64 ``[2 · size]``."""
+        draws = 2 * self.settings.size
+        speed = np.ones(draws)
+        if self.settings.speed is not None:
+            slowest, fastest = np.log(self.settings.speed.range)
+            faster = self._chosen("speeds", self.settings.speed, draws, lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
+            speed[faster.at] = faster.values
+        return speed
+
+    def _starts(self, size: int, count: Array, place: Array) -> Array:
+        """Where windows begin, counted from each clip's beginning, int64 ``[B]``.
+
+        A window lies anywhere within its clip and the clip's edges, or these lie anywhere within it.
+
+        Args:
+            size: frames of a window.
+            count: frames of each clip.
+            place: in the batch, of each.
+        """
+        edge, spare = round(self.settings.edge * size), count - size
+        low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
+        position = self.generators["crops"].random(2 * self.settings.size)[place]
+        start: Array = low + np.floor(position * (high - low + 1)).astype(np.int64)
+        return start
+
+    def _additional_crop(self, sound: Tensor, place: Array, first: Array, count: Array) -> Tensor:
+        """Of some examples a part of the clip's frames: ``count`` of them, from ``first`` on."""
+        draws = 2 * self.settings.size
+        shorter = self._chosen("parts", self.settings.additional_crop, draws, self._kept)
         every_part = np.zeros((draws, 2))
         every_part[shorter.at] = shorter.values
         share, position = every_part[place].T
-        count[~np.isin(place, shorter.at)] = 0  # these stay as they are
-        drawn = [on(device, a) for a in (begin_frame, count, share, position)]
-        return augment.additional_crop(sound, *drawn)
+        count = np.where(np.isin(place, shorter.at), count, 0)  # the others stay as they are
+        return augment.additional_crop(sound, *(on(self.device, a) for a in (first, count, share, position)))
 
     def _kept(self, generator: np.random.Generator, count: int) -> Array:
         assert self.settings.additional_crop is not None

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earmark.nets.mel import MelPower, affine_power
@@ -12,6 +14,9 @@ from earmark.nets.norms import WaveformNorm
 
 AMIN_MEL = 1e-20  # floor of the mel power before the logarithm; its dB value is far below every dynamic range used here
 DEVIATION_EPSILON = 1e-7  # added to an example's standard deviation in dB (the released code of Akiyama & Sato)
+
+
+Count = TypeVar("Count", int, NDArray[np.int64])
 
 
 class FrontEnd(nn.Module):
@@ -22,6 +27,7 @@ class FrontEnd(nn.Module):
         bands: F of the image.
         hop_length: samples a step of the last axis N of `power`'s result; 1 where that is the waveform itself.
         context: samples of true signal on each side that ``power(waveform, with_context=True)`` expects.
+        shortest: samples; `power` first centres a shorter waveform in so many samples of silence.
         fills: where zeros are appended to shorter examples' power when lengths differ in a batch that is scored.
         trainable_power: `power` has something to train, or depends on the batch: its result is not to be kept.
 
@@ -33,6 +39,7 @@ class FrontEnd(nn.Module):
     bands: int
     hop_length: int
     context: int = 0
+    shortest: int = 1
     fills: Literal["right", "both"] = "both"
     trainable_power: bool
 
@@ -44,6 +51,13 @@ class FrontEnd(nn.Module):
             with_context: the first and last `context` samples are there only so that the frames in between see true signal.
         """
         raise NotImplementedError
+
+    def frames(self, samples: Count) -> Count:
+        """How many steps N `power` makes of so many samples: of one number, or of an array of them.
+
+        They are at least `shortest`, or, with context, the ones between the two contexts.
+        """
+        return -(-samples // self.hop_length)
 
     def compress(self, power: Tensor) -> Tensor:
         """Result of `power` ``[B, F, N]`` → image ``[B, out_channels, F, N]``."""
@@ -231,6 +245,7 @@ class StandardisedLogMel(FrontEnd):
             raise ValueError("floor and dynamic_range must be above 0")
         self.bands, self.n_fft, self.hop_length, self.floor, self.dynamic_range = n_mels, n_fft, hop_length, floor, dynamic_range
         self.context = n_fft // 2
+        self.shortest = self.context + 1  # a reflection does not repeat the last sample itself
         self.mel_power = MelPower(sample_rate, n_fft, n_mels, f_min, f_max)
 
     @_without_autocast
@@ -243,8 +258,12 @@ class StandardisedLogMel(FrontEnd):
         padded = waveform if with_context else self._reflected(waveform)
         return self.mel_power(padded.unfold(1, self.n_fft, self.hop_length)).transpose(1, 2)
 
+    def frames(self, samples: Count) -> Count:
+        """``1 + samples // hop_length`` for an even n_fft."""
+        return 1 + (samples + 2 * self.context - self.n_fft) // self.hop_length
+
     def _reflected(self, waveform: Tensor) -> Tensor:
-        missing = self.context + 1 - waveform.shape[1]  # a reflection does not repeat the last sample itself
+        missing = self.shortest - waveform.shape[1]
         if missing > 0:
             waveform = nn.functional.pad(waveform, (missing // 2, missing - missing // 2))
         return nn.functional.pad(waveform, (self.context, self.context), mode="reflect")
