@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import JsonOption
+from earmark.commands.shared import JsonOption, tell
+from earmark.errors import EarmarkError, listed
 
 
 def evaluate(
@@ -15,16 +16,36 @@ def evaluate(
     split: Annotated[
         Literal["train", "test"], typer.Option(help="train: out-of-fold scores; test: the store's test split.")
     ] = "train",
+    submission: Annotated[
+        Path | None, typer.Option(help="With --split test: write the file that the data set's competition asked for.")
+    ] = None,
+    ensemble: Annotated[str | None, typer.Option(help="Whose scores the submission has; the run's own by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute a run's metrics, from its out-of-fold scores or on a test split."""
     from earmark.assess.evaluate import evaluate_test, run_store
+    from earmark.assess.submission import write_submission
+    from earmark.data.sources import submission_layout
     from earmark.runs.run import Run
 
+    if (submission is not None or ensemble is not None) and split != "test":
+        raise EarmarkError(f"--{'submission' if submission else 'ensemble'} is for --split test")
+    if ensemble is not None and submission is None:
+        raise EarmarkError("--ensemble says whose scores a --submission has")
     opened = Run.open(run)
     data = run_store(opened, store)
+    if ensemble is not None and ensemble not in opened.recipe.ensembles:
+        raise EarmarkError(f"--ensemble {ensemble}: the recipe has {listed(opened.recipe.ensembles)}")
     if split == "test":
+        if submission is not None:  # what is missing is told before hours of scoring
+            submission_layout(data.source, Path(data.root))
         show_metrics(evaluate_test(opened, data), as_json, f"scores: {run / 'test.parquet'}")
+        if submission is not None:
+            without = write_submission(opened, data, submission, ensemble)
+            tell(
+                f"submission: {submission}"
+                + (f"; {without:,} clips without scores have the same for every class" if without else "")
+            )
     else:
         from earmark.training.train import finish
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from earmark import files
 from earmark.errors import ManifestError
@@ -77,6 +78,21 @@ class Manifest:
     def path(self, clip: Clip) -> Path:
         """Where a clip's file is."""
         return self.root / clip.file_name
+
+
+@dataclass(frozen=True)
+class SubmissionLayout:
+    """The file that a competition asked for.
+
+    Attributes:
+        kind: ``best_labels`` (the three best a clip, with spaces between them) or ``scores`` (a column a class).
+        file_names: of the test clips, without folders, in the file's order.
+        classes: in the order of the columns; none for ``best_labels``.
+    """
+
+    kind: Literal["best_labels", "scores"]
+    file_names: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 def make_manifest(

@@ -1,6 +1,6 @@
 """One file a data set; the file's name is its name on the command line. Each has ``scan(root, label_separator) → Manifest``.
 
-One whose data set has clips known to be labelled wrongly lists them in a constant ``ERRATA``; its ``scan`` corrects them, and
+One whose data set was a competition's has ``submission(root) → SubmissionLayout``. One whose data set has clips known to be labelled wrongly lists them in a constant ``ERRATA``; its ``scan`` corrects them, and
 takes ``errata=False`` to read them as published.
 """
 
@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from earmark.data.manifest import Manifest
+from earmark.data.manifest import Manifest, SubmissionLayout
 from earmark.errors import ManifestError
 
 
@@ -43,3 +43,21 @@ def scan(source: str, root: Path, label_separator: str = ",", errata: bool = Tru
     else:
         raise ManifestError("--no-errata", [f"{source} has no list of faulty labels that could be left as published"])
     return manifest
+
+
+def submission_layout(source: str, root: Path) -> SubmissionLayout:
+    """What the competition of a data set asked for.
+
+    Args:
+        source: its name.
+        root: its folder.
+
+    Raises:
+        ManifestError: it had no competition, or its tables are not in the folder.
+    """
+    module = importlib.import_module(f"{__name__}.{source}")
+    if not hasattr(module, "submission"):
+        those = [name for name in source_names() if hasattr(importlib.import_module(f"{__name__}.{name}"), "submission")]
+        raise ManifestError(source, [f"no competition asked for a submission file; {' and '.join(those)} had one"])
+    layout: SubmissionLayout = module.submission(root)
+    return layout

@@ -6,12 +6,13 @@ Read as published (``FSDKaggle2018.meta/`` and ``.audio_*``) or as in the compet
 from collections.abc import Sequence
 from pathlib import Path
 
-from earmark.data.manifest import NO_FOLD, Clip, Manifest, make_manifest, read_table, require_columns
+from earmark.data.manifest import NO_FOLD, Clip, Manifest, SubmissionLayout, make_manifest, read_table, require_columns
 from earmark.errors import ManifestError
 
 META = ("FSDKaggle2018.meta", ".")
 TRAIN_TABLES = ("train_post_competition.csv", "train.csv")  # the first has the Freesound ids and licences
 TEST_TABLE = "test_post_competition.csv"
+SUBMISSION = "sample_submission.csv"
 SCORED_USAGE = ("Public", "Private")
 
 
@@ -66,6 +67,21 @@ def scan(root: Path, label_separator: str) -> Manifest:
     return make_manifest(
         "fsdkaggle2018", root, clips, str(train), licence="Creative Commons, a clip each: column license", notes=notes
     )
+
+
+def submission(root: Path) -> SubmissionLayout:
+    """Three labels a clip, for every row of the published sample, or of the test table where that is not there."""
+    return SubmissionLayout("best_labels", listed_test_clips(root, META, TEST_TABLE))
+
+
+def listed_test_clips(root: Path, meta: Sequence[str], test_table: str) -> tuple[str, ...]:
+    """The names of the test clips in the order of the sample submission, or of the test table where that is not there."""
+    table = find_table(root, [f"{folder}/{name}" for name in (SUBMISSION, test_table) for folder in meta])
+    if table is None:
+        raise ManifestError(str(root), [f"no {SUBMISSION} or {test_table} in it or in {meta[0]}"])
+    header, rows = read_table(table)
+    require_columns(table, header, ("fname",))
+    return tuple(row["fname"] for _, row in rows)
 
 
 def find_table(root: Path, names: Sequence[str]) -> Path | None:

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from earmark.data.manifest import Clip, Manifest, make_manifest, parse_row, read_table, require_columns
-from earmark.data.sources.fsdkaggle2018 import audio_folder, find_table
+from earmark.data.manifest import Clip, Manifest, SubmissionLayout, make_manifest, parse_row, read_table, require_columns
+from earmark.data.sources.fsdkaggle2018 import SUBMISSION, audio_folder, find_table, listed_test_clips
 from earmark.errors import ManifestError
 
 META = ("FSDKaggle2019.meta", ".")
@@ -21,7 +21,7 @@ TABLES = {  # the first has recordings and licences; of the test clips the compe
 ABSENT = {NOISY: "the curated clips alone are the training split", TEST: "the data set has no test split here"}
 RECORDING = {CURATED: "freesound_id", NOISY: "flickr_video_URL", TEST: "freesound_id"}
 USAGE = ("Public", "Private")
-VOCABULARY, SUBMISSION = "vocabulary.csv", "sample_submission.csv"
+VOCABULARY = "vocabulary.csv"
 
 # "Detected corrupted files in the curated train set" in FSDKaggle2019.doc/README.md. It does not say what would be right.
 ERRATA = {
@@ -76,6 +76,19 @@ def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
         notes=[f"{', '.join(counts)} clips; up to {most} label{'' if most == 1 else 's'} a clip", *notes],
         faults=faults,
     )
+
+
+def submission(root: Path) -> SubmissionLayout:
+    """A column a class, for every row of the published sample, or of the test table where that is not there.
+
+    Raises:
+        ManifestError: the tables are not there.
+    """
+    sample = find_table(root, [f"{meta}/{SUBMISSION}" for meta in META])
+    classes = read_table(sample)[0][1:] if sample else _read_classes(root)
+    if not classes:
+        raise ManifestError(str(root), [f"no {VOCABULARY} or {SUBMISSION} in it or in {META[0]}"])
+    return SubmissionLayout("scores", listed_test_clips(root, META, TABLES[TEST][0]), tuple(classes))
 
 
 def _read_classes(root: Path) -> list[str] | None:
