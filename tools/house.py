@@ -75,13 +75,18 @@ def arrows() -> dict[str, set[str]]:
     return found
 
 
+def reached(drawn: dict[str, set[str]], room: str) -> set[str]:
+    """The rooms that arrows lead to from a room."""
+    return drawn[room].union(*(reached(drawn, below) for below in drawn[room]))
+
+
 def picture() -> str:
     """The house in Markdown: a graph of the rooms, and what lies in each."""
     drawn = arrows()
     lines = ["```mermaid", "graph TD"]
     for room, below in drawn.items():
-        # An arrow that others lead to as well says nothing more.
-        direct = [other for other in below if not any(other in rooms_below(between) for between in below - {other})]
+        # An arrow to a room that other arrows lead to as well says nothing more.
+        direct = [other for other in below if not any(other in reached(drawn, between) for between in below - {other})]
         lines += [f"    {room} --> {other}" for other in sorted(direct, key=list(ROOMS).index)]
     lines += ["```", "", "| room | what it is | files |", "|---|---|---|"]
     for room in ROOMS:

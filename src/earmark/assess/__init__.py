@@ -1,1 +1,1 @@
-"""Scores: computing them, their intervals, the report."""
+"""Scores held against labels: figures, report, submission files. No torch."""

@@ -1,1 +1,1 @@
-"""From files and tables of labels to batches on a device."""
+"""From a data set's tables to training batches: sources, manifest, store, clips, batches."""

@@ -1,1 +1,1 @@
-"""The nets: front end → backbone → head."""
+"""Front end → backbone → head: the nets, without what trains or serves them."""

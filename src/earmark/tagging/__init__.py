@@ -1,1 +1,1 @@
-"""Tagging with a finished model."""
+"""Tagging with a finished model, a bundle."""

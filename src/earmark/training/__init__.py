@@ -1,1 +1,1 @@
-"""Training: the loop, the losses, the run directory."""
+"""Training a recipe on a store: splits, stages, streams, the loop, the bundle at the end."""
