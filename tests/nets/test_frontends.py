@@ -5,6 +5,7 @@ import torch
 
 from earmark.nets import mel
 from earmark.nets.frontends import FRONTENDS, FrontEnd, LogMel, RawWaveform, StandardisedLogMel, Waveform
+from tests.reference import kapre
 
 
 def waveform(seconds: float = 1.0) -> torch.Tensor:
@@ -63,8 +64,66 @@ def test_decibels_are_half_of_librosas_because_of_the_square_root() -> None:
     assert np.allclose(found, expected, atol=1e-3)
 
 
-def test_silence_and_a_single_sample_stay_finite_with_finite_gradients() -> None:
-    net = LogMel(16000)
+def without_band_norm(reference: str, **settings: object) -> LogMel:
+    net = LogMel(16000, reference=reference, **settings)
+    net.band_norm = torch.nn.Identity()
+    return net
+
+
+@pytest.mark.parametrize(("reference", "dynamic_range"), [("batch", 80.0), ("example", 80.0), ("batch", 30.0), ("example", 30.0)])
+def test_image_is_kapres(reference: str, dynamic_range: float) -> None:
+    """A loud sound, a quiet one, and a tone that fades into noise."""
+    samples = 3000
+    wave = waveform()[:, :samples][[0, 1, 0]] * torch.tensor([[1.0], [0.02], [0.01]])
+    wave[2] += torch.sin(torch.arange(samples) * 0.3) * torch.linspace(1, 0, samples) ** 4
+    normal = wave.double().numpy()
+    normal = (normal - normal.mean()) / np.sqrt(normal.var() + 1e-3)
+    mel = np.stack([kapre.mel_power(one, 16000, 1024, 128, 64) for one in normal])
+    expected = kapre.decibels(mel, reference, dynamic_range=dynamic_range)
+    found = without_band_norm(reference, dynamic_range=dynamic_range).train()(wave)[:, 0].detach().numpy()
+    assert found.shape == expected.shape == (3, 64, 24)
+    assert np.abs(found - expected).max() < 0.02
+    assert (expected[1].max() < -10) == (reference == "batch")  # the quiet one
+    assert expected.max() == 0
+    assert (expected.min() == -30) if dynamic_range == 30 else (expected.min() < -35)
+
+
+def drawn_gains(reference: str) -> float:
+    """How much the image of the same mixed sounds changes from one draw of their gains to another, in dB: the mean."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(41, 16000, generator=generator) * 10 ** -torch.rand(41, 1, generator=generator)
+    sounds = noise * torch.linspace(1, 0.05, 16000)
+    sounds /= sounds.abs().amax(dim=1, keepdim=True)
+    net = without_band_norm(reference).train()
+    gains = 1 - torch.rand(2, 41, 1, generator=generator)  # w, uniform in (0, 1]
+    one, other = (net(gain * sounds).detach() for gain in gains)
+    return (one - other).abs().mean().item()
+
+
+def test_the_gain_reaches_the_net_through_the_maximum_of_the_batch_alone() -> None:
+    """Jeong & Lim §3.1.1, w of equation (2)."""
+    assert drawn_gains("batch") > 2
+    assert drawn_gains("example") < 0.05
+
+
+@pytest.mark.parametrize("reference", ["batch", "example"])
+def test_a_scored_clip_has_its_own_maximum_whatever_is_beside_it(reference: str) -> None:
+    net = LogMel(16000, reference=reference).eval()
+    quiet, loud = waveform()[:1] * 0.01, waveform()[1:]
+    alone = net(quiet)
+    assert torch.allclose(net(torch.cat([quiet, loud]))[:1], alone, atol=1e-4)
+    assert torch.allclose(net(torch.cat([loud, quiet, loud]))[1:2], alone, atol=1e-4)
+    assert torch.equal(alone, LogMel(16000, reference="example").eval()(quiet))
+
+
+def test_a_reference_that_is_not_known_is_refused_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="no reference 'clip'; there are batch, example"):
+        LogMel(16000, reference="clip")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reference", ["batch", "example"])
+def test_silence_and_a_single_sample_stay_finite_with_finite_gradients(reference: str) -> None:
+    net = LogMel(16000, reference=reference)
     for wave in (torch.zeros(2, 4000), torch.nn.functional.one_hot(torch.tensor([5, 9]), 4000).float()):
         net(wave).square().sum().backward()
         assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)

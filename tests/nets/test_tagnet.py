@@ -117,6 +117,17 @@ def test_fresh_weights_are_glorot_uniform_and_follow_the_seed() -> None:
     assert one.head.linear.bias.abs().max().item() == 0
 
 
+def test_scores_of_a_clip_are_the_same_whatever_is_scored_beside_it() -> None:
+    """Though the net was trained on images relative to the maximum of a batch."""
+    sets = ["members.*.frontend.reference=batch"]
+    net = net_of(load_recipe("tiny", sets).members["logmel"], 5).eval()
+    quiet, loud = sound()[:1] * 0.01, sound()[1:]
+    scores = net(quiet)
+    assert torch.allclose(net(torch.cat([quiet, loud]))[:1], scores, atol=1e-5)
+    net.train()
+    assert not torch.allclose(net.frontend(torch.cat([quiet, loud]))[:1], net.frontend(quiet), atol=1e-2)
+
+
 def test_names_and_arguments_that_are_not_known_are_refused_with_the_choices() -> None:
     good = load_recipe("tiny").members["logmel"]
     assert "densenet_se" in backbone_names()

@@ -85,14 +85,20 @@ class LogMel(FrontEnd):
     """Log-mel image of Jeong & Lim §3.2.1 (figure 2a), in kapre 0.1's order.
 
     BatchNorm of the waveform → STFT (periodic Hann window, *same* padding: ``ceil(T / hop_length)`` frames) → power →
-    mel bands → dB of the *square root* of the mel power, relative to the example's maximum, clipped below → BatchNorm per band.
+    mel bands → dB of the *square root* of the mel power, relative to a maximum, clipped below → BatchNorm per band.
+
+    In training the maximum is the whole batch's or each example's own. kapre took the batch's until its version 0.1.3.1, which was
+    current when Jeong & Lim released their code, and each example's from February 2019 on. With the batch's maximum a gain on
+    an example is seen in its image; with the example's own it is not. When clips are scored the maximum is always the
+    example's own: a clip's scores do not depend on what is scored beside it.
 
     Args:
         sample_rate: in Hz; sets the bands.
         n_fft: window and FFT length in samples.
         hop_length: in samples.
         n_mels: number of mel bands F.
-        dynamic_range: dB below the example's maximum at which the image is clipped.
+        reference: the maximum in training: ``batch`` or ``example``.
+        dynamic_range: dB below the maximum at which the image is clipped.
         epsilon: of the batch normalisations.
         momentum: of the batch normalisations' running statistics (PyTorch's sense: the share of the new value).
 
@@ -112,6 +118,7 @@ class LogMel(FrontEnd):
         n_fft: int = 1024,
         hop_length: int = 128,
         n_mels: int = 64,
+        reference: Literal["batch", "example"] = "example",
         dynamic_range: float = 80.0,
         epsilon: float = 1e-3,
         momentum: float = 0.01,
@@ -119,7 +126,10 @@ class LogMel(FrontEnd):
         super().__init__()
         if hop_length < 1:
             raise ValueError("hop_length must be at least 1")
+        if reference not in ("batch", "example"):
+            raise ValueError(f"no reference {reference!r}; there are batch, example")
         self.bands, self.n_fft, self.hop_length, self.dynamic_range = n_mels, n_fft, hop_length, dynamic_range
+        self.reference = reference
         self.waveform_norm = WaveformNorm(epsilon, momentum)
         self.waveform_gain = nn.Parameter(torch.ones(1))
         self.waveform_bias = nn.Parameter(torch.zeros(1))
@@ -156,8 +166,10 @@ class LogMel(FrontEnd):
     def compress(self, power: Tensor) -> Tensor:
         """Mel power ``[B, n_mels, N]`` → normalised dB image ``[B, 1, n_mels, N]``."""
         level = torch.log10(power.clamp(min=AMIN_MEL))
+        of_batch = self.training and self.reference == "batch"
+        loudest = level.amax(dim=(0, 1, 2) if of_batch else (1, 2), keepdim=True)
         # dB, 10·log10, of the square root: a literal square root has an infinite gradient at zero.
-        relative = torch.add(-5 * level.amax(dim=(1, 2), keepdim=True), level, alpha=5)
+        relative = torch.add(-5 * loudest, level, alpha=5)
         clipped = relative.clamp(min=-self.dynamic_range).transpose(1, 2)
         # As rows of bands, the way they lie in memory: to the same result without moving them.
         rows = self.band_norm(clipped.flatten(0, 1))
