@@ -191,6 +191,7 @@ def test_another_seed_gives_other_batches() -> None:
         (MEL, {**OF_MEL, "speed": {"range": [0.8, 1.25]}, "edge": 0.3}, False),
         (WAVE, OF_WAVE, False),
         (WAVE, {**OF_WAVE, "additional_crop": {"chance": 0.5}, "mix": {"kind": "plain"}}, False),
+        (WAVE, {**OF_WAVE, "mix": {**OF_WAVE["mix"], "level_frame": 40, "level_hop": 15, "level_floor": -25.0}}, False),
         (WAVE, without(OF_WAVE, "edge"), True),
     ],
 )
@@ -242,8 +243,9 @@ def test_the_recipe_has_the_paper_s_augmentations() -> None:
         batch = load_recipe("akiyama2019").members[member].batch.model_dump()
         return {k: v for k, v in batch.items() if v and k not in ("sampling", "size")}
 
+    levels = {"level_frame": 4096, "level_hop": 2048, "level_floor": -80}
     mel = {
-        "mix": {"kind": "plain", "chance": 0.5, "alpha": 1, "self_mix": False},
+        "mix": {"kind": "plain", "chance": 0.5, "alpha": 1, "self_mix": False, **levels},
         "gain": {"chance": 0.5, "unit": "factor", "range": (0.8, 1.2)},
         "frequency_mask": {"chance": 0.5, "width": (8, 32)},
     }
@@ -253,7 +255,7 @@ def test_the_recipe_has_the_paper_s_augmentations() -> None:
     wave = {
         "speed": {"chance": 1.0, "range": (0.8, 1.25)},
         "edge": 0.5,
-        "mix": {"kind": "between_class", "chance": 1.0, "alpha": 1.0, "self_mix": False},
+        "mix": {"kind": "between_class", "chance": 1.0, "alpha": 1.0, "self_mix": False, **levels},
         "gain": {"chance": 1.0, "unit": "decibel", "range": (-6.0, 6.0)},
     }
     assert of("row8") == of("D") == of("E") == of("F") == wave

@@ -311,7 +311,23 @@ def test_zeros_behind_an_example_are_80_db_below_its_maximum(
     assert torch.equal(filled[:, :, :20], published.decibels(power))
 
 
+def test_floor_and_epsilon_act_where_the_formula_has_them() -> None:
+    power = torch.rand(2, 128, 9, generator=torch.Generator().manual_seed(0)) ** 8
+    decibels = 10 * np.log10(np.maximum(power.double().numpy(), 1e-3))
+    centred = decibels - decibels.mean(axis=(1, 2), keepdims=True)
+    expected = centred / (centred.std(axis=(1, 2), keepdims=True) + 2.0)
+    assert np.allclose(StandardisedLogMel(44100, floor=1e-3, epsilon=2.0).compress(power)[:, 0], expected, atol=1e-5)
+    net = without_band_norm("example", n_mels=128, floor=1e-3)
+    assert np.allclose(net.compress(power)[:, 0], (decibels - decibels.max(axis=(1, 2), keepdims=True)) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [LogMel, StandardisedLogMel])
 @pytest.mark.parametrize("wrong", [{"n_fft": 0}, {"hop_length": 0}, {"n_mels": 0}, {"floor": 0.0}, {"dynamic_range": 0.0}])
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+def test_settings_that_make_no_sense_are_refused(kind: type[LogMel | StandardisedLogMel], wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        StandardisedLogMel(44100, **wrong)
+        kind(44100, **wrong)
+
+
+def test_a_deviation_without_epsilon_is_refused() -> None:
+    with pytest.raises(ValueError, match="epsilon must be above 0"):
+        StandardisedLogMel(44100, epsilon=0.0)

@@ -24,13 +24,16 @@ def sound_level(waveform: np.ndarray, frame: int = 4096, hop: int = 2048, floor_
     return max(levels)
 
 
-def between_class_mix(first: np.ndarray, second: np.ndarray, ratio: list[float]) -> np.ndarray:
+def between_class_mix(
+    first: np.ndarray, second: np.ndarray, ratio: list[float], frame: int = 4096, hop: int = 2048, floor_db: float = -80.0
+) -> np.ndarray:
     mixed = []
     for x1, x2, r in zip(first.astype(np.float64), second.astype(np.float64), ratio, strict=True):
         if r == 0:
             t = 0.0  # the limit of the equation
         else:
-            t = 1 / (1 + 10 ** ((sound_level(x1) - sound_level(x2)) / 20) * (1 - r) / r)
+            level, other = (sound_level(x, frame, hop, floor_db) for x in (x1, x2))
+            t = 1 / (1 + 10 ** ((level - other) / 20) * (1 - r) / r)
         mixed.append((t * x1 + (1 - t) * x2) / math.sqrt(t**2 + (1 - t) ** 2))
     return np.stack(mixed)
 

@@ -128,7 +128,8 @@ def batch(
         if place in share:
             other = example(second[partner], size + place)[None]
             if settings.mix and settings.mix.kind == "between_class":
-                sound = augment.between_class_mix(sound[:, 0], other[:, 0], [share[place]])[:, None]
+                levels = settings.mix.level_frame, settings.mix.level_hop, settings.mix.level_floor
+                sound = augment.between_class_mix(sound[:, 0], other[:, 0], [share[place]], *levels)[:, None]
             else:
                 sound = augment.mixup(sound, other, [share[place]])
             target = augment.mixup(target, targets[second[partner]][None], [share[place]])

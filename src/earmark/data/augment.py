@@ -51,7 +51,9 @@ def sound_level(waveform: Tensor, frame: int = 4096, hop: int = 2048, floor_db: 
     return (10 * loudest.log10()).clamp(min=floor_db)  # the logarithm of silence is −∞, which the floor lifts
 
 
-def between_class_mix(first: Tensor, second: Tensor, ratio: Tensor) -> Tensor:
+def between_class_mix(
+    first: Tensor, second: Tensor, ratio: Tensor, frame: int = 4096, hop: int = 2048, floor_db: float = -80.0
+) -> Tensor:
     """Mixes waveforms so that the ear hears them in a given ratio (§3.3.2; Tokozume et al., ICLR 2018, eq. 2).
 
     ``t = 1 / (1 + 10^((G₁ − G₂)/20)·(1 − r)/r)``; the mix is ``(t·x₁ + (1 − t)·x₂) / √(t² + (1 − t)²)``, G being `sound_level`.
@@ -61,11 +63,15 @@ def between_class_mix(first: Tensor, second: Tensor, ratio: Tensor) -> Tensor:
         first: float ``[B, T]``; full scale is 1.
         second: like ``first``.
         ratio: r of the first one, ``[B]`` in [0, 1].
+        frame: see `sound_level`; so the two below.
+        hop: in samples.
+        floor_db: in decibels.
 
     Returns:
         Like ``first``.
     """
-    louder = 10 ** ((sound_level(first) - sound_level(second)) / 20)
+    level, of_second = (sound_level(each, frame, hop, floor_db) for each in (first, second))
+    louder = 10 ** ((level - of_second) / 20)
     t = ratio / (ratio + louder * (1 - ratio))  # the equation times r/r: no division by zero at r = 0
     norm = (t.square() + (1 - t).square()).sqrt()
     return _for_each(t / norm, first) * first + _for_each((1 - t) / norm, first) * second

@@ -150,7 +150,8 @@ class ShuffledBatches:
             at, share = on(device, mixed.at), on(device, mixed.values, torch.float32)
             own, other = sound[at], sound[at] if settings.mix.self_mix else partner
             if settings.mix.kind == "between_class":
-                sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share)[:, None]
+                levels = settings.mix.level_frame, settings.mix.level_hop, settings.mix.level_floor
+                sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share, *levels)[:, None]
             else:
                 sound[at] = augment.mixup(own, other, share)
             of_partner = on(device, second)

@@ -12,10 +12,6 @@ from torch import Tensor, nn
 from earmark.nets.mel import MelPower, affine_power
 from earmark.nets.norms import WaveformNorm
 
-AMIN_MEL = 1e-20  # floor of the mel power before the logarithm; its dB value is far below every dynamic range used here
-DEVIATION_EPSILON = 1e-7  # added to an example's standard deviation in dB (the released code of Akiyama & Sato)
-
-
 Count = TypeVar("Count", int, NDArray[np.int64])
 
 
@@ -98,6 +94,7 @@ class LogMel(FrontEnd):
         hop_length: in samples.
         n_mels: number of mel bands F.
         reference: the maximum in training: ``batch`` or ``example``.
+        floor: mel power below which there is no difference (kapre: 1e-10, of the square root).
         dynamic_range: dB below the maximum at which the image is clipped.
         epsilon: of the batch normalisations.
         momentum: of the batch normalisations' running statistics (PyTorch's sense: the share of the new value).
@@ -119,6 +116,7 @@ class LogMel(FrontEnd):
         hop_length: int = 128,
         n_mels: int = 64,
         reference: Literal["batch", "example"] = "example",
+        floor: float = 1e-20,
         dynamic_range: float = 80.0,
         epsilon: float = 1e-3,
         momentum: float = 0.01,
@@ -128,8 +126,10 @@ class LogMel(FrontEnd):
             raise ValueError("hop_length must be at least 1")
         if reference not in ("batch", "example"):
             raise ValueError(f"no reference {reference!r}; there are batch, example")
-        self.bands, self.n_fft, self.hop_length, self.dynamic_range = n_mels, n_fft, hop_length, dynamic_range
-        self.reference = reference
+        if min(floor, dynamic_range) <= 0:
+            raise ValueError("floor and dynamic_range must be above 0")
+        self.bands, self.n_fft, self.hop_length = n_mels, n_fft, hop_length
+        self.reference, self.floor, self.dynamic_range = reference, floor, dynamic_range
         self.waveform_norm = WaveformNorm(epsilon, momentum)
         self.waveform_gain = nn.Parameter(torch.ones(1))
         self.waveform_bias = nn.Parameter(torch.zeros(1))
@@ -165,7 +165,7 @@ class LogMel(FrontEnd):
     @_without_autocast
     def compress(self, power: Tensor) -> Tensor:
         """Mel power ``[B, n_mels, N]`` → normalised dB image ``[B, 1, n_mels, N]``."""
-        level = torch.log10(power.clamp(min=AMIN_MEL))
+        level = torch.log10(power.clamp(min=self.floor))
         of_batch = self.training and self.reference == "batch"
         loudest = level.amax(dim=(0, 1, 2) if of_batch else (1, 2), keepdim=True)
         # dB, 10·log10, of the square root: a literal square root has an infinite gradient at zero.
@@ -226,6 +226,7 @@ class StandardisedLogMel(FrontEnd):
         f_max: upper edge of the highest band, in Hz; half the sample rate by default.
         floor: mel power below which there is no difference (1e-10 is −100 dB).
         dynamic_range: dB below the example's maximum at which the image is clipped.
+        epsilon: dB added to the example's standard deviation.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, 1, n_mels, 1 + T // hop_length]`` for an even n_fft. A waveform of at most
@@ -249,13 +250,15 @@ class StandardisedLogMel(FrontEnd):
         f_max: float | None = None,
         floor: float = 1e-10,
         dynamic_range: float = 80.0,
+        epsilon: float = 1e-7,
     ) -> None:
         super().__init__()
         if hop_length < 1:
             raise ValueError("hop_length must be at least 1")
-        if min(floor, dynamic_range) <= 0:
-            raise ValueError("floor and dynamic_range must be above 0")
-        self.bands, self.n_fft, self.hop_length, self.floor, self.dynamic_range = n_mels, n_fft, hop_length, floor, dynamic_range
+        if min(floor, dynamic_range, epsilon) <= 0:
+            raise ValueError("floor, dynamic_range and epsilon must be above 0")
+        self.bands, self.n_fft, self.hop_length = n_mels, n_fft, hop_length
+        self.floor, self.dynamic_range, self.epsilon = floor, dynamic_range, epsilon
         self.context = n_fft // 2
         self.shortest = self.context + 1  # a reflection does not repeat the last sample itself
         self.mel_power = MelPower(sample_rate, n_fft, n_mels, f_min, f_max)
@@ -294,7 +297,7 @@ class StandardisedLogMel(FrontEnd):
         relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
         centred = relative - relative.mean(dim=(1, 2), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
-        return (centred / (deviation + DEVIATION_EPSILON)).unsqueeze(1)
+        return (centred / (deviation + self.epsilon)).unsqueeze(1)
 
 
 class RawWaveform(FrontEnd):

@@ -38,6 +38,9 @@ class MixSettings(Settings):
     chance: Chance = 0.5
     alpha: Positive = 1.0  # share ~ Beta(α, α)
     self_mix: bool = False  # as released for waveforms: the labels are mixed, the sound is mixed with itself
+    level_frame: Annotated[int, Field(ge=1)] = 4096  # samples; between_class takes the mean square of the loudest frame
+    level_hop: Annotated[int, Field(ge=1)] = 2048  # samples from one frame to the next
+    level_floor: Annotated[float, Field(le=0)] = -80.0  # dB, full scale is 0: the level of silence, and of what is quieter
 
 
 class GainSettings(Settings):
