@@ -122,7 +122,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_submission(run, store_of("fsdkaggle2019", tmp_path, ("a", "b")), tmp_path / "s.csv", "all")
     with pytest.raises(ManifestError, match="esc50: no competition asked for"):
         write_submission(run, store_of("esc50", tmp_path, ("a", "b")), tmp_path / "s.csv", "all")
-    with pytest.raises(ManifestError, match="no sample_submission.csv or test_post_competition.csv"):
+    with pytest.raises(ManifestError, match=r"no sample_submission\.csv or test_post_competition\.csv"):
         write_submission(run, store_of("fsdkaggle2018", tmp_path / "run", ("a", "b")), tmp_path / "s.csv", "all")
     with pytest.raises(RunError, match="no scores of an ensemble 'other'; the ensembles with scores are all"):
         write_submission(run, store_of("fsdkaggle2019", tmp_path, ("a", "b")), tmp_path / "s.csv", "other")

@@ -30,7 +30,8 @@ class PlainLogMel(nn.Module):
         spectrum = torch.stft(waveform, self.n_fft, self.hop_length, window=self.window, center=False, return_complex=True)
         mel = self.filters @ spectrum[..., :frames].abs().square()
         decibels = 10 * torch.log10(mel.clamp(min=1e-20).sqrt())
-        relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
+        loudest = decibels.amax() if self.training else decibels.amax(dim=(1, 2), keepdim=True)  # of the batch, as kapre had it
+        relative = decibels - loudest
         return self.band_norm(relative.clamp(min=-80))[:, None]
 
 
