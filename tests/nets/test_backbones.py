@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 from torch.nn import functional
@@ -75,6 +76,27 @@ def test_resnet_initial_weights_are_he_normal_of_the_outputs() -> None:
         outputs = conv.out_channels * conv.kernel_size[0] * conv.kernel_size[1]
         tolerance = 5 / np.sqrt(2 * conv.weight.numel())
         assert conv.weight.std().item() == pytest.approx(np.sqrt(2 / outputs), rel=tolerance)
+
+
+def uniform_of_the_inputs(weight: torch.Tensor) -> bool:
+    """Whether the weights of a convolution are uniform within ±1/√inputs, as PyTorch draws them."""
+    limit = 1 / np.sqrt(weight[0].numel())
+    return scipy.stats.kstest(weight.detach().flatten().numpy(), scipy.stats.uniform(-limit, 2 * limit).cdf).pvalue > 1e-3
+
+
+def test_resnet_initial_weights_as_released_differ_in_the_first_convolution() -> None:
+    """The published net takes torchvision's, He-normal throughout, and puts in a first convolution of one channel."""
+    torch.manual_seed(0)
+    net = resnet34.Backbone(1, width=32, initialisation="released")
+    net.initialise()
+    first, *others = (module.weight for module in net.modules() if isinstance(module, nn.Conv2d))
+    assert first.shape == (32, 1, 7, 7) and len(others) == 32 + 3
+    assert uniform_of_the_inputs(first)
+    for weight in others:
+        deviation = np.sqrt(2 / (weight.shape[0] * weight[0, 0].numel()))
+        assert weight.std().item() == pytest.approx(deviation, rel=5 / np.sqrt(2 * weight.numel()))
+        assert scipy.stats.kstest(weight.detach().flatten().numpy() / deviation, "norm").pvalue > 1e-3
+    assert all((module.weight == 1).all() for module in net.modules() if isinstance(module, nn.BatchNorm2d))
 
 
 # ------------------------------------------------------------------------------------------------------------ EnvNet-v2
@@ -153,6 +175,26 @@ def test_envnet_initial_weights_are_he_normal_of_the_inputs() -> None:
         inputs = conv.weight[0].numel()
         tolerance = 5 / np.sqrt(2 * conv.weight.numel())
         assert conv.weight.std().item() == pytest.approx(np.sqrt(2 / inputs), rel=tolerance)
+
+
+def test_envnet_initial_weights_as_released_are_those_of_pytorch_1_1() -> None:
+    """Which drew the gains of batch normalisations, too."""
+    torch.manual_seed(0)
+    net = envnet_v2.Backbone(1, initialisation="released")
+    net.initialise()
+    convolutions = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
+    gains = torch.cat([module.weight for module in net.modules() if isinstance(module, nn.BatchNorm2d)])
+    assert len(convolutions) == 10 and all(map(uniform_of_the_inputs, convolutions))
+    assert scipy.stats.kstest(gains.detach().numpy(), "uniform").pvalue > 1e-3
+    he = envnet_v2.Backbone(1)
+    he.initialise()
+    assert all((module.weight == 1).all() for module in he.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("backbone", [resnet34.Backbone, envnet_v2.Backbone])
+def test_initialisations_that_are_not_known_are_refused_with_the_choices(backbone: type[nn.Module]) -> None:
+    with pytest.raises(ValueError, match="no initialisation 'glorot'; there are he, released"):
+        backbone(1, initialisation="glorot")
 
 
 def test_widths_that_leave_nothing_are_refused() -> None:

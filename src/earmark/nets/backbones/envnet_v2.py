@@ -1,6 +1,7 @@
 """EnvNet-v2 (Tokozume et al. 2018), as Akiyama & Sato §3.4.2 use it: any length, by max pooling over the time."""
 
 from collections import OrderedDict
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -44,6 +45,9 @@ class Backbone(nn.Module):
     Args:
         in_channels: channels of the front end's one-row image.
         width: filters of the first convolution; the others have 2, 1, 1, 2, 2, 4, 4, 8 and 8 times as many.
+        initialisation: of the first weights, which the papers do not tell. ``he``: normal, of variance 2 / inputs. ``released``:
+            PyTorch 1.1's own, which Akiyama & Sato's code leaves as they are: weights uniform within ±1/√inputs, and the gains of
+            the batch normalisations, which are 1 otherwise, uniform in 0..1.
 
     Attributes:
         stages: sound, layer1 … layer4, by name.
@@ -58,8 +62,11 @@ class Backbone(nn.Module):
     torch.Size([2, 80, 1, 1])
     """
 
-    def __init__(self, in_channels: int, width: int = 32) -> None:
+    def __init__(self, in_channels: int, width: int = 32, initialisation: Literal["he", "released"] = "he") -> None:
         super().__init__()
+        if initialisation not in ("he", "released"):
+            raise ValueError(f"no initialisation {initialisation!r}; there are he, released")
+        self.initialisation = initialisation
         rows = (2 * width - 2 * (8 - 1)) // 5  # 2 · width filters, two 8×8 convolutions, pooling by 5
         if rows < 1:
             raise ValueError("width must be at least 10: two 8×8 convolutions and a pooling by 5 act on 2 · width rows")
@@ -82,10 +89,15 @@ class Backbone(nn.Module):
         self.out_channels = 8 * width * rows
 
     def initialise(self) -> None:
-        """Normal weights of variance 2 / inputs, for layers before a ReLU (He et al. 2015)."""
+        """Draws the first weights: He et al. (2015), for layers before a ReLU, or as released."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if self.initialisation == "he":
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                else:
+                    module.reset_parameters()  # no different today
+            elif isinstance(module, nn.BatchNorm2d) and self.initialisation == "released":
+                nn.init.uniform_(module.weight)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)

@@ -1,6 +1,7 @@
 """ResNet-34 (He et al., table 1), as Akiyama & Sato §3.4.1 use it: without the final pooling, which is the head's."""
 
 from collections import OrderedDict
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,9 @@ class Backbone(nn.Module):
     Args:
         in_channels: channels of the front end's image.
         width: channels of the first layer; the others have 2, 4 and 8 times as many.
+        initialisation: of the first weights, which the papers do not tell. ``he``: normal, of variance 2 / (outputs that an input
+            feeds), in every convolution. ``released``: in all but the first, which Akiyama & Sato's code puts in anew and leaves
+            as PyTorch draws it: uniform within ±1/√inputs.
 
     Attributes:
         stages: stem, layer1 … layer4, by name.
@@ -48,8 +52,11 @@ class Backbone(nn.Module):
     torch.Size([2, 64, 4, 16])
     """
 
-    def __init__(self, in_channels: int, width: int = 64) -> None:
+    def __init__(self, in_channels: int, width: int = 64, initialisation: Literal["he", "released"] = "he") -> None:
         super().__init__()
+        if initialisation not in ("he", "released"):
+            raise ValueError(f"no initialisation {initialisation!r}; there are he, released")
+        self.initialisation = initialisation
         if width < 1:
             raise ValueError("width must be at least 1")
         stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -69,10 +76,12 @@ class Backbone(nn.Module):
         self.out_channels = channels
 
     def initialise(self) -> None:
-        """Normal weights of variance 2 / (outputs that an input feeds), which keeps the size of gradients (He et al. 2015)."""
+        """Draws the first weights: those of He et al. (2015) keep the size of gradients."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if self.initialisation == "released":
+            next(module for module in self.modules() if isinstance(module, nn.Conv2d)).reset_parameters()
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)
