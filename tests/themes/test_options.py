@@ -17,6 +17,7 @@ from earmark.data.store import Store
 from earmark.nets.member import load_net, load_tensors, new_net, save_tensors
 from earmark.recipe import ScoringSettings, load_recipe
 from earmark.runs.run import Run
+from earmark.runs.votes import ensemble_votes
 from earmark.training import train as training
 from earmark.training.piece import Piece
 from earmark.training.pseudo import SoftClips
@@ -322,9 +323,8 @@ def test_the_released_recipe_differs_in_what_is_documented_and_in_nothing_else()
         "name": "akiyama2019-released",
         "title": "akiyama2019, as the released code does it",
     }
-    for member in ("A", "B", "row6", "C"):  # a second sigmoid on the noisy head; paddings of 8 and 64 frames
+    for member in ("A", "B", "row6", "C"):  # a second sigmoid on the noisy head
         expected[f"members.{member}.noisy.double_sigmoid"] = True
-        expected[f"members.{member}.views"] = ["whole", "pad8", "pad64"]
     expected |= {"members.D.loss.double_sigmoid": True, "members.D.noisy.double_sigmoid": True}  # … and on both of D's
     for member in set(RESNETS) - {"row1"}:  # row1 has no augmentation
         expected[f"members.{member}.batch.gain.range"] = [0.9, 1.1]
@@ -335,11 +335,12 @@ def test_the_released_recipe_differs_in_what_is_documented_and_in_nothing_else()
     for ensemble, second in (("leak-free", "row6"), ("submission1", "B"), ("submission2", "B")):
         at = f"ensembles.{ensemble}.members"
         expected |= {f"{at}.A.weight": 4.0, f"{at}.{second}.weight": 3.0}  # 4 : 3 : 3 : 1 : 1 : 1
-        one, wave = (["pad8"], ["pad8000"]) if ensemble == "submission2" else (["pad8", "pad64"], ["pad8000", "pad32000"])
-        expected |= {f"{at}.{member}.views": one for member in ("A", second, "C")}
-        expected[f"{at}.D.views"] = wave if ensemble == "submission2" else ["whole", "pad32000"]
-        if ensemble == "submission2":
-            expected |= {f"{at}.{member}.views": wave for member in ("E", "F")}
+    for member, view in {"A": "pad8", "B": "pad8", "C": "pad8", "D": "pad8000", "E": "pad8000", "F": "pad8000"}.items():
+        expected[f"ensembles.submission2.members.{member}.views"] = [view]  # the paper's has no padding
+    half = {"row8": "pad66650", "D": "pad66650", "E": "pad66650", "F": "pad100000"}  # of 133,300 and 200,000 samples
+    for number, (member, view) in enumerate(half.items(), start=8):
+        expected[f"members.{member}.validation.view"] = view
+        expected[f"ensembles.table2-{number}.members.{member}.views"] = [view]
     different = {path: value for path, value in released.items() if paper.get(path) != value}
     assert set(paper) == set(released)
     assert different == expected
@@ -347,11 +348,8 @@ def test_the_released_recipe_differs_in_what_is_documented_and_in_nothing_else()
 
 def test_the_released_recipe_has_170_and_95_predictions_too() -> None:
     recipe = load_recipe("akiyama2019-released")
-    counts = {
-        name: sum(5 * len(recipe.counted(of, voice)) * len(voice.views or ()) for of, voice in recipe.voices(name).items())
-        for name in recipe.ensembles
-    }
-    assert counts == {"leak-free": 170, "submission1": 170, "submission2": 95}
+    for name, predictions in (("leak-free", 170), ("submission1", 170), ("submission2", 95)):
+        assert len(ensemble_votes(recipe, name, list(recipe.voters(name)), range(5))) == predictions
 
 
 # ------------------------------------------------------------------------------------------------------------ views and patience
@@ -370,7 +368,7 @@ def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
         training.train(TrainRequest(small_akiyama(*sets), store, run, ["row1"], [0], "cpu"))
         rows = pyarrow.parquet.read_table(run / "oof.parquet").to_pylist()
         for view in dict.fromkeys(row["view"] for row in rows):
-            found[view, patience] = np.array([row["scores"] for row in rows if row["view"] == view])
+            found[view, patience] = np.array([row["scores"] for row in rows if (row["view"], row["snapshot"]) == (view, "last")])
     assert set(found) == {("whole", 0.0), ("pad4", 0.0), ("whole", 0.2)}
     for one, other in itertools.combinations(found.values(), 2):
         assert one.shape == other.shape
