@@ -9,6 +9,7 @@ from torch import nn
 from earmark.nets.frontends import FRONTENDS
 from earmark.nets.member import new_net
 from earmark.recipe import MemberSettings, load_recipe
+from earmark.runs.votes import ensemble_votes
 
 Read = Callable[[MemberSettings], Any]
 
@@ -101,12 +102,39 @@ def test_batch_normalisation_of_2018_is_kerass(name: str) -> None:
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}  # ε 1e-3, momentum 0.99
 
 
-def test_the_2018_ensemble_and_data() -> None:
+RATES = ("16k", "32k", "44k")
+#: Table 1: MAP@3 of each row by rate, then of the three rates together.
+TABLE_1_2018 = {
+    "logmel": (0.932, 0.940, 0.942, 0.947),
+    "waveform": (0.924, 0.925, 0.915, 0.933),
+    "": (0.944, 0.949, 0.948, 0.954),
+}
+
+
+def test_the_twelve_cells_of_table_1() -> None:
+    recipe = load_recipe("cochlear2018")
+    assert next(iter(recipe.ensembles)) == "all"  # the run's own is the best: all thirty nets
+    cells = {}
+    for row, figures in TABLE_1_2018.items():
+        kinds = [row] if row else ["logmel", "waveform"]
+        for rates, figure in zip([*((rate,) for rate in RATES), RATES], figures, strict=True):
+            members = {f"{kind}-{rate}" for kind in kinds for rate in rates}
+            name = "all" if len(members) == 6 else "-".join(filter(None, [row, rates[0] if len(rates) == 1 else ""]))
+            cells[name] = (members, figure)
+    assert len(cells) == 12
+    assert set(recipe.ensembles) == set(cells)
+    for name, (members, figure) in cells.items():
+        ensemble, voters = recipe.ensembles[name], recipe.voters(name)
+        assert (set(voters), ensemble.quoted, ensemble.rule) == (members, figure, "geometric_mean")  # equation (8)
+        assert ensemble.title.startswith("Table 1: ")
+        for of, voter in voters.items():
+            assert voter.weight == (1.5 if of.startswith("logmel") else 1.0)
+            assert (voter.weights, voter.snapshots, voter.views) == (None, None, None)  # the best ones, on the whole clip
+
+
+def test_the_2018_data() -> None:
     recipe = load_recipe("cochlear2018")
     assert list(recipe.members) == [row[0] for row in NETS_2018]
-    assert list(recipe.ensembles) == ["all"]
-    assert recipe.ensembles["all"].rule == "geometric_mean"  # equation (8)
-    assert {voice.views for voice in recipe.voices("all").values()} == {("whole",)}
     assert recipe.published is not None
     assert recipe.published.model_dump() == {"verified": 3710, "unverified": 5763, "classes": 41, "folds": 5}  # §2, §4.1
     assert (recipe.precision, recipe.unverified, recipe.pseudo_labels) == ("float32", "other_folds", {})
@@ -241,39 +269,70 @@ ENSEMBLES = [
 def test_submissions_of_2019(row: tuple[Any, ...]) -> None:
     name, ensemble, predictions, weights, cycles, pads = row
     recipe = load_recipe(name)
-    voices = recipe.voices(ensemble)
+    voters = recipe.voters(ensemble)
     assert recipe.ensembles[ensemble].rule == "arithmetic_mean"
-    assert {of: voice.weight for of, voice in voices.items()} == weights
-    assert {of: list(voice.snapshots or ()) for of, voice in voices.items()} == cycles
-    assert {of: voice.views for of, voice in voices.items()} == pads
-    assert sum(5 * len(cycles[of]) * len(pads[of]) for of in voices) == predictions  # §3.6
+    assert {of: voter.weight for of, voter in voters.items()} == weights
+    assert {of: list(voter.snapshots or ()) for of, voter in voters.items()} == cycles
+    assert {of: voter.views for of, voter in voters.items()} == pads
+    assert len(ensemble_votes(recipe, ensemble, list(voters), range(5))) == predictions  # §3.6
 
 
 @pytest.mark.parametrize("name", ["akiyama2019", "akiyama2019-released"])
 def test_the_first_ensemble_is_submission_1_without_the_leak(name: str) -> None:
     recipe = load_recipe(name)
-    assert list(recipe.ensembles) == ["leak-free", "submission1", "submission2"]
-    first, published = recipe.voices("leak-free"), recipe.voices("submission1")
-    assert {"B" if of == "row6" else of: voice for of, voice in first.items()} == published
+    assert list(recipe.ensembles)[:3] == ["leak-free", "submission1", "submission2"]
+    first, published = recipe.voters("leak-free"), recipe.voters("submission1")
+    assert {"B" if of == "row6" else of: voter for of, voter in first.items()} == published
     assert not any(recipe.leaks(of) for of in first) and recipe.leaks("B")
 
 
-# Table 3: the cycles and paddings that its first six lines are the mean of.
+#: Tables 1 and 2: number, member, lwlrap. They quote the best epoch of each fold, #8 the last.
+TABLES_1_2 = [
+    (1, "row1", 0.724), (2, "row2", 0.829), (3, "row3", 0.829), (4, "A", 0.849), (5, "B", 0.870), (6, "row6", 0.858), (7, "C", 0.840),
+    (8, "row8", 0.809), (9, "D", 0.814), (10, "E", 0.818), (11, "F", 0.820),
+]  # fmt: skip
+#: Table 3: number, models, lwlrap.
 TABLE_3 = [
-    ("A", range(1, 9), ("pad8", "pad32")),
-    ("B", range(1, 8), ("pad8", "pad32")),
-    ("C", range(1, 7), ("pad8", "pad32")),
-    ("D", range(1, 4), WAVE_PADS),
-    ("E", range(1, 6), WAVE_PADS),
-    ("F", range(5, 11), WAVE_PADS),
-]
+    (1, "A", 0.868), (2, "B", 0.886), (3, "C", 0.862), (4, "D", 0.815), (5, "E", 0.818), (6, "F", 0.820),
+    (7, "AC", 0.876), (8, "ABC", 0.890), (9, "DEF", 0.836),
+]  # fmt: skip
+TABLE_3_CYCLES = {"A": range(1, 9), "B": range(1, 8), "C": range(1, 7), "D": range(1, 4), "E": range(1, 6), "F": range(5, 11)}
+TABLE_3_PADS = {**dict.fromkeys("ABC", ("pad8", "pad32")), **dict.fromkeys("DEF", WAVE_PADS)}
 
 
-@pytest.mark.parametrize(("name", "cycles", "pads"), TABLE_3, ids=[row[0] for row in TABLE_3])
-def test_table_3_can_be_made_of_a_run(name: str, cycles: range, pads: tuple[str, ...]) -> None:
-    member = load_recipe("akiyama2019").members[name]
-    assert set(map(str, cycles)) <= set(member.counted)
-    assert {"whole", *pads} <= set(member.views)
+@pytest.mark.parametrize(("number", "member", "figure"), TABLES_1_2)
+def test_tables_1_and_2(number: int, member: str, figure: float) -> None:
+    recipe = load_recipe("akiyama2019")
+    name = f"table{1 if number < 8 else 2}-{number}"
+    assert recipe.ensembles[name].quoted == figure
+    votes = ensemble_votes(recipe, name, list(recipe.voters(name)), range(5))
+    expected = "last" if number == 8 else "best"
+    assert [(v.member, v.fold, v.weights, v.view) for v in votes] == [(member, fold, expected, "whole") for fold in range(5)]
+
+
+@pytest.mark.parametrize(("number", "models", "figure"), TABLE_3)
+def test_table_3(number: int, models: str, figure: float) -> None:
+    recipe = load_recipe("akiyama2019")
+    name = f"table3-{number}"
+    assert (recipe.ensembles[name].quoted, recipe.ensembles[name].rule) == (figure, "arithmetic_mean")
+    votes = ensemble_votes(recipe, name, list(recipe.voters(name)), range(5))
+    expected = {
+        (of, fold, str(cycle), pad)
+        for of in models
+        for fold in range(5)
+        for cycle in TABLE_3_CYCLES[of]
+        for pad in TABLE_3_PADS[of]
+    }
+    assert {(v.member, v.fold, v.weights, v.view) for v in votes} == expected
+    assert len(votes) == len(expected)
+    for of in models:
+        assert sum(v.share for v in votes if v.member == of) == pytest.approx(WEIGHTS[of])
+
+
+def test_the_submissions_are_lines_10_and_11_of_table_3() -> None:
+    recipe = load_recipe("akiyama2019")
+    assert [recipe.ensembles[name].quoted for name in ("submission1", "submission2")] == [0.896, 0.895]
+    assert len(recipe.ensembles) == 3 + len(TABLES_1_2) + len(TABLE_3)
 
 
 def test_data_of_2019() -> None:
