@@ -16,7 +16,7 @@ RECIPE = load_recipe("cochlear2018")
 def finish(run: Run, member: str, *folds: int) -> None:
     """Scores of one clip, which a net writes last of all."""
     for fold in folds:
-        run.piece(member, fold).mkdir(parents=True)
+        run.net_folder(member, fold).mkdir(parents=True)
         scores = np.array([[fold, len(member)]], np.float32)
         block = Block(np.array([f"{fold}.wav"]), scores, member, fold, "best", "whole")
         write_predictions(run.scores_file(member, fold), LABELS, [block])
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
     run = Run(tmp_path / "run", RECIPE)
     finish(run, "waveform-16k", 10, 1)
     finish(run, "logmel-16k", 1, 0)
-    run.piece("logmel-16k", 2).mkdir()  # still in training
+    run.net_folder("logmel-16k", 2).mkdir()  # still in training
     (run.path / "members/logmel-16k/fold-old").mkdir()
     return run
 

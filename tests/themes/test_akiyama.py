@@ -242,7 +242,7 @@ def test_weights_that_count_are_those_that_the_scores_are_of(rows: Rows, trained
     ):
         for i in (0, 1):  # of both folds
             assert clips.fold[i] == i
-            net = load_net(trained.run.recipe.members[member], 4, trained.run.piece(member, i) / file).eval()
+            net = load_net(trained.run.recipe.members[member], 4, trained.run.net_folder(member, i) / file).eval()
             with torch.inference_mode():
                 expected = net(torch.from_numpy(clips.samples(i)[None]))[0].numpy()
             assert np.allclose(rows[member, snapshot, "whole"][str(clips.clip_id[i])], expected, atol=1e-5)
@@ -317,7 +317,7 @@ def by_hand(trained: Trained, samples: np.ndarray, ensemble: str) -> np.ndarray:
         votes = []
         for fold in range(FOLDS):
             for weights in part.weights:
-                file = trained.run.piece(member, fold) / f"{'' if weights == 'best' else 'snapshot'}{weights}.safetensors"
+                file = trained.run.net_folder(member, fold) / f"{'' if weights == 'best' else 'snapshot'}{weights}.safetensors"
                 net = load_net(trained.run.recipe.members[member], len(KINDS), file).eval()
                 with torch.inference_mode():
                     power = net.frontend.power(torch.from_numpy(samples[None])).numpy()
@@ -345,7 +345,7 @@ def test_the_bundle_is_the_first_ensemble_without_what_only_training_needs(train
         assert member["activation"] == ("softmax" if name == "F" else "sigmoid")
         assert member["head"]["noisy"] is False
         kept = safetensors.torch.load_file(trained.run.bundle / member["file"])
-        learned = safetensors.torch.load_file(trained.run.piece(name, fold) / f"snapshot{snapshot}.safetensors")
+        learned = safetensors.torch.load_file(trained.run.net_folder(name, fold) / f"snapshot{snapshot}.safetensors")
         assert {key for key in learned if key not in kept} == {key for key in learned if key.startswith("head.noisy.")}
         assert all(torch.equal(value, learned[key]) for key, value in kept.items())
         assert member["parameters"] == sum(v.numel() for k, v in kept.items() if "running" not in k and "num_batches" not in k)
@@ -419,7 +419,7 @@ def test_b_starts_from_the_weights_that_its_recipe_says(recipe: str, member: str
     """As published from row 1's, as released from A's; the last of the same fold: the best were chosen on its validation clips."""
     settings = trimmed(small_akiyama(cycle=1, recipe=recipe))
     clips = load_clips(trained.store, 8000)
-    other = safetensors.torch.load_file(trained.run.piece(member, 1) / f"{file}.safetensors")
+    other = safetensors.torch.load_file(trained.run.net_folder(member, 1) / f"{file}.safetensors")
     piece = make_piece(Run(trained.run.path, settings), "B", 1, clips)
     started, fresh = before_training(piece), before_training(replace(piece, start=None))
     assert not any(torch.equal(fresh[name], value) for name, value in other.items() if name.endswith("conv1.weight"))

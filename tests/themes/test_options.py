@@ -285,9 +285,9 @@ def test_the_weights_that_count_are_scored_and_served(
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     weights, _ = load_tensors(finished_run / "members/logmel/fold0/last.safetensors")
     for number, name in enumerate(("best", "last", "snapshot1", "snapshot2")):
-        run.piece("logmel", 0).mkdir(parents=True, exist_ok=True)
+        run.net_folder("logmel", 0).mkdir(parents=True, exist_ok=True)
         turned = {**weights, "head.linear.weight": weights["head.linear.weight"].roll(number, dims=0)}
-        save_tensors(run.piece("logmel", 0) / f"{name}.safetensors", turned)
+        save_tensors(run.net_folder("logmel", 0) / f"{name}.safetensors", turned)
     training.train(TrainRequest(recipe, store, tmp_path, folds=[0], device="cpu"))
     clips = load_clips(store, 16000)
     place = {name: i for i, name in enumerate(clips.clip_id.tolist())}
@@ -295,7 +295,7 @@ def test_the_weights_that_count_are_scored_and_served(
     assert {row["snapshot"] for row in rows} == set(files)
     for snapshot, file in files.items():
         settings = recipe.members["logmel"]
-        net = load_net(settings, 10, run.piece("logmel", 0) / f"{file}.safetensors")
+        net = load_net(settings, 10, run.net_folder("logmel", 0) / f"{file}.safetensors")
         own = [row for row in rows if row["snapshot"] == snapshot]
         chosen = clips[[place[row["clip_id"]] for row in own]]
         assert np.allclose([row["scores"] for row in own], scores_of(net, chosen, settings)[0], atol=1e-6)
@@ -303,7 +303,7 @@ def test_the_weights_that_count_are_scored_and_served(
     assert {member["snapshot"]: member["weight"] for member in config["members"]} == dict.fromkeys(files, 1 / len(files))
     for member in config["members"]:
         served = load_tensors(tmp_path / "bundle" / member["file"])[0]["head.linear.weight"]
-        taken = load_tensors(run.piece("logmel", 0) / f"{files[member['snapshot']]}.safetensors")[0]["head.linear.weight"]
+        taken = load_tensors(run.net_folder("logmel", 0) / f"{files[member['snapshot']]}.safetensors")[0]["head.linear.weight"]
         assert torch.equal(served, taken)
 
 

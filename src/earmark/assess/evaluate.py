@@ -94,7 +94,7 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
     """
     votes, recipe = run.votes(), run.recipe
     if not votes:
-        raise run.unfinished()
+        raise run.unfinished_error()
     members = {vote.member for of_ensemble in votes.values() for vote in of_ensemble}
     rates = sorted({recipe.members[name].input.sample_rate for name in members})
     test = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}

@@ -114,7 +114,7 @@ def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any
 
 def _learning_curves(run: Run) -> str:
     logs = {
-        f"{member} fold {fold}": read_metrics_log(run.piece(member, fold) / "metrics.csv")
+        f"{member} fold {fold}": read_metrics_log(run.net_folder(member, fold) / "metrics.csv")
         for member, folds in run.finished().items()
         for fold in folds
     }

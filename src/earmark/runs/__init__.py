@@ -1,1 +1,1 @@
-"""A run's files: what lies where, scores as tables, who votes in an ensemble. No torch."""
+"""The files of a run: where each one is, scores as tables, which nets vote in an ensemble. No torch."""

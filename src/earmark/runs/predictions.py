@@ -15,7 +15,7 @@ from earmark import files
 from earmark.errors import RunError
 from earmark.labels import LabelSet
 
-NO_VIEW = ""  # of scores that were made of several views
+NO_VIEW = ""  # the view of scores that combine several views
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Block:
     """Scores of one net on one view of some clips: rows of ``oof.parquet``.
 
     Attributes:
-        clip_id: str ``[N]``.
+        clip_id: the scored clips, str ``[N]``.
         scores: float32 ``[N, K]``.
-        member: the recipe's.
-        fold: that the net did not see.
-        weights: of the net: ``best``, ``last``, or a snapshot's number; the column is called ``snapshot``.
-        view: ``whole`` or ``padN``.
+        member: name of the net's member in the recipe.
+        fold: the fold that the net was not trained on.
+        weights: which weights of the net: ``best``, ``last``, or a snapshot's number (column ``snapshot`` of the file).
+        view: which version of the clips: ``whole`` or ``padN``.
     """
 
     clip_id: NDArray[np.str_]
@@ -40,21 +40,21 @@ class Block:
 
 
 def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> None:
-    """Writes scores in the format of ``oof.parquet``."""
+    """Writes blocks of scores as one file in the format of ``oof.parquet``."""
     counts = [len(block.clip_id) for block in blocks]
 
-    def repeated(name: str, kind: Any) -> Any:
+    def column_of(name: str, kind: Any) -> Any:
         values = [getattr(block, name) for block in blocks]
         return pyarrow.array([value for value, count in zip(values, counts, strict=True) for _ in range(count)], kind)
 
-    flat = np.concatenate([block.scores.reshape(-1) for block in blocks])
+    flat_scores = np.concatenate([block.scores.reshape(-1) for block in blocks])
     columns: dict[str, Any] = {
         "clip_id": pyarrow.array([str(clip) for block in blocks for clip in block.clip_id], pyarrow.string()),
-        "member": repeated("member", pyarrow.string()),
-        "fold": repeated("fold", pyarrow.int64()),
-        "snapshot": repeated("weights", pyarrow.string()),
-        "view": repeated("view", pyarrow.string()),
-        "scores": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat, pyarrow.float32()), len(labels)),
+        "member": column_of("member", pyarrow.string()),
+        "fold": column_of("fold", pyarrow.int64()),
+        "snapshot": column_of("weights", pyarrow.string()),
+        "view": column_of("view", pyarrow.string()),
+        "scores": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat_scores, pyarrow.float32()), len(labels)),
     }
     table = pyarrow.table(columns).replace_schema_metadata({"labels": json.dumps(labels.names, ensure_ascii=False)})
     with files.replacing(path) as partial:
@@ -62,10 +62,13 @@ def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> 
 
 
 def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
-    """Reads a file of `write_predictions`: the classes, and a block for each member, fold, weights and view, in the file's order.
+    """Reads a file that `write_predictions` wrote.
+
+    Returns:
+        The classes, and one block for each combination of member, fold, weights and view, in the file's order.
 
     Raises:
-        RunError: it is damaged.
+        RunError: the file is damaged.
     """
     try:
         table = pyarrow.parquet.read_table(path)
@@ -76,14 +79,14 @@ def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path} is damaged ({reason}); remove it, and `earmark train` makes it anew") from None
-    rows: dict[tuple[str, int, str, str], list[int]] = {}
+    rows_by_key: dict[tuple[str, int, str, str], list[int]] = {}
     for row, key in enumerate(keys):
-        rows.setdefault(key, []).append(row)
-    return labels, [Block(clip_id[chosen], scores[chosen], *key) for key, chosen in rows.items()]
+        rows_by_key.setdefault(key, []).append(row)
+    return labels, [Block(clip_id[rows], scores[rows], *key) for key, rows in rows_by_key.items()]
 
 
 def join_predictions(paths: Sequence[Path], out: Path) -> None:
-    """Writes the rows of several files, which `read_predictions` has read well, into one."""
+    """Joins several files of scores into one; `read_predictions` has read them all without an error."""
     table = pyarrow.concat_tables([pyarrow.parquet.read_table(path) for path in paths])
     with files.replacing(out) as partial:
         pyarrow.parquet.write_table(table, partial)

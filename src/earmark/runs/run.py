@@ -1,9 +1,13 @@
-"""The run directory: where everything of a run lies, and what of it is finished.
+"""The run directory: where each file of a run is, and which nets are finished.
 
-``recipe.yaml``, ``run.json`` (what it was trained on and with), ``members/MEMBER/foldK/`` (``checkpoint.safetensors`` while
-it trains, ``best.`` and ``last.safetensors``, ``snapshotN.safetensors``, ``metrics.csv``, ``oof.parquet`` at its end),
-``pseudo/NAME/foldK/pseudo.parquet`` (guessed labels, for one fold; without ``foldK`` where they are for all), and for the
-whole run ``oof.parquet``, ``metrics.json``, ``report.html``, ``bundle/``.
+A run directory has:
+
+- ``recipe.yaml``;
+- ``run.json``: the store and the machine that the run was started with;
+- ``members/MEMBER/foldK/`` for each net: ``checkpoint.safetensors`` during the training, ``best.safetensors``,
+  ``last.safetensors``, ``snapshotN.safetensors``, ``metrics.csv``, and at the end ``oof.parquet``;
+- ``pseudo/NAME/foldK/pseudo.parquet``: pseudo labels for one fold; without ``foldK`` if all folds share them;
+- for the whole run ``oof.parquet``, ``metrics.json``, ``report.html`` and ``bundle/``.
 """
 
 import csv
@@ -20,20 +24,20 @@ from earmark.recipe import Recipe, load_recipe
 from earmark.runs.predictions import Block, join_predictions, read_predictions
 from earmark.runs.votes import Vote, ensemble_votes
 
-RUN_NAMES = ("run.json", "members", "pseudo", "oof.parquet", "metrics.json", "report.html", "bundle")  # besides recipe.yaml
+RUN_NAMES = ("run.json", "members", "pseudo", "oof.parquet", "metrics.json", "report.html", "bundle")  # all but recipe.yaml
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run depends on besides its recipe; fixed at its first start.
+    """Everything but the recipe that the results of a run depend on; fixed when the run is first started.
 
     Attributes:
-        earmark: the version that started it.
-        store: the store's folder, absolute.
-        store_fingerprint: of its inputs.
+        earmark: the version of earmark that started the run.
+        store: absolute path of the store's folder.
+        store_fingerprint: changes with the data that the store was made from.
         device: ``cpu`` or ``cuda``.
         precision: ``float32`` or ``bfloat16``, as chosen on the machine.
-        threads: of the CPU's arithmetic; results are bit-equal only for the same number.
+        threads: CPU threads that compute; results are bit-equal only for the same number.
     """
 
     earmark: str
@@ -53,10 +57,10 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """Opens an existing run.
+        """Opens an existing run directory.
 
         Raises:
-            RunError: there is none.
+            RunError: it is not a run directory.
         """
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path} is no run directory; `earmark train RECIPE --store STORE --out {path}` makes one")
@@ -64,7 +68,11 @@ class Run:
 
     @property
     def info(self) -> RunInfo | None:
-        """None before the first start has come as far."""
+        """What ``run.json`` says; None if it is not written yet.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         try:
             return RunInfo(**json.loads((self.path / "run.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -74,71 +82,76 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Two processes in one run directory would spoil each other's work.
+        """Keeps other processes out of the run directory while the block runs.
 
         Raises:
-            EarmarkError: another one is in it, or it cannot be written.
+            EarmarkError: another process uses the directory, or it cannot be written to.
         """
         with files.locked(self.path / ".lock", self.path):
             yield
 
     def write_info(self, info: RunInfo) -> None:
+        """Writes ``run.json``."""
         files.write_text(self.path / "run.json", json.dumps(asdict(info), indent=1) + "\n")
 
     @property
     def bundle(self) -> Path:
+        """The folder of the run's bundle."""
         return self.path / "bundle"
 
-    def piece(self, member: str, fold: int) -> Path:
-        """The folder of one member's net of one fold."""
+    def net_folder(self, member: str, fold: int) -> Path:
+        """The folder of a member's net for one fold."""
         return self.path / "members" / member / f"fold{fold}"
 
     def is_finished(self, member: str, fold: int) -> bool:
-        """Its scores are the last thing that a piece writes."""
+        """Whether a net is trained and has its out-of-fold scores, the last file to be written."""
         return self.scores_file(member, fold).is_file()
 
     def scores_file(self, member: str, fold: int) -> Path:
         """The file of a net's out-of-fold scores."""
-        return self.piece(member, fold) / "oof.parquet"
+        return self.net_folder(member, fold) / "oof.parquet"
 
     def finished(self) -> dict[str, list[int]]:
-        """The folds that are finished, by member, in the recipe's order; members without any are left out."""
-        found = {}
+        """The finished folds of each member, in the recipe's order; members with no finished fold are left out."""
+        finished = {}
         for member in self.recipe.members:
             folders = (self.path / "members" / member).glob("fold*")
             folds = sorted(int(folder.name[4:]) for folder in folders if folder.name[4:].isdigit())
-            if done := [fold for fold in folds if self.is_finished(member, fold)]:
-                found[member] = done
-        return found
+            if finished_folds := [fold for fold in folds if self.is_finished(member, fold)]:
+                finished[member] = finished_folds
+        return finished
 
     def weights(self, member: str, fold: int, weights: str) -> Path:
-        """The file of some weights of a net: ``best``, ``last``, or a snapshot's number."""
-        return self.piece(member, fold) / weights_name(weights)
+        """The file of a net's weights, named ``best``, ``last``, or by a snapshot's number."""
+        return self.net_folder(member, fold) / weights_name(weights)
 
     def pseudo_labels(self, name: str, fold: int | None) -> Path:
-        """The file of the labels guessed for one fold, or (None) for all."""
+        """The file of the pseudo labels for one fold, or (None) for all folds."""
         folder = self.path / "pseudo" / name
         return (folder if fold is None else folder / f"fold{fold}") / "pseudo.parquet"
 
     def labels(self) -> LabelSet:
-        """The classes that its finished nets know.
+        """The classes that the finished nets know.
 
         Raises:
-            RunError: none is finished.
+            RunError: no net is finished.
         """
         for member, folds in self.finished().items():
             return read_predictions(self.scores_file(member, folds[0]))[0]
-        raise self.unfinished()
+        raise self.unfinished_error()
 
-    def unfinished(self) -> RunError:
-        """The error of a run that has nothing to evaluate yet."""
+    def unfinished_error(self) -> RunError:
+        """The error to raise when no net is finished, so that there is nothing to evaluate."""
         return RunError(f"{self.path}: no net of it is finished; `earmark train` goes on with it")
 
     def votes(self) -> dict[str, list[Vote]]:
-        """The ensembles that there are scores for, each with its votes.
+        """The votes of each ensemble that can be scored now, by the ensemble's name.
 
-        The run's own is the first, of whichever of its members are finished, or of all that are where none of its own is; the
-        others follow once all their members have a finished fold in common.
+        The recipe's first ensemble, the run's own, comes first. It takes those of its members that are finished, or all finished
+        members if none of its own is. Any other ensemble is left out until all its members have a finished fold in common.
+
+        Raises:
+            RunError: the members of the run's own ensemble have no finished fold in common.
         """
         finished = self.finished()
         votes: dict[str, list[Vote]] = {}
@@ -156,14 +169,17 @@ class Run:
         return votes
 
     def leaks(self, ensemble: str) -> bool:
-        """Whether any of an ensemble's members was taught with leaking pseudo labels."""
+        """Whether any member of an ensemble was trained with pseudo labels that leak validation labels."""
         return any(self.recipe.leaks(member) for member in dict.fromkeys(vote.member for vote in self.votes()[ensemble]))
 
     def predictions(self) -> tuple[LabelSet, dict[str, list[Block]]]:
-        """The finished out-of-fold scores: the classes, and by member the blocks of all its folds.
+        """The out-of-fold scores of all finished nets.
+
+        Returns:
+            The classes, and for each member the blocks of all its folds.
 
         Raises:
-            RunError: nothing is finished, or a file is damaged.
+            RunError: no net is finished, or a file is damaged.
         """
         finished = self.finished()
         labels = self.labels()
@@ -173,8 +189,8 @@ class Run:
         }
         return labels, blocks
 
-    def gather(self) -> None:
-        """Joins the scores of all finished nets into the run's own ``oof.parquet``."""
+    def join_scores(self) -> None:
+        """Joins the out-of-fold scores of all finished nets into the run's ``oof.parquet``."""
         paths = [self.scores_file(member, fold) for member, folds in self.finished().items() for fold in folds]
         join_predictions(paths, self.path / "oof.parquet")
 
@@ -189,8 +205,8 @@ def weights_name(weights: str) -> str:
 
 
 def read_metrics_log(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``metrics.csv``; none where there is no such file."""
+    """The rows of a ``metrics.csv``; none if there is no such file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row.get("seconds")]  # the last may have been cut off
+        return [row for row in csv.DictReader(file) if row.get("seconds")]  # the last row may be cut off

@@ -54,7 +54,7 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
         start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].unbiased_weights[-1])
     return Piece(
         title=f"{name} fold {fold}",
-        path=run.piece(name, fold),
+        path=run.net_folder(name, fold),
         settings=settings,
         training=clips[splits.first_task(clips, fold, recipe, settings)],
         validation=clips[splits.validation(clips, fold)],

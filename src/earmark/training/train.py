@@ -127,7 +127,7 @@ def _finish(run: Run, store: Store) -> RunMetrics:
         text = f"no figures of ensemble {', '.join(left_out)} yet: its members have no finished fold in common"
         warnings.warn(text, EarmarkWarning, stacklevel=2)
     metrics = run_metrics(run, scores)
-    run.gather()
+    run.join_scores()
     write_metrics(run.path / "metrics.json", metrics)
     if run.info is not None and run.info.store_fingerprint == store.fingerprint:
         write_bundle(run, store, metrics)  # on another store's clips it stays: it says what the nets were trained on
