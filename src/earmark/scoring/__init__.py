@@ -1,1 +1,1 @@
-"""The one place where sounds become scores: groups of like length, views, nets, ensembles."""
+"""The only place where sounds become scores: views, groups of clips of similar length, nets, ensembles."""

@@ -18,22 +18,22 @@ def score_clips(
     """Scores the clips of a store.
 
     Args:
-        scorer: at the clips' rate.
+        scorer: a net that takes the clips' sample rate.
         clips: N clips.
-        views: V versions of each clip.
-        grouping: which clips go together; by default only those of equal length.
-        title: of a progress bar; none is shown without it.
+        views: V versions of each clip: ``whole`` or ``padN``.
+        grouping: which clips go through the net together; by default only clips of equal length.
+        title: title of the progress bar; no bar is shown if it is empty.
 
     Returns:
         float32 ``[V, N, K]``, in the order of the clips.
 
     Raises:
-        RunError: scores are not finite.
+        RunError: some scores are not finite.
     """
-    own = scorer.input
-    length = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if own.trim_silence else clips.length
-    lengths = np.maximum(length, own.window if own.fill_short else 1)
-    sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), own))
+    settings = scorer.input
+    trimmed = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if settings.trim_silence else clips.length
+    lengths = np.maximum(trimmed, settings.window if settings.fill_short else 1)
+    sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), settings))
     with progress_bar(title, len(clips), hidden=not title) as bar:
         scores = scorer.scores(sounds, views, grouping, bar.update)
     if not np.isfinite(scores).all():

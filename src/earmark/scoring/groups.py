@@ -1,4 +1,4 @@
-"""Views of a clip, and which clips are scored together (Akiyama & Sato §3.6)."""
+"""The padding of a view, and which clips are scored together (Akiyama & Sato §3.6)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from earmark.recipe import ScoringSettings
 
 
 def padding_of(view: str) -> int:
-    """Frames (samples, for a net on waveforms) of zeros that a view has on either side.
+    """How many frames of zeros a view adds on each side (samples of zeros, for a net that takes waveforms).
 
     >>> padding_of("pad8"), padding_of("whole")
     (8, 0)
@@ -16,22 +16,22 @@ def padding_of(view: str) -> int:
 
 
 def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: int = 0) -> list[NDArray[np.int64]]:
-    """Which clips are scored together: neighbours in length (Akiyama & Sato §3.6, and their released code's rule).
+    """Groups of clips of similar length, which are scored together (Akiyama & Sato §3.6, by the rule of their released code).
 
     Args:
-        lengths: samples of each clip, ``[N]``.
-        settings: see `ScoringSettings`.
-        extra: samples that each clip gets besides.
+        lengths: length of each clip in samples, ``[N]``.
+        settings: the limits of a group; see `ScoringSettings`.
+        extra: samples that the padding of the views adds to each clip.
 
     Returns:
-        Indices of each group, the shortest clips first.
+        The clip indices of each group, the group with the shortest clips first.
     """
     order = np.argsort(lengths, kind="stable")
     step = 0
-    few = settings.groups + len(lengths) / settings.clips_per_group
+    max_groups = settings.groups + len(lengths) / settings.clips_per_group
     while True:
         groups = _groups(lengths, order, round(step * settings.patience_step, 9), settings, extra)
-        if len(groups) <= few or (step + 1) * settings.patience_step > settings.patience + 1e-9:
+        if len(groups) <= max_groups or (step + 1) * settings.patience_step > settings.patience + 1e-9:
             return groups
         step += 1
 
@@ -39,10 +39,11 @@ def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: 
 def _groups(
     lengths: NDArray[np.int64], order: NDArray[np.int64], rate: float, settings: ScoringSettings, extra: int
 ) -> list[NDArray[np.int64]]:
-    bounds = [0]
-    for place, index in enumerate(order):
-        first, count = lengths[order[bounds[-1]]], place - bounds[-1]
-        too_many = count >= settings.clips or (lengths[index] + extra) * (count + 1) > settings.samples
-        if count and (too_many or lengths[index] > first * (1 + rate)):
-            bounds.append(place)
-    return [order[a:b] for a, b in zip(bounds, [*bounds[1:], len(order)], strict=True) if b > a]
+    """The groups whose longest clip is longer than the shortest by at most ``rate``."""
+    starts = [0]
+    for position, clip in enumerate(order):
+        shortest, count = lengths[order[starts[-1]]], position - starts[-1]
+        too_many = count >= settings.clips or (lengths[clip] + extra) * (count + 1) > settings.samples
+        if count and (too_many or lengths[clip] > shortest * (1 + rate)):
+            starts.append(position)
+    return [order[start:end] for start, end in zip(starts, [*starts[1:], len(order)], strict=True) if end > start]

@@ -1,4 +1,4 @@
-"""Sounds → scores, whatever computes them: PyTorch today, see `torch_scorer`."""
+"""Sounds → scores, with any library that runs nets: PyTorch today, see `torch_scorer`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sounds:
-    """Mono sounds as a net takes them, given when their turn comes.
+    """Mono sounds as a net takes them, each made only when it is scored.
 
     Attributes:
-        lengths: samples of each, int64 ``[N]``.
-        waveform: gives a sound by its number, float32 ``[samples]``.
+        lengths: length of each sound in samples, int64 ``[N]``.
+        waveform: makes the sound of a given index (from 0), float32 ``[samples]``.
     """
 
     lengths: NDArray[np.int64]
@@ -31,12 +31,12 @@ class Sounds:
 
 
 class Scorer(ABC):
-    """A trained net that scores whole sounds, of any lengths.
+    """A trained net that scores whole sounds of any length.
 
     Args:
         input: how a clip becomes the net's input.
-        classes: K.
-        hop_length: samples in a frame of a view's padding; 1 where the net takes waveforms.
+        classes: number of classes K.
+        hop_length: samples in one frame of a view's padding; 1 if the net takes waveforms.
     """
 
     def __init__(self, input: InputSettings, classes: int, hop_length: int) -> None:
@@ -44,11 +44,11 @@ class Scorer(ABC):
 
     @abstractmethod
     def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
-        """Scores of sounds of like length, float32 ``[V, B, K]``.
+        """Scores of sounds of similar length, float32 ``[V, B, K]``.
 
         Args:
-            waveforms: B sounds ``[samples]``; the shorter ones are filled to the longest.
-            views: V versions of each sound: ``whole``, or ``padN``.
+            waveforms: B sounds ``[samples]``; the shorter ones are filled to the length of the longest.
+            views: V versions of each sound: ``whole`` or ``padN``.
         """
 
     def scores(
@@ -56,15 +56,15 @@ class Scorer(ABC):
         sounds: Sounds,
         views: Sequence[str] = ("whole",),
         grouping: ScoringSettings | None = None,
-        done: Callable[[int], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
     ) -> Scores:
-        """Scores of whole sounds (Jeong & Lim §3.4, Akiyama & Sato §3.6); those of like length go through the net together.
+        """Scores of whole sounds (Jeong & Lim §3.4, Akiyama & Sato §3.6).
 
         Args:
             sounds: N sounds.
-            views: V versions of each sound.
-            grouping: which sounds go together; by default only those of equal length.
-            done: told how many sounds are scored.
+            views: V versions of each sound: ``whole`` or ``padN``.
+            grouping: which sounds go through the net together; by default only sounds of equal length.
+            on_progress: called with the number of sounds scored so far.
 
         Returns:
             float32 ``[V, N, K]``, in the order of the sounds.
@@ -75,18 +75,18 @@ class Scorer(ABC):
         for group in length_groups(sounds.lengths, grouping or ScoringSettings(), extra):
             scores[:, group] = self.score_group([sounds.waveform(number) for number in group], views)
             count += len(group)
-            if done is not None:
-                done(count)
+            if on_progress is not None:
+                on_progress(count)
         return scores
 
     def sounds(self, samples: Sequence[audio.Samples]) -> Sounds:
-        """Mono clips ``[samples]`` at the net's rate, made the net's input."""
+        """The net's input sounds, made from mono clips ``[samples]`` at the net's sample rate."""
         waveforms = [net_input(clip, self.input) for clip in samples]
         return Sounds(np.array([len(waveform) for waveform in waveforms], np.int64), waveforms.__getitem__)
 
 
 def net_input(samples: audio.Samples, settings: InputSettings) -> audio.Samples:
-    """A whole clip ``[samples]`` at a member's rate, as its net takes it when it scores."""
+    """The input of a net that scores, made from a whole clip ``[samples]`` at the net's sample rate."""
     return audio.model_input(
         samples,
         settings.window if settings.fill_short else 0,

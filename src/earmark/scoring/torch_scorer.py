@@ -17,13 +17,13 @@ from earmark.scoring.scorer import Scorer, Scores, Sounds
 
 
 class TorchScorer(Scorer):
-    """A `TagNet` that scores.
+    """A scorer that runs a `TagNet`.
 
     Args:
-        net: on any device; it is in evaluation mode while it scores, and afterwards as it was.
-        input: how a clip becomes its input.
-        classes: K.
-        precision: of its arithmetic: ``float32``, or ``bfloat16``, which is faster where the processor multiplies in it.
+        net: the net, on any device; it is put into evaluation mode while it scores, and back afterwards.
+        input: how a clip becomes the net's input.
+        classes: number of classes K.
+        precision: what the net computes in: ``float32`` or ``bfloat16``, which is faster on processors that multiply in it.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TorchScorer(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where the net is."""
+        """The device that the net is on."""
         return next(self.net.parameters()).device
 
     def scores(
@@ -42,13 +42,13 @@ class TorchScorer(Scorer):
         sounds: Sounds,
         views: Sequence[str] = ("whole",),
         grouping: ScoringSettings | None = None,
-        done: Callable[[int], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
     ) -> Scores:
         """See `Scorer.scores`."""
         was_training = self.net.training
         self.net.eval()
         try:
-            return super().scores(sounds, views, grouping, done)
+            return super().scores(sounds, views, grouping, on_progress)
         finally:
             self.net.train(was_training)
 
@@ -61,44 +61,44 @@ class TorchScorer(Scorer):
 
 
 def open_scorer(settings: MemberSettings, classes: int, weights: Path, device: torch.device | str = "cpu") -> TorchScorer:
-    """A member's net with the weights of a file, to score with.
+    """A scorer with the net of a member and the weights from a file.
 
     Args:
-        settings: of the member.
-        classes: K.
-        weights: the file.
-        device: to score on.
+        settings: settings of the member.
+        classes: number of classes K.
+        weights: the file of the weights.
+        device: the device to score on.
 
     Raises:
-        RunError: the file is damaged or of another net.
+        RunError: the file is damaged, or has the weights of another net.
     """
     return TorchScorer(load_net(settings, classes, weights).to(device), settings.input, classes)
 
 
 def power_of(net: TagNet, waveforms: Sequence[audio.Samples], device: torch.device) -> Tensor:
-    """The front end's power of each waveform; the shorter ones are filled with zeros behind it."""
+    """The front end's power ``[B, F, N]`` of B waveforms; after it, the power of the shorter ones is filled with zeros."""
     if len({len(waveform) for waveform in waveforms}) == 1:
         return net.frontend.power(torch.from_numpy(np.stack(waveforms)).to(device))
     powers = [net.frontend.power(torch.from_numpy(waveform[None]).to(device)) for waveform in waveforms]
     longest = max(power.shape[2] for power in powers)
-    filled = []
+    padded = []
     for power in powers:
         missing = longest - power.shape[2]
         left = missing // 2 if net.frontend.fills == "both" else 0
-        filled.append(torch.nn.functional.pad(power, (left, missing - left)))
-    return torch.cat(filled)
+        padded.append(torch.nn.functional.pad(power, (left, missing - left)))
+    return torch.cat(padded)
 
 
 def score_views(net: TagNet, power: Tensor, views: Sequence[str]) -> Tensor:
-    """Scores of each view.
+    """Scores of each view of sounds.
 
-    The zeros are put behind the front end's `power`: of mel power they become, in decibels, the least that the clip's
-    dynamic range allows.
+    A view's zeros are added between the front end's halves, `power` and `compress`. As decibels, zeros of mel power become the
+    lowest level that the clip's dynamic range allows.
 
     Args:
-        net: in evaluation mode.
-        power: of sounds, ``[B, F, N]``: see `FrontEnd.power`.
-        views: ``whole`` or ``padN``.
+        net: the net, in evaluation mode.
+        power: the sounds after `FrontEnd.power`, ``[B, F, N]``.
+        views: V versions of each sound: ``whole`` or ``padN``.
 
     Returns:
         ``[V, B, K]``.
