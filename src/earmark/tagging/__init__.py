@@ -1,1 +1,1 @@
-"""Tagging with a finished model, a bundle."""
+"""Tagging sounds with a finished model, a bundle."""

@@ -1,4 +1,4 @@
-"""Tagging many files, with a ledger of those that could not be used."""
+"""Tagging many files, with a list of the files that could not be used."""
 
 import io
 import os
@@ -17,8 +17,8 @@ from earmark.progress import progress_bar
 from earmark.tagging.formats import TaggedFile, header, render
 from earmark.tagging.tagger import Tag, Tagger
 
-BASKET_FILES = 64
-BASKET_BYTES = 32_000_000
+BASKET_FILES = 64  # files that are decoded and scored together, at most
+BASKET_BYTES = 32_000_000  # the same, in bytes of the files
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Tagged:
     """What `tag_files` did.
 
     Attributes:
-        tagged: files with tags in the output.
+        tagged: number of files with tags in the output.
         bad: ``(file, reason)`` of each file that could not be used.
-        ledger: the CSV file that lists those; None where there was none to write.
+        ledger: the CSV file that lists the bad files; None if it was not written.
     """
 
     tagged: int
@@ -37,40 +37,42 @@ class Tagged:
 
 
 def find_audio(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and the audio files below the folders named; each once, in that order.
+    """The files to tag: the given files, and the audio files below the given folders; in order, each file once.
 
     Raises:
-        EarmarkError: there is nothing at one of the paths, or no audio below a folder.
+        EarmarkError: a path does not exist, or a folder has no audio below it.
     """
-    found: dict[Path, None] = {}
+    unique: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             below = list(audio.find_files(path))
             if not below:
                 raise EarmarkError(f"{path}: no audio files below it (endings {', '.join(sorted(audio.SUFFIXES))})")
-            found.update(dict.fromkeys(below))
+            unique.update(dict.fromkeys(below))
         elif path.exists() or path.is_symlink():
-            found[path] = None
+            unique[path] = None
         else:
             raise EarmarkError(f"{path}: no such file or folder")
-    return list(found)
+    return list(unique)
 
 
-def tag_files(tagger: Tagger, places: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None) -> Tagged:
-    """Tags files and folders of files, each sound as a whole.
+def tag_files(
+    tagger: Tagger, files_and_folders: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None
+) -> Tagged:
+    """Tags files and all audio files below folders, each sound as a whole.
 
     Args:
         tagger: the model.
-        places: files, and folders that are searched.
-        top_k: labels a file at most.
-        threshold: no label below it.
-        form: one of ``table``, ``csv``, ``jsonl``.
-        out: the file to write, whole or not at all; stdout where None.
+        files_and_folders: files, and folders to search for audio files.
+        top_k: number of labels for a file, at most.
+        threshold: lowest score of a label that is given.
+        form: format of the output: ``table``, ``csv`` or ``jsonl``.
+        out: the file to write, complete or not at all; None for stdout.
 
     Raises:
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
     """
-    paths = find_audio(places)
+    paths = find_audio(files_and_folders)
     if out is not None and out.is_dir():
         raise EarmarkError(f"--out {out} is a folder; name a file")
     if out is not None and out.exists() and any(path.exists() and out.samefile(path) for path in paths):
@@ -83,8 +85,8 @@ def tag_files(tagger: Tagger, places: Sequence[Path], top_k: int, threshold: flo
             progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar,
         ):
             stream.write(header(form))
-            for numbers in files.baskets([_size(path) for path in paths], BASKET_FILES, BASKET_BYTES):
-                basket = paths[numbers.start : numbers.stop]
+            for indices in files.baskets([_size(path) for path in paths], BASKET_FILES, BASKET_BYTES):
+                basket = paths[indices.start : indices.stop]
                 decoded = list(decoders.map(partial(_decode, tagger), basket))
                 usable = [file for file in decoded if isinstance(file, DecodedFile)]
                 scores = iter(tagger.combined([file.sound for file in usable]) if usable else ())
@@ -92,9 +94,9 @@ def tag_files(tagger: Tagger, places: Sequence[Path], top_k: int, threshold: flo
                     if isinstance(file, AudioError):
                         bad.append((str(path), str(file)))
                         continue
-                    tags = [Tag(*best) for best in tagger.labels.decode(next(scores), top_k, threshold)]
+                    tags = [Tag(*pair) for pair in tagger.labels.decode(next(scores), top_k, threshold)]
                     stream.write(render(TaggedFile(str(path), 0.0, file.seconds, tags), form))
-                bar.update(numbers.stop)
+                bar.update(indices.stop)
         ledger = _write_ledger(out, bad) if out is not None else None
     except OSError as error:
         if out is None:
@@ -105,11 +107,11 @@ def tag_files(tagger: Tagger, places: Sequence[Path], top_k: int, threshold: flo
 
 @dataclass(frozen=True)
 class DecodedFile:
-    """A file that could be read.
+    """The sound of a file that could be read.
 
     Attributes:
-        seconds: its length.
-        sound: its samples, mono, at each rate that the model takes.
+        seconds: length of the file.
+        sound: mono samples ``[samples]`` by sample rate in Hz, for each rate that the model takes.
     """
 
     seconds: float
@@ -127,7 +129,7 @@ def _decode(tagger: Tagger, path: Path) -> DecodedFile | AudioError:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except (OSError, ValueError):  # reading says why
+    except (OSError, ValueError):  # reading the file will say why
         return 0
 
 
@@ -135,11 +137,11 @@ def _size(path: Path) -> int:
 def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")  # a name is written as it is, UTF-8 or not
+            sys.stdout.reconfigure(errors="surrogateescape")  # file names are written as they are, UTF-8 or not
         yield sys.stdout
-        sys.stdout.flush()  # a reader that has gone is noticed here, not when the interpreter ends
+        sys.stdout.flush()  # a closed pipe raises its error here, not when the interpreter ends
         return
-    if out.exists() and not out.is_file():  # a pipe or a device is written to, not replaced
+    if out.exists() and not out.is_file():  # a pipe or a device cannot be replaced
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             yield stream
         return
@@ -148,7 +150,7 @@ def _output(out: Path | None) -> Iterator[TextIO]:
 
 
 def _write_ledger(out: Path, bad: Sequence[tuple[str, str]]) -> Path | None:
-    """``OUT.bad.csv``; one of an earlier call goes where nothing was bad this time."""
+    """Writes ``OUT.bad.csv`` if a file was bad; else removes the one that an earlier call left."""
     ledger = out.with_name(out.name + ".bad.csv")
     if not bad:
         ledger.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The bundle: a finished model as a folder, an ensemble of one or more nets. JSON and safetensors only: nothing in it runs.
+"""The bundle: a finished model in a folder, an ensemble of one or more nets. JSON and safetensors only: no code in it can run.
 
-``config.json`` (members with their net, rate, file, activation, weight and views, the rule that combines them, the labels,
-where it comes from), a ``.safetensors`` file a member, ``README.md`` (the model card).
+``config.json`` describes the nets (rate, file, activation, weight, views …), the rule that combines their scores, the labels
+and the training data. Beside it are one ``.safetensors`` file for each net, and ``README.md``, the model card.
 """
 
 import json
@@ -25,41 +25,41 @@ def _all_different(labels: list[str]) -> list[str]:
 
 
 class BundleMember(BaseModel):
-    """One trained net."""
+    """One trained net of a bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str  # the recipe's member
-    fold: int
-    snapshot: str = "last"  # which weights of the training: best, last, or a snapshot's number
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's own folder
+    name: str  # of the member in the recipe
+    fold: int  # the fold that the net was not trained on
+    snapshot: str = "last"  # name of the weights: best, last, or a snapshot's number
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's folder
     input: InputSettings
     frontend: Part
     backbone: Part
     head: Part
     activation: Literal["softmax", "sigmoid"]
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    views: Annotated[list[View], Field(min_length=1)]  # the versions of a clip that are scored, with equal parts of the weight
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # in the ensemble's mean, all views together
+    views: Annotated[list[View], Field(min_length=1)]  # versions of a clip that are scored; they share the weight equally
     parameters: int
 
 
 class BundleData(BaseModel):
-    """What a model was trained on."""
+    """The data that a model was trained on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    source: str
-    clips: int
-    fingerprint: str
+    source: str  # kind of data set
+    clips: int  # how many
+    fingerprint: str  # of the store
 
 
 class BundleConfig(BaseModel):
-    """``config.json``."""
+    """The content of ``config.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal["earmark-bundle"] = "earmark-bundle"
     version: int = VERSION
     earmark: str
     recipe: str
-    fingerprint: str
+    fingerprint: str  # of the recipe
     labels: Annotated[list[str], Field(min_length=1), AfterValidator(_all_different)]
     rule: Literal["geometric_mean", "arithmetic_mean"]
     members: Annotated[list[BundleMember], Field(min_length=1)]
@@ -71,7 +71,7 @@ def read_bundle(path: Path) -> BundleConfig:
     """Reads and checks a bundle's ``config.json``; the weights are not opened.
 
     Raises:
-        BundleError: there is no bundle, it is of a newer version, or something in it is wrong or missing.
+        BundleError: the folder is no bundle, its version is newer than this earmark, or something in it is wrong or missing.
     """
     try:
         data = json.loads((path / CONFIG).read_text(encoding="utf-8"))
@@ -84,9 +84,9 @@ def read_bundle(path: Path) -> BundleConfig:
     except ValueError as error:
         raise BundleError(f"{path / CONFIG} is no bundle's: {error}") from None
     if isinstance(version := data.get("version"), int) and version > VERSION:
-        made = data.get("earmark", "a newer one")
+        maker = data.get("earmark", "a newer one")
         raise BundleError(
-            f"{path} is a bundle of version {version}, made by earmark {made}; this one reads up to version {VERSION}"
+            f"{path} is a bundle of version {version}, made by earmark {maker}; this one reads up to version {VERSION}"
         )
     try:
         config = BundleConfig.model_validate(data)
@@ -99,13 +99,19 @@ def read_bundle(path: Path) -> BundleConfig:
 
 
 def bundle_folder(path: Path) -> Path:
-    """The bundle's own folder, where ``path`` may be the run directory around it."""
+    """The folder of a bundle; ``path`` is that folder, or the run directory that contains it."""
     inner = path / "bundle"
     return inner if (inner / CONFIG).is_file() and not (path / CONFIG).is_file() else path
 
 
 def write_card(path: Path, config: BundleConfig, lines: list[str]) -> None:
-    """Writes the model card ``README.md``: what the model is, what it was trained on, how well it does."""
+    """Writes the model card ``README.md``: what the model is, what it was trained on, how good it is.
+
+    Args:
+        path: the bundle's folder.
+        config: the bundle's configuration.
+        lines: further lines of the list, such as the model's figures.
+    """
     rates = ", ".join(f"{rate:,} Hz" for rate in sorted({member.input.sample_rate for member in config.members}))
     text = [
         f"# {config.recipe}",

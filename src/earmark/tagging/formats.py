@@ -1,4 +1,4 @@
-"""Tags of many files as text: table, csv, jsonl."""
+"""Tags of files as text: table, csv, jsonl."""
 
 import io
 import json
@@ -12,13 +12,13 @@ from earmark.tagging.tagger import Tag
 
 @dataclass(frozen=True)
 class TaggedFile:
-    """What was found in a stretch of one file.
+    """The tags of a file, or of a part of it.
 
     Attributes:
-        file: as it was named.
-        start: seconds.
-        end: seconds.
-        tags: best first.
+        file: name of the file, as the user gave it.
+        start: where the part begins, in seconds.
+        end: where the part ends, in seconds.
+        tags: the tags, the best first.
     """
 
     file: str
@@ -28,26 +28,27 @@ class TaggedFile:
 
 
 def header(form: str) -> str:
-    """What stands above the first file."""
+    """The text above the first file's lines."""
     return "file,start,end,label,score\n" if form == "csv" else ""
 
 
-def render(found: TaggedFile, form: str) -> str:
-    """One file's lines.
+def render(tagged: TaggedFile, form: str) -> str:
+    """The lines of one file.
 
-    ``csv`` has a line a tag; ``jsonl`` an object a file; ``table`` a line a file, for reading: line breaks in names are escaped.
+    ``csv`` has a line for each tag. ``jsonl`` has one object for the file. ``table`` has one line for the file, for people: line
+    breaks in its name are escaped.
 
     >>> render(TaggedFile("a.wav", 0, 1.5, [Tag("Bark", 0.875)]), "csv")
     'a.wav,0.000,1.500,Bark,0.875000\\n'
     """
     if form == "csv":
         text = io.StringIO()
-        span = f"{found.start:.3f}", f"{found.end:.3f}"
-        files.write_rows(text, [(found.file, *span, tag.label, f"{tag.score:.6f}") for tag in found.tags])
+        span = f"{tagged.start:.3f}", f"{tagged.end:.3f}"
+        files.write_rows(text, [(tagged.file, *span, tag.label, f"{tag.score:.6f}") for tag in tagged.tags])
         return text.getvalue()
     if form == "jsonl":
-        tags = [{"label": tag.label, "score": round(tag.score, 6)} for tag in found.tags]
-        line = {"file": found.file, "start": round(found.start, 3), "end": round(found.end, 3), "tags": tags}
+        tags = [{"label": tag.label, "score": round(tag.score, 6)} for tag in tagged.tags]
+        line = {"file": tagged.file, "start": round(tagged.start, 3), "end": round(tagged.end, 3), "tags": tags}
         return json.dumps(line, ensure_ascii=False) + "\n"
-    listed = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in found.tags) or "-"
-    return f"{one_line(found.file)}  {listed}\n"
+    listed = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in tagged.tags) or "-"
+    return f"{one_line(tagged.file)}  {listed}\n"

@@ -16,8 +16,8 @@ from earmark.scoring.ensemble import combine
 from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 
-MAX_SECONDS = 600  # of one sound: a clip goes through the net whole, and the memory grows with it
-ALIKE = ScoringSettings(samples=4_000_000)  # only sounds of equal length go through a net together: none is filled
+MAX_SECONDS = 600  # of one sound, since a whole sound goes through the net at once, and needs memory
+EQUAL_LENGTHS = ScoringSettings(samples=4_000_000)  # only sounds of equal length go through a net together: none is filled
 
 
 class Tag(NamedTuple):
@@ -32,9 +32,9 @@ class Tagger:
     """A loaded bundle. Make one with `Tagger.load` or `earmark.load`.
 
     Attributes:
-        config: what the bundle says of itself.
-        labels: its classes.
-        scorers: one a member.
+        config: the bundle's ``config.json``.
+        labels: the classes.
+        scorers: one for each net of the bundle.
     """
 
     config: BundleConfig
@@ -48,16 +48,16 @@ class Tagger:
         precision: Literal["float32", "bfloat16"] = "float32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
     ) -> Self:
-        """Loads a bundle (or the bundle of a run directory).
+        """Loads a bundle.
 
         Args:
-            model: its folder.
-            precision: of the nets' arithmetic: ``float32``, or ``bfloat16``, which is faster where the processor multiplies in
-                it, with scores that differ in the third digit.
-            device: ``auto`` takes a GPU where there is one.
+            model: folder of the bundle, or the run directory that contains it.
+            precision: what the nets compute in: ``float32`` or ``bfloat16``, which is faster on processors that multiply in it;
+                its scores differ in the third digit.
+            device: ``cpu``, ``cuda``, or ``auto``: the GPU if there is one.
 
         Raises:
-            BundleError: it cannot be loaded.
+            BundleError: the bundle cannot be loaded.
             EarmarkError: a GPU was asked for, and there is none.
         """
         folder = bundle_folder(Path(model))
@@ -67,20 +67,20 @@ class Tagger:
 
     @property
     def sample_rates(self) -> list[int]:
-        """The rates that its members take, in Hz, ascending."""
+        """The sample rates that the nets take, in Hz, in ascending order."""
         return sorted({member.input.sample_rate for member in self.config.members})
 
     def tag(self, source: Path | str | NDArray[np.floating], sample_rate: int | None = None, top_k: int = 3) -> list[Tag]:
         """The best labels of one sound.
 
         Args:
-            source: a file, or samples ``[samples]`` or ``[channels, samples]``, −1..1.
-            sample_rate: of samples, in Hz; not for a file.
-            top_k: how many labels.
+            source: an audio file, or samples ``[samples]`` or ``[channels, samples]``, −1..1.
+            sample_rate: sample rate of the samples, in Hz; must be left out for a file.
+            top_k: number of labels.
 
         Raises:
-            AudioError: the file cannot be used.
-            ValueError: samples without a rate, a file with one, or samples of another shape.
+            AudioError: the sound cannot be used.
+            ValueError: samples without a sample rate, a file with one, or samples of another shape.
         """
         if isinstance(source, np.ndarray):
             if sample_rate is None:
@@ -93,20 +93,20 @@ class Tagger:
                 raise ValueError("a file brings its own sample rate")
             samples, sample_rate = audio.read(source)
         scores = self.scores(audio.to_mono(samples)[None], sample_rate)[0]
-        return [Tag(*best) for best in self.labels.decode(scores, top_k)]
+        return [Tag(*pair) for pair in self.labels.decode(scores, top_k)]
 
     def scores(self, batch: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         """Scores of mono sounds.
 
         Args:
-            batch: float32 ``[B, T]``, −1..1.
-            sample_rate: in Hz.
+            batch: B sounds of T samples, float32 ``[B, T]``, −1..1.
+            sample_rate: sample rate of the sounds, in Hz.
 
         Returns:
             float32 ``[B, K]``.
 
         Raises:
-            AudioError: the sounds are empty, not finite, longer than ten minutes, or shorter than a sample at a member's rate.
+            AudioError: the sounds are empty, not finite, longer than ten minutes, or too short to have a sample at a net's rate.
         """
         return self.combined([self.resampled(samples, sample_rate) for samples in batch])
 
@@ -125,15 +125,19 @@ class Tagger:
         return {rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}
 
     def combined(self, sounds: Sequence[Mapping[int, audio.Samples]]) -> NDArray[np.float32]:
-        """Scores ``[B, K]`` of mono sounds of any lengths, each given at every one of `sample_rates`.
+        """The ensemble's scores of mono sounds of any length. Sounds of the same length go through the nets together.
 
-        Those that have the same length go through the nets together.
+        Args:
+            sounds: B sounds, each with its samples ``[samples]`` at all of `sample_rates`.
+
+        Returns:
+            float32 ``[B, K]``.
         """
         scores: list[NDArray[np.float32]] = []
         shares: list[float] = []
         for member, scorer in zip(self.config.members, self.scorers, strict=True):
-            own = scorer.sounds([sound[member.input.sample_rate] for sound in sounds])
-            scores += list(scorer.scores(own, member.views, ALIKE))
+            inputs = scorer.sounds([sound[member.input.sample_rate] for sound in sounds])
+            scores += list(scorer.scores(inputs, member.views, EQUAL_LENGTHS))
             shares += [member.weight / len(member.views)] * len(member.views)
         return combine(scores, shares, self.config.rule)
 
@@ -141,7 +145,7 @@ class Tagger:
 def _open_scorer(
     folder: Path, member: BundleMember, classes: int, precision: Literal["float32", "bfloat16"], device: str
 ) -> Scorer:
-    # Only here does tagging need torch and the nets.
+    # Imported here: no other part of tagging needs torch.
     from earmark.machine import choose_device
     from earmark.scoring.torch_scorer import TorchScorer
     from earmark.tagging.weights import open_net

@@ -1,4 +1,4 @@
-"""A bundle's member as a net. Needs torch: whoever opens no net does not import this."""
+"""Opening a net of a bundle. Needs torch, so it is imported only when a net is opened."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from earmark.tagging.bundle import BundleMember
 
 
 def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
-    """The net of a bundle's member, with its weights.
+    """A net of a bundle, with its weights, in evaluation mode.
 
     Args:
-        folder: the bundle's.
-        member: of it.
-        classes: K.
+        folder: folder of the bundle.
+        member: description of the net in the bundle.
+        classes: number of classes K.
 
     Raises:
-        BundleError: the weights are missing, damaged, of another net, or not finite.
+        BundleError: the weights are missing, damaged, not finite, or those of another net.
     """
     net = build_net(member.frontend, member.backbone, member.head, member.input.sample_rate, classes)
     path = folder / member.file
