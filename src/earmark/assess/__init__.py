@@ -1,1 +1,1 @@
-"""Scores held against labels: figures, report, submission files. No torch."""
+"""Comparing scores with labels: metrics, the report, submission files. Imports torch only to score."""

@@ -1,4 +1,4 @@
-"""What a model or a recipe is, as plain data."""
+"""The description of a model or of a recipe as plain data."""
 
 from pathlib import Path
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 from earmark.recipe import Recipe, load_recipe
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 
-CLASSES = 50  # where neither the user nor the recipe says a number
+CLASSES = 50  # if neither the user nor the recipe gives a number
 
 
 def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]:
-    """Describes a bundle (or the run directory around one), or a recipe.
+    """Describes a bundle or a recipe.
 
     Args:
-        model_or_recipe: a folder, a built-in recipe's name, or a YAML file.
-        classes: K, for the parameters of a recipe's nets, by default that of the data it was published with; a bundle has its own.
+        model_or_recipe: folder of a bundle, a run directory with a bundle, name of a built-in recipe, or a YAML file.
+        classes: number of classes K of a recipe's nets; by default that of the data it was published with. Not used for a bundle.
 
     Returns:
-        ``kind``, ``name``, ``parameters`` (of all nets) and ``members`` (name, sample_rate, window, parameters, weight …).
+        ``kind``, ``name``, ``parameters`` (the sum over all nets), ``members`` (name, sample_rate, window, parameters, weight …)
+        and more.
 
     Raises:
-        BundleError: a folder that is no model.
-        RecipeError: anything else that is no recipe.
+        BundleError: a folder without a bundle.
+        RecipeError: anything else that is not a recipe.
     """
     path = Path(model_or_recipe)
     if path.is_dir():
@@ -30,11 +31,11 @@ def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]
     return _describe_recipe(load_recipe(model_or_recipe), classes)
 
 
-def _describe_recipe(recipe: Recipe, asked: int | None) -> dict[str, Any]:
-    from earmark.nets.member import planned_net  # here: who describes a bundle does not wait for torch
+def _describe_recipe(recipe: Recipe, asked_classes: int | None) -> dict[str, Any]:
+    from earmark.nets.member import planned_net  # here, so that describing a bundle does not import torch
     from earmark.nets.tagnet import parameter_count
 
-    classes = asked or (recipe.published.classes if recipe.published else CLASSES)
+    classes = asked_classes or (recipe.published.classes if recipe.published else CLASSES)
     members = []
     ensemble = next(iter(recipe.ensembles))
     voters = recipe.voters(ensemble)
@@ -47,7 +48,7 @@ def _describe_recipe(recipe: Recipe, asked: int | None) -> dict[str, Any]:
                 "window": settings.input.window,
                 "parameters": parameter_count(net),
                 "trunk": parameter_count(net) - parameter_count(net.head),
-                "head": parameter_count(net.head) // len(net.head.tasks),  # of one task: its stacks are equal
+                "head": parameter_count(net.head) // len(net.head.tasks),  # of one task: all tasks have equal parts
                 "schedule": settings.schedule_words,
                 "weight": voters[name].weight if name in voters else 0.0,
             }

@@ -1,4 +1,4 @@
-"""A run's figures: on its out-of-fold scores, and on a test split."""
+"""The metrics of a run: of its out-of-fold scores, and on a test split."""
 
 import json
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from earmark.scoring.ensemble import combine
 
 
 def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
-    """What ``metrics.json`` holds.
+    """The content of ``metrics.json``.
 
-    The three metrics at the top are the run's own ensemble's on *verified* clips; ``all`` is the same on every labelled clip,
-    right or wrong labels alike; ``members`` and ``ensembles`` have both for each, and whether the figure ``leaks``: validation
-    labels have reached the training through pseudo labels of other folds' nets.
+    The three metrics at the top are those of the run's own ensemble on *verified* clips; ``all`` has the same metrics on all
+    labelled clips, with right and with wrong labels. ``members`` and ``ensembles`` have both for each member and ensemble.
+    ``leaks`` says whether validation labels got into the training, through pseudo labels that nets of other folds guessed.
     """
     recipe = run.recipe
     ensembles = {name: _ensemble_figures(run, name, joined, scores.votes[name]) for name, joined in scores.ensembles.items()}
@@ -46,7 +46,7 @@ def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
 
 def _ensemble_figures(run: Run, name: str, joined: Joined, votes: Sequence[Vote]) -> EnsembleFigures:
     figures: EnsembleFigures = {
-        **clip_figures(joined),  # type: ignore[typeddict-item]  # it has none of the keys that may be missing
+        **clip_figures(joined),  # type: ignore[typeddict-item]  # it has no key that may be missing
         "leaks": any(run.recipe.leaks(vote.member) for vote in votes),
         "predictions": len(votes),
         "best_weights": any(vote.weights == "best" for vote in votes),
@@ -56,7 +56,7 @@ def _ensemble_figures(run: Run, name: str, joined: Joined, votes: Sequence[Vote]
 
 
 def clip_figures(joined: Joined) -> ClipFigures:
-    """The metrics on verified clips, and under ``all`` on every labelled one, as plain data."""
+    """The metrics on verified clips, and under ``all`` on all labelled clips, as plain data."""
 
     def plain(values: dict[str, Estimate] | None) -> Figures:
         return {name: asdict(values[name]) if values else None for name in METRICS}  # type: ignore[return-value]
@@ -65,16 +65,20 @@ def clip_figures(joined: Joined) -> ClipFigures:
 
 
 def write_metrics(path: Path, metrics: RunMetrics | TestMetrics) -> None:
-    """Writes figures as JSON, whole or not at all."""
+    """Writes metrics as a JSON file, complete or not at all."""
     files.write_text(path, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def run_store(run: Run, store: Path | None = None) -> Store:
-    """The store that a run was trained on, or another one.
+    """The store to evaluate a run on.
+
+    Args:
+        run: the run.
+        store: folder of the store; by default the store that the run was trained on.
 
     Raises:
-        RunError: the run does not name one yet.
-        StoreError: there is none.
+        RunError: no store is given, and the run was never started.
+        StoreError: the folder is no store.
     """
     if store is None:
         if run.info is None:
@@ -84,18 +88,18 @@ def run_store(run: Run, store: Path | None = None) -> Store:
 
 
 def evaluate_test(run: Run, store: Store) -> TestMetrics:
-    """Scores a store's test split with every finished net; writes ``test.parquet`` and ``metrics-test.json`` into the run.
+    """Scores a store's test split with every ensemble of a run; writes ``test.parquet`` and ``metrics-test.json`` into the run.
 
-    Every clip of the split gets scores, of each ensemble; the metrics are over the clips whose labels may be scored against,
-    together and, where the data set has a ``usage``, for each part of it.
+    All clips of the split get scores. The metrics are over the judgeable clips: over all of them, and, if the data set has a
+    column ``usage``, over each of its parts (``Public``, ``Private``).
 
     Raises:
-        RunError: the store has no test split, or nothing is finished.
+        RunError: the store has no test split or other classes, or no net is finished.
     """
     votes, recipe = run.votes(), run.recipe
     if not votes:
         raise run.unfinished_error()
-    members = {vote.member for of_ensemble in votes.values() for vote in of_ensemble}
+    members = {vote.member for ensemble_votes in votes.values() for vote in ensemble_votes}
     rates = sorted({recipe.members[name].input.sample_rate for name in members})
     test = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}
     clips = next(iter(test.values()))
@@ -103,16 +107,21 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
         raise RunError(f"{store.path} has no test split")
     if clips.labels != run.labels():
         raise RunError(f"{store.path} has other classes than {run.path}")
-    scores = _scores_of_votes(run, list(dict.fromkeys(vote for own in votes.values() for vote in own)), test)
+    scores = _scores_of_votes(run, list(dict.fromkeys(vote for ensemble_votes in votes.values() for vote in ensemble_votes)), test)
     combined = {
-        name: combine((scores[_net_and_view(vote)] for vote in own), [vote.share for vote in own], recipe.ensembles[name].rule)
-        for name, own in votes.items()
+        name: combine(
+            (scores[_net_and_view(vote)] for vote in ensemble_votes),
+            [vote.share for vote in ensemble_votes],
+            recipe.ensembles[name].rule,
+        )
+        for name, ensemble_votes in votes.items()
     }
     blocks = [
-        Block(clips.clip_id, of_ensemble, ensemble_name(name), NO_FOLD, "", NO_VIEW) for name, of_ensemble in combined.items()
+        Block(clips.clip_id, ensemble_scores, ensemble_name(name), NO_FOLD, "", NO_VIEW)
+        for name, ensemble_scores in combined.items()
     ]
     write_predictions(run.path / "test.parquet", clips.labels, blocks)
-    figures = {name: _test_figures(run, name, Joined(clips, of_ensemble)) for name, of_ensemble in combined.items()}
+    figures = {name: _test_figures(run, name, Joined(clips, ensemble_scores)) for name, ensemble_scores in combined.items()}
     metrics: TestMetrics = {
         **next(iter(figures.values())),
         "ensembles": figures,
@@ -124,7 +133,7 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
 
 
 def ensemble_name(name: str) -> str:
-    """What an ensemble is called in the column ``member`` of ``test.parquet``."""
+    """The name of an ensemble in the column ``member`` of ``test.parquet``."""
     return f"ensemble:{name}"
 
 
@@ -135,34 +144,34 @@ def _net_and_view(vote: Vote) -> tuple[str, int, str, str]:
 def _scores_of_votes(
     run: Run, votes: Sequence[Vote], clips: dict[int, ClipSet]
 ) -> dict[tuple[str, int, str, str], NDArray[np.float32]]:
-    """Scores ``[N, K]`` by member, fold, weights and view; each net is opened once.
+    """Scores ``[N, K]`` by member, fold, weights and view. The weights of a net are opened once for all views.
 
     Args:
-        run: whose nets.
-        votes: that ask for scores.
-        clips: by sample rate.
+        run: the run that the nets belong to.
+        votes: the votes that need scores.
+        clips: the N clips to score, by sample rate in Hz.
     """
-    from earmark.scoring.torch_scorer import open_scorer  # here: who only reads figures does not wait for torch
+    from earmark.scoring.torch_scorer import open_scorer  # here, so that computing out-of-fold metrics does not import torch
 
-    on_gpu = run.info is not None and run.info.device == "cuda"
-    device = choose_device("auto" if on_gpu else "cpu")
-    views_of: dict[tuple[str, int, str], dict[str, None]] = {}
+    trained_on_gpu = run.info is not None and run.info.device == "cuda"
+    device = choose_device("auto" if trained_on_gpu else "cpu")
+    views_by_net: dict[tuple[str, int, str], dict[str, None]] = {}
     for vote in votes:
-        views_of.setdefault((vote.member, vote.fold, vote.weights), {})[vote.view] = None
+        views_by_net.setdefault((vote.member, vote.fold, vote.weights), {})[vote.view] = None
     scores: dict[tuple[str, int, str, str], NDArray[np.float32]] = {}
-    for (name, fold, weights), views in views_of.items():
+    for (name, fold, weights), views in views_by_net.items():
         settings = run.recipe.members[name]
-        own = clips[settings.input.sample_rate]
-        scorer = open_scorer(settings, len(own.labels), run.weights(name, fold, weights), device)
-        of_views = score_clips(scorer, own, list(views), settings.scoring, f"score {name} fold {fold} {weights}")
-        scores |= {(name, fold, weights, view): of_view for view, of_view in zip(views, of_views, strict=True)}
+        net_clips = clips[settings.input.sample_rate]
+        scorer = open_scorer(settings, len(net_clips.labels), run.weights(name, fold, weights), device)
+        scores_of_views = score_clips(scorer, net_clips, list(views), settings.scoring, f"score {name} fold {fold} {weights}")
+        scores |= {(name, fold, weights, view): view_scores for view, view_scores in zip(views, scores_of_views, strict=True)}
     return scores
 
 
 def _test_figures(run: Run, ensemble: str, joined: Joined) -> TestFigures:
     usages = sorted(set(joined.clips.usage.tolist()) - {""})
     parts = {usage: clip_figures(joined.chosen(joined.clips.usage == usage)) for usage in usages}
-    figures: TestFigures = {**clip_figures(joined)}  # type: ignore[typeddict-item]  # it has none of the keys that may be missing
+    figures: TestFigures = {**clip_figures(joined)}  # type: ignore[typeddict-item]  # it has no key that may be missing
     if parts := {usage: part for usage, part in parts.items() if part["map@3"]}:
         figures["usage"] = parts
     _add_published(run, ensemble, figures)
@@ -170,7 +179,7 @@ def _test_figures(run: Run, ensemble: str, joined: Joined) -> TestFigures:
 
 
 def _add_published(run: Run, ensemble: str, figures: EnsembleFigures | TestFigures) -> None:
-    """What a publication calls an ensemble and quotes for it, where the recipe says so."""
+    """Adds the title and the figure that a publication gives an ensemble, if the recipe has them."""
     settings = run.recipe.ensembles[ensemble]
     if settings.title:
         figures["title"] = settings.title

@@ -1,4 +1,4 @@
-"""Scores joined with the clips that they are of: a run's out-of-fold scores, by member and by ensemble."""
+"""Scores joined with their clips: a run's out-of-fold scores, by member and by ensemble."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,29 +18,29 @@ from earmark.scoring.ensemble import combine
 
 @dataclass(frozen=True)
 class Joined:
-    """Clips with scores and the labels to hold them against.
+    """Clips together with their scores.
 
     Attributes:
-        clips: N clips.
-        scores: float32 ``[N, K]``.
+        clips: N clips with their labels.
+        scores: the scores of these clips, float32 ``[N, K]``.
     """
 
     clips: ClipTable
     scores: NDArray[np.float32]
 
     def chosen(self, mask: NDArray[np.bool_]) -> "Joined":
-        """The clips that a mask chooses."""
+        """The clips that a mask, bool ``[N]``, selects, with their scores."""
         return Joined(self.clips[mask], self.scores[mask])
 
     @property
     def judgeable(self) -> "Joined":
-        """The clips that have labels to hold their scores against."""
+        """The judgeable clips: those whose scores can be compared with labels."""
         return self.chosen(self.clips.judgeable)
 
     def estimates(self) -> dict[str, Estimate] | None:
-        """The metrics over the judgeable clips; None where there are none."""
-        usable = self.judgeable
-        return estimates(usable.scores, usable.clips.positive, usable.clips.group) if len(usable.clips) else None
+        """The metrics over the judgeable clips, by name; None if no clip is judgeable."""
+        judgeable = self.judgeable
+        return estimates(judgeable.scores, judgeable.clips.positive, judgeable.clips.group) if len(judgeable.clips) else None
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class RunScores:
     """A run's out-of-fold scores.
 
     Attributes:
-        members: of each finished member: the mean over its kept weights and its views.
-        ensembles: of each ensemble that there are scores for, the run's own first.
-        votes: of each of those ensembles.
+        members: for each finished member, the mean of its scores over its kept weights and its views.
+        ensembles: for each ensemble that can be scored, its combined scores; the run's own ensemble comes first.
+        votes: the votes of each of those ensembles.
     """
 
     members: dict[str, Joined]
@@ -59,19 +59,22 @@ class RunScores:
 
     @property
     def main(self) -> Joined:
-        """The run's own ensemble."""
+        """The scores of the run's own ensemble."""
         return next(iter(self.ensembles.values()))
 
 
 def out_of_fold(run: Run, clips: ClipTable) -> RunScores:
-    """A run's out-of-fold scores with their clips. An ensemble covers the clips that all its members have scores for.
+    """A run's out-of-fold scores with their clips. An ensemble has the clips that all its members have scores for.
+
+    Args:
+        run: the run.
+        clips: all clips of the store that the run was trained on.
 
     Raises:
-        RunError: nothing is finished, scores that an ensemble needs are missing, or the store is not the one that the run was
-            trained on.
+        RunError: no net is finished, scores that an ensemble needs are missing, or the clips are those of another store.
     """
     labels, blocks = run.predictions()
-    if not all(np.isin(block.clip_id, clips.clip_id).all() for of_member in blocks.values() for block in of_member):
+    if not all(np.isin(block.clip_id, clips.clip_id).all() for member_blocks in blocks.values() for block in member_blocks):
         raise RunError(f"{run.path}: its clips are not those of the store; it was trained on another one")
     if labels != clips.labels:
         raise RunError(f"{run.path}: its classes are not those of the store; it was trained on other labels")
@@ -79,36 +82,43 @@ def out_of_fold(run: Run, clips: ClipTable) -> RunScores:
     rule = next(iter(recipe.ensembles.values())).rule
     finished = run.finished()
     members = {
-        name: _combined(run, clips, of_member, member_votes(name, recipe.members[name], finished[name], VoterSettings()), rule)
-        for name, of_member in blocks.items()
+        name: _combined(run, clips, member_blocks, member_votes(name, recipe.members[name], finished[name], VoterSettings()), rule)
+        for name, member_blocks in blocks.items()
     }
-    every = [block for of_member in blocks.values() for block in of_member]
-    ensembles = {name: _combined(run, clips, every, own, recipe.ensembles[name].rule) for name, own in votes.items()}
+    all_blocks = [block for member_blocks in blocks.values() for block in member_blocks]
+    ensembles = {
+        name: _combined(run, clips, all_blocks, ensemble_votes, recipe.ensembles[name].rule)
+        for name, ensemble_votes in votes.items()
+    }
     return RunScores(members, ensembles, votes)
 
 
 def _combined(run: Run, clips: ClipTable, blocks: Sequence[Block], votes: Sequence[Vote], rule: str) -> Joined:
-    """The votes' scores as one. Of a member's nets that voted with the same weights and view, a clip has the score of its fold's."""
+    """The votes' scores combined to one score of each clip.
+
+    A member's nets of all folds, with the same weights and view, are one voter here: each clip has scores from the net of its fold.
+    """
     shares: dict[tuple[str, str, str], float] = {}
     for vote in votes:
         key = (vote.member, vote.weights, vote.view)
         shares[key] = shares.get(key, 0.0) + vote.share
-    wanted = {(vote.member, vote.fold, vote.weights, vote.view) for vote in votes}
-    of_key: dict[tuple[str, str, str], list[Block]] = {key: [] for key in shares}
+    voting = {(vote.member, vote.fold, vote.weights, vote.view) for vote in votes}
+    blocks_by_key: dict[tuple[str, str, str], list[Block]] = {key: [] for key in shares}
     for block in blocks:
-        if (block.member, block.fold, block.weights, block.view) in wanted:
-            of_key[block.member, block.weights, block.view].append(block)
-    if missing := [" ".join(key) for key, own in of_key.items() if not own]:
+        if (block.member, block.fold, block.weights, block.view) in voting:
+            blocks_by_key[block.member, block.weights, block.view].append(block)
+    if missing := [" ".join(key) for key, key_blocks in blocks_by_key.items() if not key_blocks]:
         raise RunError(f"{run.path}: no scores of {', '.join(missing)} yet; `earmark evaluate {run.path}` makes them")
     order = np.argsort(clips.clip_id)
-    columns, covered = [], np.ones(len(clips), np.bool_)
-    for own in of_key.values():
-        scores, present = np.zeros((len(clips), len(clips.labels)), np.float32), np.zeros(len(clips), np.bool_)
-        for block in own:
-            place = order[np.searchsorted(clips.clip_id, block.clip_id, sorter=order)]
-            scores[place], present[place] = block.scores, True
-        columns.append(scores)
-        covered &= present
-    if not covered.any():
+    scores_by_key, has_all_scores = [], np.ones(len(clips), np.bool_)
+    for key_blocks in blocks_by_key.values():
+        scores, has_scores = np.zeros((len(clips), len(clips.labels)), np.float32), np.zeros(len(clips), np.bool_)
+        for block in key_blocks:
+            rows = order[np.searchsorted(clips.clip_id, block.clip_id, sorter=order)]
+            scores[rows], has_scores[rows] = block.scores, True
+        scores_by_key.append(scores)
+        has_all_scores &= has_scores
+    if not has_all_scores.any():
         raise RunError(f"{run.path}: its members share no clip; train the same folds of each")
-    return Joined(clips[covered], combine((scores[covered] for scores in columns), list(shares.values()), rule))
+    combined = combine((scores[has_all_scores] for scores in scores_by_key), list(shares.values()), rule)
+    return Joined(clips[has_all_scores], combined)

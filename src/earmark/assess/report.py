@@ -1,4 +1,4 @@
-"""``report.html``: a run on one page, with everything in the file itself."""
+"""``report.html``: a run on one page; the file needs no other files."""
 
 import base64
 import io
@@ -17,8 +17,8 @@ from earmark.data.clips import ClipSet
 from earmark.runs.run import Run, read_metrics_log
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-WORST = 24  # mistakes shown
-PLAYED_SECONDS = 6.0  # of each of them
+WORST = 24  # number of mistakes shown
+PLAYED_SECONDS = 6.0  # length of the sound of each mistake, at most
 VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
 CURVES = {
     "loss": "Training loss",
@@ -31,13 +31,13 @@ NAMES = {"map@3": "MAP@3", "accuracy": "Accuracy", "lwlrap": "lwlrap"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """Another run of the same clips, to stand beside this one.
+    """Another run on the same clips, which the report compares with its own run.
 
     Attributes:
-        this: what this run is called in the comparison.
-        other: what the other one is called.
-        metrics: the other's, as in ``metrics.json``.
-        note: what differs.
+        this: name of the report's run in the comparison.
+        other: name of the other run.
+        metrics: metrics of the other run, as in ``metrics.json``.
+        note: what the runs have in common and what differs.
     """
 
     this: str
@@ -57,18 +57,18 @@ def write_report(
 
     Args:
         run: the run.
-        sounds: the clips of its store, at any rate, to be played.
-        scores: the run's.
-        metrics: as in ``metrics.json``.
-        comparison: another run beside it.
+        sounds: all clips of its store at one sample rate, for the sounds in the report.
+        scores: the run's out-of-fold scores.
+        metrics: the run's metrics, as in ``metrics.json``.
+        comparison: another run to compare with.
 
     Returns:
-        The file.
+        The path of the report.
     """
     ensemble = scores.main
     judgeable = ensemble.judgeable
     judged = judgeable.chosen(judgeable.clips.verified)
-    if not len(judged.clips):  # nothing was verified: the given labels are all there is
+    if not len(judged.clips):  # without verified clips, the unverified labels are all there is
         judged = judgeable
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
     info = run.info
@@ -137,7 +137,10 @@ def _learning_curves(run: Run) -> str:
 
 
 def _confusion(judged: Joined) -> str:
-    """Counts of the first guess by given label; clips of several labels count once under each label, unless the guess is one."""
+    """The confusion matrix as a figure: how often each class is the best guess for clips of each label.
+
+    A clip with several labels counts once, if the guess is one of them; else it counts as a mistake for each of its labels.
+    """
     labels = judged.clips.labels.names
     counts = np.zeros((len(labels), len(labels)))
     for positive, guess in zip(judged.clips.positive, judged.scores.argmax(axis=1), strict=True):
@@ -171,11 +174,11 @@ def _class_rows(judged: Joined) -> list[dict[str, Any]]:
 
 
 def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
-    """Clips whose best guess is not among their labels, the surest guess first, to listen to."""
+    """Clips whose best guess is none of their labels, for listening; the highest score of a wrong guess first."""
     best = judged.scores.argmax(axis=1)
     positive, names = judged.clips.positive, judged.clips.labels.names
     wrong = np.flatnonzero(~positive[np.arange(len(best)), best])
-    number = {clip: i for i, clip in enumerate(sounds.clip_id.tolist())}
+    index_of = {clip_id: i for i, clip_id in enumerate(sounds.clip_id.tolist())}
     worst = sorted(wrong, key=lambda i: -judged.scores[i, best[i]])[:WORST]
     return [
         {
@@ -184,7 +187,7 @@ def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
             "given_score": float(judged.scores[i][positive[i]].max()),
             "guess": names[best[i]],
             "guess_score": float(judged.scores[i, best[i]]),
-            "audio": _ogg(sounds, number[str(judged.clips.clip_id[i])]),
+            "audio": _ogg(sounds, index_of[str(judged.clips.clip_id[i])]),
         }
         for i in worst
     ]

@@ -1,4 +1,4 @@
-"""The file that a competition asked for: scores of its test clips, in its own layout."""
+"""The submission file of a competition: scores of its test clips, in the layout that it asked for."""
 
 import io
 from collections.abc import Sequence
@@ -17,54 +17,53 @@ from earmark.labels import LabelSet
 from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
 
-BEST = 3  # labels a clip, in the 2018 layout
+BEST = 3  # labels for each clip, in the layout of 2018
 
 
 def write_submission(run: Run, store: Store, path: Path, ensemble: str | None = None) -> int:
-    """Writes an ensemble's scores of the test split as the data set's competition asked for them.
+    """Writes an ensemble's scores of the test split as the file that the data set's competition asked for.
 
-    A clip that there are no scores of, because its file was bad, gets the same score for every class, as the released code of
-    2018 answered.
+    A clip without scores, because its file was bad, gets the same score for every class, as in the released code of 2018.
 
     Args:
-        run: its test split is scored: `evaluate_test` has written ``test.parquet``.
-        store: that was scored; its data set's tables are where they were when it was prepared.
-        path: the CSV file.
-        ensemble: whose scores; the run's own by default.
+        run: a run for which `evaluate_test` has written ``test.parquet``.
+        store: the store that was scored; the tables of its data set must still be where they were when it was prepared.
+        path: the CSV file to write.
+        ensemble: name of the ensemble; by default the run's own.
 
     Returns:
         The number of clips without scores.
 
     Raises:
-        RunError: no such ensemble is scored.
-        ManifestError: the data set had no competition, or its tables are not there any more.
+        RunError: the ensemble has no scores, or the model does not know a class that the file needs.
+        ManifestError: the data set had no competition, or its tables are gone.
     """
     labels, blocks = read_predictions(run.path / "test.parquet")
-    scored = {block.member: block for block in blocks}
-    wanted = ensemble_name(ensemble or next(iter(run.votes())))
-    if wanted not in scored:
-        names = ", ".join(name.removeprefix(ensemble_name("")) for name in scored)
+    block_of = {block.member: block for block in blocks}
+    member = ensemble_name(ensemble or next(iter(run.votes())))
+    if member not in block_of:
+        names = ", ".join(name.removeprefix(ensemble_name("")) for name in block_of)
         raise RunError(f"{run.path}: no scores of an ensemble {ensemble!r}; the ensembles with scores are {names}")
     layout = submission_layout(store.source, Path(store.root))
-    block = scored[wanted]
-    row = {clip.rpartition("/")[2]: number for number, clip in enumerate(block.clip_id.tolist())}
+    block = block_of[member]
+    row_of = {clip_id.rpartition("/")[2]: row for row, clip_id in enumerate(block.clip_id.tolist())}
     uniform = np.full(len(labels), 1 / len(labels), np.float32)
-    scores = [block.scores[row[name]] if name in row else uniform for name in layout.file_names]
+    scores = [block.scores[row_of[name]] if name in row_of else uniform for name in layout.file_names]
     text = io.StringIO()
     files.write_rows(text, _rows(layout, labels, scores))
     files.write_text(path, text.getvalue())
-    return sum(name not in row for name in layout.file_names)
+    return sum(name not in row_of for name in layout.file_names)
 
 
 def _rows(layout: SubmissionLayout, labels: LabelSet, scores: Sequence[NDArray[np.float32]]) -> list[list[str]]:
     if layout.kind == "best_labels":
-        best = [" ".join(label for label, _ in labels.decode(clip, BEST)) for clip in scores]
-        return [["fname", "label"], *([name, three] for name, three in zip(layout.file_names, best, strict=True))]
+        best_labels = [" ".join(label for label, _ in labels.decode(clip_scores, BEST)) for clip_scores in scores]
+        return [["fname", "label"], *([name, best] for name, best in zip(layout.file_names, best_labels, strict=True))]
     if unknown := [name for name in layout.classes if name not in labels.names]:
         raise RunError(
             f"the model does not know the class {', '.join(map(repr, unknown[:5]))}, which the submission has a column for"
         )
     order = [labels.names.index(name) for name in layout.classes]
-    # 9 digits: as many as float32 has, so that the file's order of classes is that of the scores.
-    numbers = [[f"{clip[number]:.9g}" for number in order] for clip in scores]
+    # 9 digits, as many as float32 needs, so that scores that differ also differ in the file.
+    numbers = [[f"{clip_scores[column]:.9g}" for column in order] for clip_scores in scores]
     return [["fname", *layout.classes], *([name, *row] for name, row in zip(layout.file_names, numbers, strict=True))]
