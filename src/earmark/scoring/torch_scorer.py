@@ -1,6 +1,7 @@
 """Scoring with PyTorch, on any device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,9 @@ from torch import Tensor
 from earmark import audio
 from earmark.nets.member import load_net
 from earmark.nets.tagnet import TagNet
-from earmark.recipe import InputSettings, MemberSettings, ScoringSettings
+from earmark.recipe import InputSettings, MemberSettings
 from earmark.scoring.groups import padding_of
-from earmark.scoring.scorer import Scorer, Scores, Sounds
+from earmark.scoring.scorer import Scorer, Scores
 
 
 class TorchScorer(Scorer):
@@ -37,27 +38,25 @@ class TorchScorer(Scorer):
         """The device that the net is on."""
         return next(self.net.parameters()).device
 
-    def scores(
-        self,
-        sounds: Sounds,
-        views: Sequence[str] = ("whole",),
-        grouping: ScoringSettings | None = None,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> Scores:
-        """See `Scorer.scores`."""
-        was_training = self.net.training
-        self.net.eval()
-        try:
-            return super().scores(sounds, views, grouping, on_progress)
-        finally:
-            self.net.train(was_training)
-
     def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
         """See `Scorer.score_group`."""
         reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
-        with torch.inference_mode(), reduced:
+        with evaluating(self.net), torch.inference_mode(), reduced:
             scores: Scores = score_views(self.net, power_of(self.net, waveforms, self.device), views).float().cpu().numpy()
         return scores
+
+
+@contextmanager
+def evaluating(net: TagNet) -> Iterator[None]:
+    """Inside the block the net is in evaluation mode; after it, in the mode that it was in."""
+    if not net.training:
+        yield
+        return
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train()
 
 
 def open_scorer(settings: MemberSettings, classes: int, weights: Path, device: torch.device | str = "cpu") -> TorchScorer:
