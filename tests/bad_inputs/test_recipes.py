@@ -87,7 +87,8 @@ BAD_SETTINGS = (
     ),
     setting(
         "members.*.frontend.n_mel=3",
-        "members.logmel: frontend logmel: no setting n_mel; it has n_fft, hop_length, n_mels, dynamic_range, epsilon, momentum",
+        "members.logmel: frontend logmel: no setting n_mel; it has n_fft, hop_length, n_mels, reference, floor, "
+        "dynamic_range, epsilon, momentum",
     ),
     # A setting that is wrong is told before a run directory is begun.
     setting("members.*.frontend.n_fft=0", "members.logmel: frontend logmel: <words>n_fft<words>"),

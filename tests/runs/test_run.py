@@ -43,7 +43,7 @@ def test_what_is_finished_is_told_in_the_recipes_order_and_by_number(run: Run) -
         "logmel-16k": [[[0, 10]], [[1, 10]]],
         "waveform-16k": [[[1, 12]], [[10, 12]]],
     }
-    run.gather()
+    run.join_scores()
     gathered = read_predictions(run.path / "oof.parquet")[1]
     assert [(block.member, block.fold) for block in gathered] == [
         ("logmel-16k", 0),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earmark.recipe import Recipe, VoterSettings, load_recipe
-from earmark.runs.votes import Vote, ensemble_votes, member_votes, needed_scores, ways_to_score
+from earmark.runs.votes import Vote, ensemble_votes, member_votes, needed_scores, weights_and_views
 
 FIVE = range(5)
 PAPER = load_recipe("akiyama2019")
@@ -57,7 +57,7 @@ def test_an_ensemble_says_which_weights_and_views_and_else_the_member_does(
 ) -> None:
     kept = TWO_VIEWS.validation.model_copy(update={"keep": keep})
     member = TWO_VIEWS.model_copy(update={"validation": kept})
-    assert ways_to_score(member, VoterSettings(**voter)) == ways
+    assert weights_and_views(member, VoterSettings(**voter)) == ways
 
 
 def test_an_ensemble_that_names_no_members_is_of_all_with_weight_1() -> None:
