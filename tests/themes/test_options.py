@@ -332,6 +332,8 @@ def test_the_released_recipe_differs_in_what_is_documented_and_in_nothing_else()
         expected[f"members.{member}.batch.mix.self_mix"] = True
     for member in ("B", "row6"):
         expected |= {f"members.{member}.start_from": "A", f"members.{member}.batch.size": 64}
+    for member in ("row1", "row2", "row3", "A", "C", "row8", "F"):  # those that start from no other net
+        expected[f"members.{member}.backbone.initialisation"] = "released"
     for ensemble, second in (("leak-free", "row6"), ("submission1", "B"), ("submission2", "B")):
         at = f"ensembles.{ensemble}.members"
         expected |= {f"{at}.A.weight": 4.0, f"{at}.{second}.weight": 3.0}  # 4 : 3 : 3 : 1 : 1 : 1

@@ -124,7 +124,8 @@ def _finish(run: Run, store: Store) -> RunMetrics:
     sounds = load_clips(store, min(store.sample_rates))
     scores = out_of_fold(run, sounds)
     if left_out := [name for name in run.recipe.ensembles if name not in scores.ensembles]:
-        text = f"no figures of ensemble {', '.join(left_out)} yet: its members have no finished fold in common"
+        shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
+        text = f"no figures of ensemble {shown} yet: its members have no finished fold in common"
         warnings.warn(text, EarmarkWarning, stacklevel=2)
     metrics = run_metrics(run, scores)
     run.join_scores()
