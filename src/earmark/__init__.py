@@ -15,6 +15,8 @@ def load(model: "Path | str") -> "Tagger":
     Raises:
         BundleError: it cannot be loaded.
     """
+    from earmark.machine import share_the_cores
     from earmark.tagging.tagger import Tagger
 
+    share_the_cores()
     return Tagger.load(model)

@@ -18,6 +18,7 @@ from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE, say, tell
 from earmark.commands.tag import tag
 from earmark.commands.train import train
 from earmark.errors import EarmarkError, EarmarkWarning, one_line
+from earmark.machine import share_the_cores
 
 RESUMED = ("demo", "prepare", "train")  # commands that go on where they were stopped
 
@@ -58,6 +59,7 @@ def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit status; errors become one line on stderr."""
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
+    share_the_cores()  # before a command loads torch
     warnings.simplefilter("default" if debug else "ignore")
     warnings.simplefilter("always", EarmarkWarning)
     warnings.showwarning = lambda message, *_, **__: tell(f"warning: {one_line(str(message))}")

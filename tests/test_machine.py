@@ -1,0 +1,60 @@
+"""What the machine is told: in processes of their own, since OpenMP reads the environment once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def shown_by_openmp(code: str, **said: str) -> dict[str, str]:
+    """What GNU OpenMP says that it has read, in a process that runs a piece of code."""
+    environment = {name: value for name, value in os.environ.items() if name not in WAITING}
+    environment |= {"OMP_DISPLAY_ENV": "verbose", **said}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    pairs = [line.strip().removeprefix("[host] ").partition(" = ") for line in done.stderr.splitlines() if " = " in line]
+    shown = {name: value.strip("'") for name, _, value in pairs}
+    if "GOMP_SPINCOUNT" not in shown:
+        pytest.skip("this torch has another OpenMP than GNU's")
+    return shown
+
+
+COMMAND = "from earmark.cli import run; assert run(['info', 'tiny']) == 0; import torch"
+LOAD = """
+import sys, earmark
+assert 'torch' not in sys.modules
+try:
+    earmark.load('nothing')
+except earmark.errors.BundleError:
+    pass
+import torch
+"""
+WORKER = """
+import importlib, multiprocessing
+from earmark.machine import share_the_cores
+
+if __name__ == '__main__':
+    share_the_cores()
+    worker = multiprocessing.get_context('spawn').Process(target=importlib.import_module, args=('torch',))
+    worker.start()
+    worker.join()
+"""
+
+
+@pytest.mark.parametrize("code", [COMMAND, LOAD, WORKER], ids=["a command", "load", "a process of --jobs"])
+def test_threads_that_wait_sleep_soon(code: str) -> None:
+    plain = shown_by_openmp("import torch")
+    assert plain["GOMP_SPINCOUNT"] != "10000"
+    assert shown_by_openmp(code)["GOMP_SPINCOUNT"] == "10000"
+
+
+@pytest.mark.parametrize("said", [{"GOMP_SPINCOUNT": "77"}, {"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "passive"}])
+def test_what_the_user_says_holds(said: dict[str, str]) -> None:
+    assert shown_by_openmp(COMMAND, **said) == shown_by_openmp("import torch", **said)
+
+
+def test_importing_sets_nothing() -> None:
+    code = "import os; before = dict(os.environ); import earmark, earmark.cli, earmark.machine; assert os.environ == before"
+    subprocess.run([sys.executable, "-c", code], check=True)
