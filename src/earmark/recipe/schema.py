@@ -230,14 +230,14 @@ class Recipe(Settings):
         named = self.ensembles[ensemble].members
         return {name: named.get(name, VoterSettings()) for name in self.members if not named or name in named}
 
-    def trained(self) -> dict[str, Any]:
-        """Plain data of all settings that training depends on: not the ensembles and views, which only say what is scored."""
-        told = {"title", "source", "published", "ensembles"}
-        return self.model_dump(mode="json", exclude={**dict.fromkeys(told, True), "members": {"__all__": {"views"}}})
+    def training_settings(self) -> dict[str, Any]:
+        """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out."""
+        others = {"title", "source", "published", "ensembles"}
+        return self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
 
     def fingerprint(self) -> str:
         """32 hex digits that change with any setting that training depends on."""
-        return hashlib.sha256(json.dumps(self.trained(), sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(self.training_settings(), sort_keys=True).encode()).hexdigest()[:32]
 
     def to_yaml(self) -> str:
         """The recipe with every value spelled out; loads to an equal recipe."""

@@ -1,1 +1,1 @@
-"""Training a recipe on a store: splits, stages, streams, the loop, the bundle at the end."""
+"""Training a recipe on a store: splits, stages, streams of batches, the training loop, the bundle at the end."""

@@ -1,4 +1,4 @@
-"""An optimiser's state as named tensors, so that it can lie in one file with the net's."""
+"""The state of an optimiser as named tensors, so that it fits into the same file as the net's tensors."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,20 @@ from torch import Tensor
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state by parameter number and name."""
+    """The state of an optimiser; a tensor is named ``optimiser.PARAMETER.NAME``, with the number of its parameter."""
     state = optimiser.state_dict()["state"]
     return {f"optimiser.{i}.{name}": value for i, values in state.items() for name, value in values.items()}
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimiser_tensors` gave."""
+    """Sets the state of an optimiser to what `optimiser_tensors` returned."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in tensors.items():
         _, number, name = key.split(".")
         parameter = parameters[int(number)]
-        # In the memory layout of the parameter, which a fused step asks for.
+        # A fused optimiser step needs the memory layout of the parameter.
         if value.shape == parameter.shape:
-            kept = torch.empty_like(parameter, dtype=value.dtype)
-        else:  # the step count
-            kept = torch.empty_like(value, device=parameter.device)
-        optimiser.state[parameter][name] = kept.copy_(value)
+            tensor = torch.empty_like(parameter, dtype=value.dtype)
+        else:  # the number of steps
+            tensor = torch.empty_like(value, device=parameter.device)
+        optimiser.state[parameter][name] = tensor.copy_(value)

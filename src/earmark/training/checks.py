@@ -1,4 +1,4 @@
-"""Whether members can be built and trained as their settings say; no memory is taken for their nets."""
+"""Checks that members can be built and trained as their settings say. The nets take no memory here."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,14 @@ from earmark.training.start import take_weights
 
 
 def check_buildable(settings: MemberSettings, classes: int) -> None:
-    """Whether a member's net can be built, and its losses and augmentations go with it.
+    """Checks that a member's net can be built, and that its losses and augmentations fit the net.
+
+    Args:
+        settings: settings of the member.
+        classes: number of classes K.
 
     Raises:
-        RecipeError: they do not.
+        RecipeError: the net cannot be built, or something does not fit.
     """
     net, head = planned_net(settings, classes), settings.head.name
     check_augmentations(settings.batch, net.frontend)
@@ -31,21 +35,21 @@ def check_buildable(settings: MemberSettings, classes: int) -> None:
 
 
 def check_start(recipe: Recipe, member: str, classes: int) -> None:
-    """Whether a member can start from the weights that it is to start from.
+    """Checks that a member's net can start from the weights of the member that ``start_from`` names.
 
     Raises:
-        RecipeError: they are of another net.
+        RecipeError: the other member's net has not the same front end and backbone.
     """
-    if (other := recipe.members[member].start_from) is not None:
-        weights = planned_net(recipe.members[other], classes).state_dict()
-        take_weights(planned_net(recipe.members[member], classes), weights, f"member {other}")
+    if (source := recipe.members[member].start_from) is not None:
+        weights = planned_net(recipe.members[source], classes).state_dict()
+        take_weights(planned_net(recipe.members[member], classes), weights, f"member {source}")
 
 
 def check_members(recipe: Recipe, names: Iterable[str], classes: int) -> None:
-    """Whether members can be built and trained as their settings say.
+    """Checks that each of these members can be built and trained as its settings say.
 
     Raises:
-        RecipeError: one cannot.
+        RecipeError: a member cannot be built or trained.
     """
     for name in names:
         try:

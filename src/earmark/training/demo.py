@@ -1,4 +1,4 @@
-"""The demo: what wrong labels do to a tagger, and what loss masking does about it, on sounds rendered here."""
+"""The demo, on synthetic sounds: how much wrong labels harm a tagger, and how much loss masking helps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +21,25 @@ from earmark.tagging.formats import render as render_tags
 from earmark.tagging.tagger import Tagger
 from earmark.training.train import TrainRequest, train
 
-PER_KIND = 60
-VERIFIED_SHARE = 0.4
+PER_KIND = 60  # clips of each kind of sound
+VERIFIED_SHARE = 0.4  # of the clips of each kind
 FOLDS = 2
-NOISE = 0.3  # of the unverified labels
+NOISE = 0.3  # share of the unverified labels that are made wrong
 SEED = 7
 
 
 def run_demo(out: Path, say: Callable[[str], None]) -> tuple[RunMetrics, RunMetrics]:
     """Renders clips, plants wrong labels, trains ``tiny`` with and without loss masking, evaluates, reports, tags.
 
-    ``out`` becomes the run directory of the training with masking; ``out/demo`` holds the clips, the store and the other run.
-    Stopped at any point, it goes on there.
+    ``out`` becomes the run directory of the training with masking; ``out/demo`` has the clips, the store and the run without
+    masking. A demo that was stopped goes on where it was.
 
     Args:
-        out: new, or of a demo before.
-        say: takes the lines to show.
+        out: a new folder, or that of an earlier demo.
+        say: called with each line to show.
 
     Returns:
-        The metrics of the run with masking, and those of the other one.
+        The metrics of the run with masking, and those of the run without.
     """
     folder = out / "demo"
     manifest_path = folder / "manifest.csv"
@@ -70,15 +70,15 @@ def run_demo(out: Path, say: Callable[[str], None]) -> tuple[RunMetrics, RunMetr
     )
     report = write_report(run, sounds, scores, masked, comparison)
     for title, metrics in (("with masking", masked), ("without", plain)):
-        figures = {"map@3": metrics["map@3"], "accuracy": metrics["accuracy"]}
-        values = [f"{name} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f})" for name, f in figures.items() if f]
+        shown = {"map@3": metrics["map@3"], "accuracy": metrics["accuracy"]}
+        values = [f"{name} {e['value']:.3f} ({e['low']:.3f}–{e['high']:.3f})" for name, e in shown.items() if e]
         say(f"{title:>13}: {', '.join(values)} on {sum(clip.verified for clip in manifest.clips)} held-out verified clips")
     say("tagging five new sounds:")
     tagger = Tagger.load(run.bundle)
-    new = folder / "new"
-    new.mkdir(exist_ok=True)
+    new_sounds = folder / "new"
+    new_sounds.mkdir(exist_ok=True)
     for kind, seed in zip(list(KINDS)[::2], np.random.SeedSequence(SEED + 1).spawn(5), strict=True):
-        path = new / f"{kind}.wav"
+        path = new_sounds / f"{kind}.wav"
         samples = render(kind, np.random.default_rng(seed))
         soundfile.write(path, samples, RATE)
         say("  " + render_tags(TaggedFile(path.name, 0, len(samples) / RATE, tagger.tag(path)), "table").rstrip())

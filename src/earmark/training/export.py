@@ -1,4 +1,4 @@
-"""A run's finished nets → its bundle."""
+"""The finished nets of a run → the run's bundle."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,7 +16,13 @@ from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMembe
 
 
 def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
-    """Writes ``RUN/bundle/``: the run's own ensemble, with the weights of its members' finished folds."""
+    """Writes ``RUN/bundle/``: the nets that vote in the run's own ensemble.
+
+    Args:
+        run: the run.
+        store: the store that the nets were trained on.
+        metrics: the run's metrics, for the model card.
+    """
     partial, final = run.path / ".bundle.partial", run.bundle
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -24,7 +30,7 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
     nets: dict[tuple[str, int, str], list[Vote]] = {}
     for vote in votes:
         nets.setdefault((vote.member, vote.fold, vote.weights), []).append(vote)
-    members = [_put_member(run, partial, len(store.labels), of_net) for of_net in nets.values()]
+    members = [_put_member(run, partial, len(store.labels), net_votes) for net_votes in nets.values()]
     config = BundleConfig(
         earmark=earmark.__version__,
         recipe=run.recipe.name,
@@ -36,33 +42,33 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
         licence=store.licence,
     )
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")
-    lines = []
+    card_lines = []
     leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
     for title, figure in (("MAP@3", metrics["map@3"]), ("lwlrap", metrics["lwlrap"])):
         if figure is not None:
             interval = f"{figure['low']:.3f}–{figure['high']:.3f}"
-            lines.append(
+            card_lines.append(
                 f"out-of-fold {title} on {figure['clips']:,} verified clips: {figure['value']:.3f} (95 % interval {interval}){leak}"
             )
-    write_card(partial, config, lines)
+    write_card(partial, config, card_lines)
     files.put_folder(partial, final)
 
 
 def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> BundleMember:
-    """Puts a net's weights into the bundle's folder, and describes it.
+    """Puts a net's weights into the bundle's folder, and returns the net's description.
 
     Args:
-        run: the net's.
-        folder: the bundle's.
-        classes: K.
-        votes: the net's in the ensemble, one a view.
+        run: the run that the net belongs to.
+        folder: folder of the bundle.
+        classes: number of classes K.
+        votes: the votes of the net in the ensemble, one for each view.
     """
     name, fold, weights = votes[0].member, votes[0].fold, votes[0].weights
     settings = run.recipe.members[name]
-    serving = settings.model_copy(update={"head": serving_head(settings.head)})
-    net = planned_net(serving, classes)
+    tagging_settings = settings.model_copy(update={"head": serving_head(settings.head)})
+    net = planned_net(tagging_settings, classes)
     file = f"{name}-fold{fold}" + (f"-{weights}" if len(settings.kept_weights) > 1 else "") + ".safetensors"
-    _put_weights(run.weights(name, fold, weights), folder / file, net, whole=serving.head == settings.head)
+    _put_weights(run.weights(name, fold, weights), folder / file, net, complete=tagging_settings.head == settings.head)
     return BundleMember(
         name=name,
         fold=fold,
@@ -71,7 +77,7 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
         input=settings.input,
         frontend=settings.frontend,
         backbone=settings.backbone,
-        head=serving.head,
+        head=tagging_settings.head,
         activation=net.activation,
         weight=sum(vote.share for vote in votes),
         views=[vote.view for vote in votes],
@@ -79,9 +85,9 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
     )
 
 
-def _put_weights(old: Path, new: Path, net: TagNet, whole: bool) -> None:
-    """The weights that tagging needs: a second task's head stays behind. Linked where all of them are needed."""
-    if not whole:
+def _put_weights(old: Path, new: Path, net: TagNet, complete: bool) -> None:
+    """Writes the weights that tagging needs: all (as a link to the old file), or all but those of the noisy task's head."""
+    if not complete:
         weights = load_tensors(old)[0]
         save_tensors(new, {name: weights[name] for name in net.state_dict()})
         return

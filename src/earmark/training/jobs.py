@@ -1,4 +1,4 @@
-"""Several stages of a run at once, each in a process of its own: one small net fills neither a GPU nor a machine of many cores."""
+"""Making several stages of a run at once, each in its own process: one small net does not keep a GPU or many cores busy."""
 
 import multiprocessing
 import os
@@ -14,26 +14,26 @@ from earmark.training.stages import Stage
 
 
 def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[[Stage], None], jobs: int) -> None:
-    """Makes stages in processes, each when all that it needs is made.
+    """Makes stages in parallel processes, each stage as soon as those it needs are made.
 
-    On Ctrl-C, or where one fails, the others are told to save what they have and stop.
+    On Ctrl-C, or if one stage fails, the other processes save their state and stop.
 
     Args:
-        stages: with all that they need.
-        made: those of them that are there already.
-        make: a function that can be pickled.
-        jobs: processes at most.
+        stages: the stages of the run, with all that they need.
+        made: the stages that are made already.
+        make: function that makes a stage; it must be possible to pickle it.
+        jobs: number of processes, at most.
 
     Raises:
         RunError: a process was ended from outside.
-        Exception: what a stage raised.
+        Exception: the exception that a stage raised.
     """
     done = set(made)
     waiting = [stage for stage in stages if stage not in done]
     if not waiting:
         return
     running: dict[Future[None], Stage] = {}
-    context = multiprocessing.get_context("spawn")  # a forked child could not use the GPU
+    context = multiprocessing.get_context("spawn")  # a forked process could not use the GPU
     with (
         ProcessPoolExecutor(min(jobs, len(waiting)), context, initializer=_begin_worker) as pool,
         progress.progress_bar(f"train, {jobs} at once", len(stages), len(done)) as bar,
@@ -61,15 +61,16 @@ def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[
 
 
 def _begin_worker() -> None:
-    # Out of the terminal's own group: Ctrl-C reaches the parent, which tells each worker once (twice would be: stop at once).
+    # In a process group of its own, so that Ctrl-C reaches only the parent. The parent then sends each worker one SIGINT: a second
+    # one would stop a training before its state is saved.
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # what it was making is made anew; a net that trains is saved instead
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the training loop replaces this handler with one that saves first
     progress.hide_bars()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Else a worker whose parent was killed would write into a run that somebody has taken up again."""
+    """Ends this worker when its parent ends: it must not write into a run that another process may have started again."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)

@@ -1,4 +1,4 @@
-"""``metrics.csv``: how a training goes, a row every few batches."""
+"""``metrics.csv``: the progress of a training, with a row every few batches."""
 
 import csv
 import io
@@ -17,17 +17,17 @@ COLUMNS = ("batch", "rate", "loss", "masked", "noisy_loss", "soft_loss", "clips_
 
 
 class MetricsLog:
-    """``metrics.csv`` and, where there is one, TensorBoard.
+    """Writes ``metrics.csv`` and, if there is a logger, to TensorBoard.
 
     Args:
-        path: the CSV file; rows of batches after the trainer's are dropped, since those batches are trained again.
-        trainer: whose progress it is.
-        logger: TensorBoard's.
+        path: the CSV file; rows after the trainer's batch are removed, since those batches are trained again.
+        trainer: the trainer whose progress is written.
+        logger: logger of TensorBoard; None if TensorBoard is not installed.
     """
 
     def __init__(self, path: Path, trainer: FoldTrainer, logger: Any | None) -> None:
         self.path, self.trainer, self.logger = path, trainer, logger
-        self.already = int(trainer.tally[2])  # examples that the next row's sums hold from before this start
+        self.examples_before = int(trainer.tally[2])  # in the sums of the next row, but trained before this start
         kept = [row for row in read_metrics_log(path) if int(row["batch"]) <= trainer.batch_number]
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -39,17 +39,18 @@ class MetricsLog:
         self.row_seconds, self.sums = 0.0, [0.0] * len(trainer.tally)
 
     def stop_clock(self) -> None:
-        """The next row is of what was trained up to here: validation is not training."""
-        self.sums = self.trainer.tally.tolist()  # waits for a GPU, so that the clock counts its work
+        """Ends the time and the sums of the next row here, so that a validation before `write` does not count as training."""
+        self.sums = self.trainer.tally.tolist()  # this waits for the GPU, so that its work is in the time
         self.row_seconds = time.monotonic() - self.row_started
 
     def write(self, metrics: dict[str, float]) -> str:
-        """Adds a row of what the trainer had tallied at `stop_clock`, and empties the tally.
-
-        Returns the row as a note for the progress bar.
+        """Writes a row with the trainer's sums up to `stop_clock`, and sets the trainer's sums to zero.
 
         Args:
-            metrics: of the validation, if there was one.
+            metrics: metrics of the validation; empty if there was none.
+
+        Returns:
+            The row as a note for the progress bar.
         """
         trainer = self.trainer
         loss, masked, count, noisy, soft = self.sums
@@ -60,14 +61,14 @@ class MetricsLog:
             "rate": f"{trainer.schedule.rate_at(number - 1):.4g}",
             "loss": f"{loss / max(count, 1):.5f}",
             "masked": f"{masked / max(count, 1):.4f}",
-            "clips_per_second": f"{(count - self.already) / max(self.row_seconds, 1e-9):.1f}",
+            "clips_per_second": f"{(count - self.examples_before) / max(self.row_seconds, 1e-9):.1f}",
             "seconds": f"{self.seconds_before + now - self.started:.1f}",
             **{name: f"{value:.5f}" for name, value in metrics.items()},
         }
         for name, value in (("noisy", noisy), ("soft", soft)):
             if name in trainer.streams:
                 row[f"{name}_loss"] = f"{value / max(count, 1):.5f}"
-        self.row_started, self.already = now, 0
+        self.row_started, self.examples_before = now, 0
         trainer.tally = torch.zeros_like(trainer.tally)
         with self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)

@@ -17,21 +17,21 @@ from earmark.training.log import MetricsLog
 from earmark.training.piece import Piece
 from earmark.training.trainer import FoldTrainer
 
-LOG_EVERY = 25  # batches between two rows of metrics.csv; validation rows come besides
-CHECKPOINT_SECONDS = 60  # at most this much is trained again after a kill
-CHECKPOINT_SHARE = 0.1  # of the time goes into the checkpoints that validations make besides
+LOG_EVERY = 25  # batches between two rows of metrics.csv; each validation writes a row, too
+CHECKPOINT_SECONDS = 60  # between two checkpoints: after a kill, at most this much is trained again
+CHECKPOINT_SHARE = 0.1  # a validation writes a checkpoint if that takes less than this share of the time since the last one
 
 
 def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None:
-    """Trains a piece to its end, from where it stopped if it was begun before.
+    """Trains a net to the end of its schedule; a training that was stopped goes on from its checkpoint.
 
-    Leaves ``last.safetensors``, ``best.safetensors`` (the best on the fold itself), the schedule's snapshots, and
+    Writes ``last.safetensors``, ``best.safetensors`` (best on the fold's validation clips), the schedule's snapshots and
     ``metrics.csv``. On Ctrl-C the state is saved first.
 
     Args:
         piece: what to train.
-        fabric: where.
-        logger: TensorBoard's, where it is installed.
+        fabric: Lightning Fabric with the device and the precision.
+        logger: logger of TensorBoard; None if TensorBoard is not installed.
     """
     settings = piece.settings
     piece.path.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     schedule = trainer.schedule
     log = MetricsLog(piece.path / "metrics.csv", trainer, logger)
     saved_at, saving = time.monotonic(), 0.0
-    seeded = [fabric.device] if fabric.device.type == "cuda" else []  # besides the CPU's generator, by each step; not for others
+    gpus = [fabric.device] if fabric.device.type == "cuda" else []  # each step seeds torch's generators: others must not notice
     with (
-        torch.random.fork_rng(seeded),
+        torch.random.fork_rng(gpus),
         progress_bar(piece.title, schedule.batches, trainer.batch_number) as bar,
         _interrupt_noted() as interrupted,
     ):
@@ -62,14 +62,14 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
                 log.stop_clock()
                 metrics = trainer.validate() if validate else {}
                 bar.update(number, log.write(metrics))
-                score = metrics.get(settings.validation.metric, float(number))  # nothing to choose by: the newest
+                score = metrics.get(settings.validation.metric, float(number))  # without validation clips, the newest is the best
                 if validate and score > trainer.best:
                     trainer.best = score
                     save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
-            since = time.monotonic() - saved_at
-            if interrupted or since > CHECKPOINT_SECONDS or (validate and saving < CHECKPOINT_SHARE * since):
+            unsaved = time.monotonic() - saved_at
+            if interrupted or unsaved > CHECKPOINT_SECONDS or (validate and saving < CHECKPOINT_SHARE * unsaved):
                 trainer.save(checkpoint)
-                saving = time.monotonic() - saved_at - since
+                saving = time.monotonic() - saved_at - unsaved
                 saved_at = time.monotonic()
             if interrupted:
                 raise KeyboardInterrupt
@@ -79,19 +79,19 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
 
 @contextmanager
 def _interrupt_noted() -> Iterator[list[int]]:
-    """Ctrl-C fills the list instead of stopping at once, so that what is saved is the state between two batches.
+    """A list that gets an entry on Ctrl-C, so that the training can save its state after the batch and stop then.
 
-    A second Ctrl-C does stop at once; then the last checkpoint is what remains.
+    A second Ctrl-C stops at once; then only the last checkpoint is left.
     """
-    noted: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if noted:
+        if signals:
             signal.default_int_handler(number, frame)
-        noted.append(number)
+        signals.append(number)
 
     previous = signal.signal(signal.SIGINT, note)
     try:
-        yield noted
+        yield signals
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -1,17 +1,17 @@
-"""Losses over a batch."""
+"""Losses of the examples of a batch, and the mask that leaves examples out."""
 
 import torch
 from torch import Tensor
 
-LOG_FLOOR = 1e-7  # scores are kept away from 0 by this (Keras's epsilon)
+LOG_FLOOR = 1e-7  # the lowest score that the logarithm gets (Keras's epsilon)
 
 
 def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each example (Jeong & Lim, equation 4): C_n = −Σ_c t·log y.
 
     Args:
-        scores: probabilities ``[B, K]``.
-        targets: ``[B, K]``.
+        scores: y, probabilities ``[B, K]``.
+        targets: t, ``[B, K]``.
 
     Returns:
         ``[B]``, 0 and above.
@@ -25,7 +25,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, double_sigmoid: bool =
     Args:
         logits: ``[B, K]``.
         targets: ``[B, K]``, 0..1.
-        double_sigmoid: as released: the sigmoid of the logits is taken for logits once more.
+        double_sigmoid: take the sigmoid of the logits for the logits, as in the released code.
 
     Returns:
         ``[B]``.
@@ -38,7 +38,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, double_sigmoid: bool =
 def kl_divergence(logits: Tensor, targets: Tensor) -> Tensor:
     """Kullback-Leibler divergence from the softmax of each example to its targets, the mean over its classes (§3.5.2).
 
-    The targets are what they are: several labels do not share 1. t·log t is 0 where t is.
+    The targets are not normalised: the targets of several labels do not add up to 1. t·log t is 0 for t = 0.
 
     Args:
         logits: ``[B, K]``.
@@ -56,17 +56,17 @@ def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def loss_mask(losses: Tensor, verified: Tensor, alpha: float) -> Tensor:
-    """Which examples of a batch count (Jeong & Lim, equations 6 and 7).
+    """Which examples of a batch are trained on (Jeong & Lim, equations 6 and 7).
 
-    m_n = 1 where the label was verified or C_n < μ, μ = alpha · max_n C_n over *this* batch. No gradient flows through μ.
+    m_n = 1 if the label is verified or C_n < μ, with μ = alpha · max_n C_n over *this* batch. No gradient flows through μ.
 
     Args:
-        losses: C ``[B]``.
-        verified: bool ``[B]``.
+        losses: C, the loss of each example, ``[B]``.
+        verified: whether the label of each example is verified, bool ``[B]``.
         alpha: above 0, at most 1.
 
     Returns:
-        Bool ``[B]``.
+        m, bool ``[B]``: False for an example that is left out.
 
     >>> import torch
     >>> loss_mask(torch.tensor([1.0, 5.0, 5.0]), torch.tensor([False, False, True]), 0.8)
@@ -77,5 +77,5 @@ def loss_mask(losses: Tensor, verified: Tensor, alpha: float) -> Tensor:
 
 
 def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Equation (5), Σ m_n·C_n, over the batch's size: the masked examples count as zeros, as Keras averaged them."""
+    """The loss of a batch: Σ m_n·C_n (equation 5) divided by B, the masked examples included, as Keras averages."""
     return (losses * mask).mean()

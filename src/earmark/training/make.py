@@ -1,4 +1,4 @@
-"""Making the stages of a run: nets with their out-of-fold scores, and pseudo labels."""
+"""Making a stage of a run: a net with its out-of-fold scores, or pseudo labels."""
 
 import warnings
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ from earmark.training.trainer import make_fabric
 
 
 def is_made(run: Run, stage: Stage) -> bool:
-    """Whether a stage's files are all written."""
+    """Whether all files of a stage are written."""
     if stage.kind == "net" and stage.fold is not None:
         return run.is_finished(stage.name, stage.fold)
     return run.pseudo_labels(stage.name, stage.fold).is_file()
 
 
 def make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
-    """Makes a stage that is not made yet.
+    """Makes a stage, unless it is made already.
 
     Args:
-        run: what the stage needs of others is made.
-        info: of the run.
+        run: the run; the stages that this one needs are made.
+        info: the run's device and precision.
         stage: a net, or pseudo labels.
-        data: the store's clips by sample rate.
+        data: all clips of the store, by sample rate in Hz.
     """
     if is_made(run, stage):
         return
@@ -51,43 +51,51 @@ def make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> 
 
 
 def make_alone(path: Path, store: Path, stage: Stage) -> None:
-    """Makes a stage in a process of its own, out of what lies in files."""
-    run, opened = Run.open(path), Store.open(store)
-    assert run.info is not None  # written before the first stage
+    """Makes a stage in a process of its own, which reads all it needs from files.
+
+    Args:
+        path: the run directory.
+        store: folder of the store.
+        stage: a net, or pseudo labels.
+    """
+    run, opened_store = Run.open(path), Store.open(store)
+    assert run.info is not None  # it is written before the first stage
     keep_freed_memory()
     name = stage.name if stage.kind == "net" else run.recipe.pseudo_labels[stage.name].member
     rate = run.recipe.members[name].input.sample_rate
     with arithmetic_threads(run.info.threads):
-        make(run, run.info, stage, {rate: load_clips(opened, rate)})
+        make(run, run.info, stage, {rate: load_clips(opened_store, rate)})
 
 
 def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
-    """Weights and views that a finished net has no out-of-fold scores of: an ensemble may have been added that needs them."""
+    """The pairs of weights and view that a finished net lacks scores for, because an ensemble was added to the recipe."""
     written = {(block.weights, block.view) for block in read_predictions(run.scores_file(name, fold))[1]}
-    return [way for way in needed_scores(run.recipe, name) if way not in written]
+    return [pair for pair in needed_scores(run.recipe, name) if pair not in written]
 
 
 def score_held_out(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet) -> None:
-    """Writes a net's scores of the clips that it was not trained on; those that are written already stay.
+    """Writes a net's out-of-fold scores: those of the fold's clips that it was not trained on. Scores that are there already stay.
 
     Args:
-        run: the net's weights are trained.
-        info: of the run.
-        name: the member.
-        fold: the net's.
-        clips: of the store, at the member's rate.
+        run: a run in which the net is trained.
+        info: the run's device and precision.
+        name: name of the net's member.
+        fold: the fold that the net was not trained on.
+        clips: all clips of the store, at the member's sample rate.
     """
     settings, path = run.recipe.members[name], run.scores_file(name, fold)
     blocks = read_predictions(path)[1] if path.is_file() else []
-    ways = missing_scores(run, name, fold) if path.is_file() else needed_scores(run.recipe, name)
+    pairs = missing_scores(run, name, fold) if path.is_file() else needed_scores(run.recipe, name)
     held_out = clips[splits.held_out(clips, fold, run.recipe, settings)]
     device = make_fabric(info.device, info.precision).device
-    for weights in dict.fromkeys(weights for weights, _ in ways):
-        views = [view for of_weights, view in ways if of_weights == weights]
+    for weights in dict.fromkeys(weights for weights, _ in pairs):
+        views = [view for pair_weights, view in pairs if pair_weights == weights]
         scorer = open_scorer(settings, len(clips.labels), run.weights(name, fold, weights), device)
-        title = f"score {name} fold {fold}" + (f" {weights}" if len(ways) > 1 else "")
+        title = f"score {name} fold {fold}" + (f" {weights}" if len(pairs) > 1 else "")
         scores = score_clips(scorer, held_out, views, settings.scoring, title)
-        blocks += [Block(held_out.clip_id, of_view, name, fold, weights, view) for view, of_view in zip(views, scores, strict=True)]
+        blocks += [
+            Block(held_out.clip_id, view_scores, name, fold, weights, view) for view, view_scores in zip(views, scores, strict=True)
+        ]
     write_predictions(path, clips.labels, blocks)
 
 
@@ -96,7 +104,7 @@ def _guess(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -
     member = run.recipe.members[settings.member]
     clips = data[member.input.sample_rate]
     weights = [
-        run.weights(need.name, need.fold, name) for need in stage.needs if need.fold is not None for name in member.unbiased_weights
+        run.weights(net.name, net.fold, name) for net in stage.needs if net.fold is not None for name in member.unbiased_weights
     ]
     guess_labels(
         run.pseudo_labels(stage.name, stage.fold),

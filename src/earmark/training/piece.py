@@ -1,4 +1,4 @@
-"""What one net is trained on: one member of a recipe on one fold."""
+"""The training of one net: its settings, its clips and its folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,18 @@ from earmark.training.pseudo import SoftClips, soft_clips
 
 @dataclass(frozen=True)
 class Piece:
-    """One member on one fold: what is trained, on what, and where it goes.
+    """A piece of a run's training: one member's net for one fold.
 
     Attributes:
-        title: for the progress bar.
-        path: the piece's folder.
-        settings: of the member.
-        training: clips that the first task is taught by, at the member's rate.
-        validation: verified clips of the fold; may be empty.
-        seed: of this piece alone.
-        noisy: clips of the noisy task, where the member has one.
-        soft: clips of the soft stream, where the member has one.
-        start: weights to begin with, where the member says so.
+        title: title of the progress bar.
+        path: folder of the net.
+        settings: settings of the member.
+        training: clips that the first task learns from, at the member's sample rate.
+        validation: verified clips of the fold that is left out; may be empty.
+        seed: seed of this training; no other net has the same.
+        noisy: clips that the noisy task learns from; None if the member has no such task.
+        soft: clips of the soft stream; None if the member has no such stream.
+        start: file of the weights to start from; None for new weights.
     """
 
     title: str
@@ -40,13 +40,13 @@ class Piece:
 
 
 def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
-    """What one net is trained on.
+    """The training of one net of a run.
 
     Args:
-        run: what the net needs of other stages is made.
-        name: the member.
-        fold: left out of the training.
-        clips: of the store, at the member's rate.
+        run: the run; the stages that the net needs are made.
+        name: name of the member.
+        fold: the fold that is left out of the training.
+        clips: all clips of the store, at the member's sample rate.
     """
     recipe, settings = run.recipe, run.recipe.members[name]
     start = None
@@ -68,7 +68,7 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
 def _soft(run: Run, recipe: Recipe, settings: MemberSettings, fold: int, clips: ClipSet) -> SoftClips | None:
     if settings.soft is None:
         return None
-    of_fold = recipe.pseudo_labels[settings.soft.labels].folds == "same"
-    path = run.pseudo_labels(settings.soft.labels, fold if of_fold else None)
+    for_one_fold = recipe.pseudo_labels[settings.soft.labels].folds == "same"
+    path = run.pseudo_labels(settings.soft.labels, fold if for_one_fold else None)
     verified = splits.labelled(clips, fold, recipe) & clips.verified
     return soft_clips(path, clips[verified], clips[splits.unverified(clips, fold, recipe)])

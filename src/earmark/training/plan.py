@@ -1,4 +1,4 @@
-"""What training a recipe would take: every stage with its clips, batches and hours, before anything is trained."""
+"""The plan of a training: every stage with its clips, batches and estimated hours, before anything is trained."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,24 +19,24 @@ from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import Stage, plan_stages
 from earmark.training.trainer import make_fabric
 
-FORWARD_SHARE = 1 / 3  # of a training step's time is the forward pass
+FORWARD_SHARE = 1 / 3  # the forward pass's share of the time of a training step
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage and what it takes.
+    """A stage with its clips, batches and hours.
 
     Attributes:
-        title: its name for people.
+        title: the stage's name for people.
         kind: ``net`` or ``pseudo``.
-        needs: titles of the stages before it.
-        clips: that the first task is taught by; of pseudo labels: that are guessed.
-        noisy: clips of the noisy task.
-        soft: pseudo-labelled clips.
-        schedule: in the recipe's words.
-        batches: in all.
-        batch_size: examples of the first task in each.
-        hours: estimated, of the training alone.
+        needs: titles of the stages that must be made before.
+        clips: number of clips that the first task learns from; for pseudo labels, the clips whose labels are guessed.
+        noisy: number of clips of the noisy task.
+        soft: number of clips with pseudo labels.
+        schedule: the schedule as the recipe gives it.
+        batches: number of batches of the whole schedule.
+        batch_size: examples of the first task in a batch.
+        hours: estimated hours of training, without validation and scoring.
     """
 
     title: str
@@ -53,7 +53,7 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Counts:
-    """Clips by what they are used for, for one fold."""
+    """Numbers of the clips that may train in one fold."""
 
     verified: int
     unverified: int
@@ -67,53 +67,55 @@ def plan(
     folds: Sequence[int] | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """The stages of a training in their order, and the predictions that its ensembles will be made of.
+    """The plan of a training: the stages in order, and the ensembles that can be made of them.
 
-    Hours come from a few small batches of each kind of net, measured on this machine: on the store's clips, or on noise.
+    The hours come from the time of a few small batches of each kind of net, measured on this machine with the store's clips, or
+    with noise if there is no store.
 
     Args:
-        recipe: complete.
-        store: its clips are counted; where None, those of the data that the recipe was published with.
-        members: names; all by default.
-        folds: numbers; all by default.
+        recipe: the whole recipe.
+        store: the store to train on; if None, the plan is for the data that the recipe was published with.
+        members: names of members; all by default.
+        folds: numbers of folds; all by default.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Returns:
-        ``recipe``, ``data``, ``device``, ``precision``, ``stages`` (as `PlannedStage`), ``nets``, ``hours``, ``ensembles`` (those
-        whose members are all among the stages).
+        ``recipe``, ``data``, ``device``, ``precision``, ``stages`` (the fields of each `PlannedStage`), ``nets`` (their number),
+        ``hours`` (of all stages) and ``ensembles`` (those whose members are all trained).
 
     Raises:
-        RecipeError: there is no store, and the recipe names no published data.
-        RunError: there is no such fold, no GPU where one is asked for, or not the clips that a member needs.
+        RecipeError: there is no store and the recipe names no published data, or a member cannot be trained.
+        RunError: there is no such fold, or a member lacks clips that it needs.
+        EarmarkError: a GPU was asked for, and there is none.
     """
-    chosen = recipe.choose_members(members)
+    chosen_members = recipe.choose_members(members)
     clips = load_clips(store, min(store.sample_rates)) if store is not None else None
     if clips is not None:
-        all_folds, classes, whose = folds_of(clips), len(clips.labels), "the store"
+        all_folds, classes, data_name = folds_of(clips), len(clips.labels), "the store"
     elif recipe.published is not None:
-        all_folds, classes, whose = list(range(recipe.published.folds)), recipe.published.classes, "the published data"
+        all_folds, classes, data_name = list(range(recipe.published.folds)), recipe.published.classes, "the published data"
     else:
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
-    wanted = choose_folds(all_folds, folds, whose)
-    stages = plan_stages(recipe, chosen, wanted, all_folds)
-    needed = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
+    chosen_folds = choose_folds(all_folds, folds, data_name)
+    stages = plan_stages(recipe, chosen_members, chosen_folds, all_folds)
+    trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
             refuse_unlearnable(clips, stage.fold, recipe, stage.name)
-    check_members(recipe, needed, classes)
+    check_members(recipe, trained_members, classes)
     device = choose_device(device)
-    precision, seconds = _probe(recipe, needed, store, device)
+    precision, seconds = _probe(recipe, trained_members, store, device)
     planned = [_planned(stage, recipe, clips, classes, seconds) for stage in stages]
     ensembles = [
         {
             "name": name,
             "rule": ensemble.rule,
-            "members": {of: voter.weight for of, voter in recipe.voters(name).items()},
-            "predictions": len(ensemble_votes(recipe, name, list(recipe.voters(name)), wanted)),
+            "members": {member: voter.weight for member, voter in recipe.voters(name).items()},
+            "predictions": len(ensemble_votes(recipe, name, list(recipe.voters(name)), chosen_folds)),
             "leaks": any(map(recipe.leaks, recipe.voters(name))),
         }
         for name, ensemble in recipe.ensembles.items()
-        if set(recipe.voters(name)) <= set(needed)
+        if set(recipe.voters(name)) <= set(trained_members)
     ]
     return {
         "recipe": recipe.name,
@@ -128,23 +130,23 @@ def plan(
 
 
 def plan_lines(planned: dict[str, Any]) -> list[str]:
-    """The plan as lines for people."""
+    """The result of `plan` as lines for people."""
     stages = planned["stages"]
     width = max(len(stage["title"]) for stage in stages)
     lines = [f"{planned['recipe']} on {planned['data']}: {len(stages)} stages in this order"]
     for number, stage in enumerate(stages, start=1):
-        words = [f"{stage['clips']:,} clips"]
-        words += [f"{stage[kind]:,} {kind}" for kind in ("noisy", "soft") if stage[kind]]
+        parts = [f"{stage['clips']:,} clips"]
+        parts += [f"{stage[kind]:,} {kind}" for kind in ("noisy", "soft") if stage[kind]]
         if stage["kind"] == "net":
-            words.append(f"{stage['schedule']} = {stage['batches']:,} batches of {stage['batch_size']}")
-        words.append(_duration(stage["hours"]))
+            parts.append(f"{stage['schedule']} = {stage['batches']:,} batches of {stage['batch_size']}")
+        parts.append(_duration(stage["hours"]))
         if stage["needs"]:
-            words.append("after " + ", ".join(stage["needs"]))
-        lines.append(f"{number:>3}  {stage['title']:<{width}}  {'; '.join(words)}")
+            parts.append("after " + ", ".join(stage["needs"]))
+        lines.append(f"{number:>3}  {stage['title']:<{width}}  {'; '.join(parts)}")
     batches = sorted({stage["batches"] for stage in stages if stage["kind"] == "net"})
-    each = f"{batches[0]:,} batches each" if len(batches) == 1 else f"{batches[0]:,} to {batches[-1]:,} batches each"
+    length = f"{batches[0]:,} batches each" if len(batches) == 1 else f"{batches[0]:,} to {batches[-1]:,} batches each"
     lines.append(
-        f"{planned['nets']} models, {each}; about {_duration(planned['hours'])} of training on this machine "
+        f"{planned['nets']} models, {length}; about {_duration(planned['hours'])} of training on this machine "
         f"({planned['device']}, {planned['precision']}; by a few small batches of each)"
     )
     for ensemble in planned["ensembles"]:
@@ -158,7 +160,7 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
 
 
 def _duration(hours: float) -> str:
-    """Hours for people.
+    """A number of hours as text for people.
 
     >>> _duration(0.04), _duration(3.27), _duration(1234.5)
     ('2 min', '3.3 h', '1,234 h')
@@ -169,55 +171,61 @@ def _duration(hours: float) -> str:
 
 
 def _probe(recipe: Recipe, members: Sequence[str], store: Store | None, device: str) -> tuple[str, dict[str, float]]:
-    """The precision that a run would take, and each member's seconds a clip; nets that are trained alike are tried once."""
+    """The precision that a run would choose, and the measured seconds per clip of each member.
+
+    Members whose settings take the same time are measured once.
+    """
     data: dict[tuple[int, int], ClipSet] = {}
     for name in members:
-        own = recipe.members[name].input
-        key = (own.sample_rate, own.window)
+        settings = recipe.members[name].input
+        key = (settings.sample_rate, settings.window)
         if key not in data:
-            data[key] = load_clips(store, own.sample_rate) if store else noise_clips(own.sample_rate, own.window)
-    of = {name: data[recipe.members[name].input.sample_rate, recipe.members[name].input.window] for name in members}
+            data[key] = load_clips(store, settings.sample_rate) if store else noise_clips(settings.sample_rate, settings.window)
+    clips_of = {name: data[recipe.members[name].input.sample_rate, recipe.members[name].input.window] for name in members}
     first = recipe.members[members[0]]
-    precision = faster_precision(first, of[members[0]], device) if recipe.precision == "auto" else recipe.precision
+    precision = faster_precision(first, clips_of[members[0]], device) if recipe.precision == "auto" else recipe.precision
     fabric = make_fabric(device, precision)
-    tried: dict[str, float] = {}
+    measured: dict[str, float] = {}
     seconds = {}
     with progress_bar("probe", len(members)) as bar:
         for number, name in enumerate(members, start=1):
-            alike = _what_takes_time(recipe.members[name])
-            if alike not in tried:
-                tried[alike] = seconds_per_clip(recipe.members[name], of[name], fabric)
-            seconds[name] = tried[alike]
+            key_settings = _settings_that_take_time(recipe.members[name])
+            if key_settings not in measured:
+                measured[key_settings] = seconds_per_clip(recipe.members[name], clips_of[name], fabric)
+            seconds[name] = measured[key_settings]
             bar.update(number)
     return precision, seconds
 
 
-def _what_takes_time(settings: MemberSettings) -> str:
-    same = settings.model_copy(update={"soft": None})
-    parts = same.model_dump_json(include={"input", "frontend", "backbone", "head", "batch", "noisy", "optimiser"})
+def _settings_that_take_time(settings: MemberSettings) -> str:
+    """The settings that the time of a training step depends on, as text; of the soft stream, only whether there is one."""
+    without_soft = settings.model_copy(update={"soft": None})
+    parts = without_soft.model_dump_json(include={"input", "frontend", "backbone", "head", "batch", "noisy", "optimiser"})
     return f"{parts} {settings.soft is not None}"
 
 
 def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, seconds: dict[str, float]) -> PlannedStage:
+    """The plan of one stage; ``seconds`` has the measured seconds per clip of each member."""
     needs = [need.title for need in stage.needs]
     if stage.kind == "pseudo":
         member = recipe.members[recipe.pseudo_labels[stage.name].member]
-        guessed = _counts(recipe, clips, stage.fold)
-        count = guessed.unverified + guessed.unlabelled
-        nets = len(stage.needs) * len(member.unbiased_weights)
-        own = member.input
-        mean = own.window if clips is None else float(clips.length.mean()) * own.sample_rate / clips.sample_rate
-        hours = nets * count * seconds[recipe.pseudo_labels[stage.name].member] * FORWARD_SHARE * mean / own.window / 3600
+        counts = _counts(recipe, clips, stage.fold)
+        count = counts.unverified + counts.unlabelled
+        passes = len(stage.needs) * len(member.unbiased_weights)
+        window = member.input.window
+        mean_length = window if clips is None else float(clips.length.mean()) * member.input.sample_rate / clips.sample_rate
+        forward_seconds = seconds[recipe.pseudo_labels[stage.name].member] * FORWARD_SHARE * mean_length / window
+        hours = passes * count * forward_seconds / 3600
         return PlannedStage(stage.title, stage.kind, needs, count, 0, 0, "", 0, 0, hours)
     settings = recipe.members[stage.name]
     counts = _counts(recipe, clips, stage.fold)
-    first = counts.verified + (counts.unverified if settings.clips == "labelled" else 0)
-    schedule, size = plan_schedule(settings, first, classes), batch_size(settings, classes)
+    first_task = counts.verified + (counts.unverified if settings.clips == "labelled" else 0)
+    schedule, size = plan_schedule(settings, first_task, classes), batch_size(settings, classes)
     return PlannedStage(
         stage.title,
         stage.kind,
         needs,
-        first,
+        first_task,
         counts.unverified if settings.noisy else 0,
         counts.unverified + counts.unlabelled if settings.soft else 0,
         settings.schedule_words,
@@ -228,13 +236,13 @@ def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, 
 
 
 def _counts(recipe: Recipe, clips: ClipSet | None, fold: int | None) -> Counts:
-    """Training clips for a fold (None: for pseudo labels of all folds)."""
+    """How many clips may train in a fold; ``None``: how many have pseudo labels that all folds share."""
     if clips is not None:
         may_train = splits.allowed(clips, fold, recipe)
         labelled, verified = may_train & clips.labelled, clips.verified
         return Counts(int((labelled & verified).sum()), int((labelled & ~verified).sum()), int((may_train & ~labelled).sum()))
     published = recipe.published
-    assert published is not None  # `plan` has looked
+    assert published is not None  # `plan` has checked it
     share = 1.0 if fold is None else (published.folds - 1) / published.folds
     unverified = published.unverified if recipe.unverified == "all" else round(published.unverified * share)
     return Counts(round(published.verified * share), unverified, 0)

@@ -1,4 +1,4 @@
-"""Short measured trials on this machine: which precision is faster, how long a batch takes."""
+"""Short measurements on this machine: which precision is faster, how long a batch takes."""
 
 import time
 from dataclasses import replace
@@ -16,12 +16,12 @@ from earmark.training.pseudo import SoftClips
 from earmark.training.schedule import batch_size
 from earmark.training.trainer import FoldTrainer, make_fabric
 
-CLASSES = 8  # and as many examples a batch: enough to see the net's speed
-STEPS = 3
+CLASSES = 8  # of the clips, and also the examples in a batch: enough to measure the net's speed
+STEPS = 3  # the fastest is taken
 
 
 def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> str:
-    """``float32`` or ``bfloat16``, whichever trains a few clips faster here."""
+    """The precision that trains faster on this machine, ``float32`` or ``bfloat16``; for ``cuda`` nothing is measured."""
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     seconds = {
@@ -31,38 +31,39 @@ def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> s
 
 
 def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -> float:
-    """Training time of a clip of the first task, with all that goes beside it (the noisy and soft streams' shares).
+    """The training time of one clip of the first task, with the work on the noisy and soft streams that goes with it.
 
     Args:
-        settings: of a member.
-        clips: some to train on; labels do not matter.
-        fabric: where.
+        settings: settings of a member.
+        clips: clips to train on; their labels do not matter.
+        fabric: Lightning Fabric with the device and the precision.
 
     Returns:
-        The fastest of a few batches, over its clips; small ones on a CPU, which they fill.
+        The seconds of the fastest of a few batches, divided by its clips. On a CPU the batches are small: they keep it busy.
     """
     few, batch = _few(clips), settings.batch
     size = batch_size(settings, len(clips.labels)) if fabric.device.type == "cuda" else CLASSES
-    smaller = {"size": min(batch.size, size)} if batch.sampling == "shuffled" else {"clips_per_class": -(-size // CLASSES)}
-    small = batch.model_copy(update=smaller)
-    own = settings.model_copy(update={"batch": small})
-    soft = SoftClips(few.followed_by(few), np.tile(few.targets, (2, 1)), np.arange(2 * len(few)) >= len(few)) if own.soft else None
+    changes = {"size": min(batch.size, size)} if batch.sampling == "shuffled" else {"clips_per_class": -(-size // CLASSES)}
+    probed = settings.model_copy(update={"batch": batch.model_copy(update=changes)})
+    soft = None
+    if probed.soft:
+        soft = SoftClips(few.followed_by(few), np.tile(few.targets, (2, 1)), np.arange(2 * len(few)) >= len(few))
     seed = np.random.SeedSequence(0)
-    piece = Piece("probe", Path(), own, few, few, seed, noisy=few if own.noisy else None, soft=soft)
+    piece = Piece("probe", Path(), probed, few, few, seed, noisy=few if probed.noisy else None, soft=soft)
     state = torch.random.get_rng_state()
     trainer = FoldTrainer(piece, fabric)
     seconds = []
     for _ in range(min(STEPS, trainer.schedule.batches)):
         begun = time.perf_counter()
         trainer.step()
-        trainer.tally.tolist()  # waits for a GPU
+        trainer.tally.tolist()  # this waits for the GPU
         seconds.append(time.perf_counter() - begun)
     torch.random.set_rng_state(state)
-    return min(seconds) / batch_size(own, len(few.labels))
+    return min(seconds) / batch_size(probed, len(few.labels))
 
 
 def _few(clips: ClipSet) -> ClipSet:
-    """A few long clips of a few classes, one each in turn; the net's last layer is then smaller, which is not felt."""
+    """The longest clips, with made-up labels of a few classes. Fewer classes make the last layer smaller, but hardly faster."""
     chosen = clips[np.argsort(-clips.length, kind="stable")[:64]]
     classes = min(CLASSES, len(clips.labels))
     positive = np.arange(len(chosen))[:, None] % classes == np.arange(classes)
@@ -72,12 +73,12 @@ def _few(clips: ClipSet) -> ClipSet:
 
 
 def noise_clips(sample_rate: int, samples: int, seed: int = 0) -> ClipSet:
-    """Clips of noise, for a probe where there is no data.
+    """Clips of noise, for a measurement without a store.
 
     Args:
-        sample_rate: in Hz.
-        samples: of each clip.
-        seed: of the noise.
+        sample_rate: sample rate of the clips, in Hz.
+        samples: length of each clip, in samples.
+        seed: seed of the noise.
     """
     count = CLASSES
     noise = np.random.default_rng(seed).integers(-8000, 8000, count * samples, dtype=np.int16)

@@ -1,4 +1,4 @@
-"""Soft pseudo labels: what trained nets take unverified clips for (Akiyama & Sato §2.2)."""
+"""Soft pseudo labels: labels of unverified clips that trained nets guess (Akiyama & Sato §2.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from earmark.scoring.torch_scorer import open_scorer
 
 @dataclass(frozen=True)
 class SoftClips:
-    """What a soft stream draws from: verified clips with their own labels, unverified ones with guessed labels.
+    """The clips of a soft stream: verified clips with their own labels, unverified clips with guessed labels.
 
     Attributes:
-        clips: both, N of them.
-        guesses: float32 ``[N, K]``, the labels of the unverified ones; the other rows are not looked at.
-        guessed: bool ``[N]``, which are the unverified ones.
+        clips: N clips, verified and unverified.
+        guesses: guessed labels of the unverified clips, float32 ``[N, K]``; the rows of the verified clips are not used.
+        guessed: whether a clip has a guessed label, that is, is unverified; bool ``[N]``.
     """
 
     clips: ClipSet
@@ -37,17 +37,18 @@ def sharpen(scores: NDArray[np.floating], temperature: float) -> NDArray[np.floa
 
     Args:
         scores: ``[N, K]``, 0 and above; a row of zeros becomes uniform.
-        temperature: T, above 0; 1 only divides.
+        temperature: T, above 0; with 1 the scores are only divided by their sum.
 
     Returns:
-        float32 ``[N, K]``, each row's sum 1.
+        float32 ``[N, K]``; the sum of each row is 1.
 
     >>> sharpen(np.array([[0.6, 0.2]]), 2).round(3).tolist()
     [[0.8999999761581421, 0.10000000149011612]]
     """
-    wide = np.asarray(scores, np.float64)
-    highest = wide.max(axis=1, keepdims=True)
-    powers = np.where(highest > 0, wide / np.where(highest > 0, highest, 1), 1.0) ** temperature  # 1 at the highest: no underflow
+    float64_scores = np.asarray(scores, np.float64)
+    highest = float64_scores.max(axis=1, keepdims=True)
+    relative = np.where(highest > 0, float64_scores / np.where(highest > 0, highest, 1), 1.0)  # the highest is 1: no underflow
+    powers = relative**temperature
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -62,17 +63,17 @@ def guess_labels(
     title: str,
     fold: int,
 ) -> None:
-    """Writes the sharpened mean of nets' scores, in the format of ``oof.parquet``.
+    """Writes guessed labels: the sharpened mean of several nets' scores, in the format of ``oof.parquet``.
 
     Args:
-        path: the file.
-        clips: to guess the labels of.
-        settings: of the member that guesses.
-        weights: its nets' files.
-        temperature: see `sharpen`.
-        device: to score on.
-        title: of the progress bar, and the name in the column ``member``.
-        fold: in the column ``fold``.
+        path: the file to write.
+        clips: the clips whose labels are guessed.
+        settings: settings of the member that guesses.
+        weights: files with the weights of the member's nets.
+        temperature: temperature of `sharpen`.
+        device: the device to score on.
+        title: title of the progress bar, and value of the column ``member``.
+        fold: value of the column ``fold``.
     """
     total = np.zeros((len(clips), len(clips.labels)))
     for number, file in enumerate(weights, start=1):
@@ -84,22 +85,22 @@ def guess_labels(
 
 
 def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet) -> SoftClips:
-    """The clips of a soft stream: verified ones with their labels, unverified ones with those of `guess_labels`.
+    """The clips of a soft stream, with the labels that `guess_labels` wrote.
 
     Args:
-        path: the file of the guessed labels.
-        verified: clips of the training folds.
-        unverified: clips that may be trained on.
+        path: file of the guessed labels.
+        verified: verified clips that may train.
+        unverified: unverified clips that may train.
 
     Raises:
-        RunError: the file is damaged, has not all of the clips, or is of other classes.
+        RunError: the file is damaged, lacks clips, or has other classes.
     """
     labels, blocks = read_predictions(path)
     if labels != verified.labels:
         raise RunError(f"{path} has other classes than the store; remove it, and `earmark train` makes it anew")
-    guess_of = {clip: scores for block in blocks for clip, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
+    guess_of = {clip_id: scores for block in blocks for clip_id, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
     try:
-        guessed_labels = [guess_of[clip] for clip in unverified.clip_id.tolist()]
+        guessed_labels = [guess_of[clip_id] for clip_id in unverified.clip_id.tolist()]
     except KeyError as error:
         raise RunError(f"{path} has no labels for {error}; remove it, and `earmark train` makes it anew") from None
     guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), np.stack(guessed_labels)])

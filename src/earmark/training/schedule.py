@@ -1,4 +1,4 @@
-"""A recipe's schedule in batches: which rate each has, and where snapshots are taken."""
+"""A member's schedule in batches: the learning rate of each batch, and when snapshots are taken."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from earmark.recipe import MemberSettings, ValidationSettings
 
 @dataclass(frozen=True)
 class Stretch:
-    """Batches under one curve of the rate.
+    """A part of the schedule in which the learning rate follows one cosine.
 
     Attributes:
-        batches: how many.
-        rate: of the first.
-        final_rate: of the last; a cosine lies between them.
-        snapshot: whether the weights at its end are kept.
+        batches: number of batches.
+        rate: learning rate of the first batch.
+        final_rate: learning rate of the last batch.
+        snapshot: whether a snapshot of the weights is taken at the end.
     """
 
     batches: int
@@ -25,31 +25,39 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a member's settings mean for so many clips."""
+    """The schedule of one net's training.
+
+    Attributes:
+        stretches: the parts of the schedule, in order.
+        validate_every: number of batches from one validation to the next.
+    """
 
     stretches: tuple[Stretch, ...]
-    validate_every: int  # batches
+    validate_every: int
 
     @property
     def batches(self) -> int:
-        """Length of the whole."""
+        """Number of batches of the whole schedule."""
         return sum(stretch.batches for stretch in self.stretches)
 
     def rate_at(self, batch: int) -> float:
-        """The learning rate of batch ``batch`` (from 0).
+        """The learning rate of a batch, given by its number (from 0).
+
+        Raises:
+            ValueError: the schedule has fewer batches.
 
         >>> Schedule((Stretch(3, 1.0, 0.5), Stretch(3, 1.0, 0.5)), 1).rate_at(5)
         0.5
         """
         for stretch in self.stretches:
             if batch < stretch.batches:
-                way = batch / max(stretch.batches - 1, 1)
-                return stretch.final_rate + (stretch.rate - stretch.final_rate) * 0.5 * (1 + math.cos(math.pi * way))
+                progress = batch / max(stretch.batches - 1, 1)
+                return stretch.final_rate + (stretch.rate - stretch.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
             batch -= stretch.batches
         raise ValueError(f"the schedule ends {batch + 1} batches before")
 
     def snapshot_after(self, batches: int) -> int | None:
-        """The number (from 1) of the snapshot that is taken once so many batches are done; None where there is none."""
+        """The number (from 1) of the snapshot that is taken after this many batches; None if none is taken then."""
         number = 0
         for stretch in self.stretches:
             batches -= stretch.batches
@@ -60,12 +68,12 @@ class Schedule:
 
 
 def plan_schedule(settings: MemberSettings, clips: int, classes: int) -> Schedule:
-    """A member's schedule for so many clips.
+    """The schedule of a member's training.
 
     Args:
-        settings: of the member.
-        clips: that the first task is taught by; an epoch is one pass over them, rounded up to whole batches.
-        classes: K, where a batch has so many clips of each.
+        settings: settings of the member.
+        clips: number of clips that the first task learns from; an epoch is a pass over them, rounded up to whole batches.
+        classes: number of classes K, which the size of a class-balanced batch depends on.
     """
     epoch = -(-clips // batch_size(settings, classes))
     stretches = [
@@ -82,7 +90,7 @@ def plan_schedule(settings: MemberSettings, clips: int, classes: int) -> Schedul
 
 
 def batch_size(settings: MemberSettings, classes: int) -> int:
-    """Examples in a batch of the first task."""
+    """Number of examples in a batch of the first task."""
     batch = settings.batch
     return batch.size if batch.sampling == "shuffled" else batch.clips_per_class * classes
 

@@ -1,6 +1,6 @@
-"""What may train where, and what is scored: the contract that keeps validation labels out of the training.
+"""Which clips may train in a fold, and which are validated on: the rules that keep validation labels out of the training.
 
-Masks are bool ``[N]`` over the clips of a store.
+The functions return masks, bool ``[N]``, over the clips of a store.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from earmark.recipe import MemberSettings, Recipe
 
 
 def allowed(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
-    """Clips that may train in a fold; ``None``: in pseudo labels of all folds.
+    """Clips that may train in a fold; ``None``: clips for pseudo labels that all folds share.
 
-    They are the training clips of the other folds; with ``unverified: all`` the fold's own unverified ones too, but never those
-    of a recording that the fold's verified clips are of: no net is scored on a recording that it was trained on.
+    These are the training clips of the other folds. With ``unverified: all`` the fold's own unverified clips are allowed too,
+    except those of a recording that also has verified clips in the fold: no net is validated on a recording that it was trained on.
     """
     in_other_folds: Array = clips.fold != fold if fold is not None else np.ones(len(clips), bool)
     if recipe.unverified == "all" and fold is not None:
@@ -29,39 +29,39 @@ def allowed(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
 
 
 def labelled(clips: ClipTable, fold: int, recipe: Recipe) -> Array:
-    """Allowed clips that are labelled."""
+    """Allowed clips that are labelled (also those labelled *none of these*)."""
     mask: Array = allowed(clips, fold, recipe) & clips.labelled
     return mask
 
 
 def unverified(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
-    """Allowed clips that are unverified, labelled or not: pseudo labels are guessed for them."""
+    """Allowed clips that are unverified, labelled or not. Their pseudo labels are guessed."""
     mask: Array = allowed(clips, fold, recipe) & ~clips.verified
     return mask
 
 
 def first_task(clips: ClipTable, fold: int, recipe: Recipe, settings: MemberSettings) -> Array:
-    """Clips that a member's first task learns from."""
+    """Clips that a member's first task learns from: allowed, labelled, and verified if the member asks for it."""
     mask: Array = labelled(clips, fold, recipe) & (clips.verified | (settings.clips == "labelled"))
     return mask
 
 
 def noisy_task(clips: ClipTable, fold: int, recipe: Recipe) -> Array:
-    """Clips that the noisy task learns from."""
+    """Clips that the noisy task learns from: allowed, labelled, unverified."""
     mask: Array = labelled(clips, fold, recipe) & ~clips.verified
     return mask
 
 
 def validation(clips: ClipTable, fold: int) -> Array:
-    """Clips that a net is validated on: the fold's verified ones that have labels."""
+    """Clips that a net is validated on: verified, judgeable clips of the fold that it is not trained on."""
     mask: Array = (clips.fold == fold) & clips.verified & clips.judgeable
     return mask
 
 
 def held_out(clips: ClipTable, fold: int, recipe: Recipe, settings: MemberSettings) -> Array:
-    """Clips of the fold that a member's net was not trained on: its scores of them are out of fold.
+    """Held-out clips: those of the fold that a member's net is not trained on. Its scores of them are its out-of-fold scores.
 
-    With ``unverified: all`` the fold's own unverified clips were trained on.
+    With ``unverified: all``, unverified clips of the fold that are allowed are trained on, so they are not held out.
     """
     trained = labelled(clips, fold, recipe)
     if settings.soft is not None:
@@ -71,31 +71,31 @@ def held_out(clips: ClipTable, fold: int, recipe: Recipe, settings: MemberSettin
 
 
 def folds_of(clips: ClipTable) -> list[int]:
-    """The folds of a store's training clips, in order."""
+    """The numbers of the folds of a store's training clips, in ascending order."""
     return sorted({int(fold) for fold in clips.fold if fold != NO_FOLD})
 
 
-def choose_folds(folds: Sequence[int], asked: Sequence[int] | None, whose: str = "the store") -> list[int]:
-    """The folds asked for, all by default, in order.
+def choose_folds(folds: Sequence[int], requested: Sequence[int] | None, data_name: str = "the store") -> list[int]:
+    """The requested folds in the order of ``folds``; all folds by default.
 
     Args:
-        folds: of the data.
-        asked: some of them.
-        whose: the data, in the message.
+        folds: numbers of all folds of the data.
+        requested: numbers of the folds that the user asked for.
+        data_name: name of the data in the error message.
 
     Raises:
-        RunError: no such fold.
+        RunError: there is no such fold.
     """
-    if unknown := sorted(set(asked or ()) - set(folds)):
-        raise RunError(f"no fold {', '.join(map(str, unknown))}; {whose} has the folds {', '.join(map(str, folds))}")
-    return [fold for fold in folds if asked is None or fold in asked]
+    if unknown := sorted(set(requested or ()) - set(folds)):
+        raise RunError(f"no fold {', '.join(map(str, unknown))}; {data_name} has the folds {', '.join(map(str, folds))}")
+    return [fold for fold in folds if requested is None or fold in requested]
 
 
 def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str) -> None:
-    """Every class must have a clip to learn from, and every stream clips at all.
+    """Refuses a fold in which a class has no clip to learn from, or a stream of the member has no clips.
 
     Raises:
-        RunError: something has none.
+        RunError: something has no clips, or there are fewer than two classes.
     """
     if len(clips.labels) < 2:
         raise RunError("training needs at least two classes")

@@ -1,4 +1,4 @@
-"""A net's streams of batches: verified labels, noisy ones, pseudo labels, each with its loss."""
+"""The streams of batches that a net is trained on (given labels, noisy labels, pseudo labels), each with its loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from earmark.nets.tagnet import TagNet
 from earmark.training.losses import binary_cross_entropy, cross_entropy, kl_divergence, squared_error
 from earmark.training.piece import Piece
 
-STORE_SHARE = 0.5  # of a GPU's free memory, at most, for the store: the rest is the net's
+STORE_SHARE = 0.5  # of the GPU's free memory that the store may take; the net needs the rest
 
 Losses = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches and what their loss is.
+    """A stream of batches with its loss.
 
     Attributes:
-        batches: where they come from.
-        task: the head's, ``curated`` or ``noisy``.
-        losses: of the net's outputs and the targets, ``[B, K]`` each → ``[B]``.
-        activate: whether those outputs are scores, not logits.
-        weight: of the loss in the sum of all streams.
+        batches: an endless source of batches.
+        task: task of the head that learns from them, ``curated`` or ``noisy``.
+        losses: computes the loss of each example: net's outputs ``[B, K]``, targets ``[B, K]`` → ``[B]``.
+        activate: whether the loss takes scores; else it takes logits.
+        weight: weight of this loss in the sum over all streams.
     """
 
     batches: BalancedBatches | ShuffledBatches
@@ -40,22 +40,22 @@ class Stream:
 
 
 def open_streams(piece: Piece, net: TagNet, seeds: tuple[np.random.SeedSequence, ...], device: torch.device) -> dict[str, Stream]:
-    """The streams of a piece by name: ``curated``, the first task's, then ``noisy`` and ``soft`` where the member has them.
+    """The streams of a training by name: ``curated`` (the first task's), and ``noisy`` and ``soft`` if the member has them.
 
     Args:
         piece: what is trained.
-        net: whose front end the batches may go through.
-        seeds: of the three streams in that order.
-        device: of the batches.
+        net: the net; shuffled batches go through the `power` half of its front end.
+        seeds: the seeds of ``curated``, ``noisy`` and ``soft``.
+        device: the device of the batches.
     """
     settings, activation, kind = piece.settings, net.activation, piece.settings.loss.kind
-    # Once: all streams cut from the same store.
-    pcm = _near(torch.from_numpy(piece.training.pcm), device)
+    # One copy of the samples for all streams, which cut from the same store.
+    pcm = _on_device_if_it_fits(torch.from_numpy(piece.training.pcm), device)
 
     def shuffled(clips: ClipSet, targets: Array, pools: list[Array], seed: np.random.SeedSequence) -> ShuffledBatches:
-        own, batch = settings.input, settings.batch
-        assert batch.sampling == "shuffled"  # the recipe's schema holds it for noisy and soft tasks
-        return ShuffledBatches(clips, targets, pools, own.window, own.fill == "tile", batch, net.frontend, seed, pcm, device)
+        window, tile, batch = settings.input.window, settings.input.fill == "tile", settings.batch
+        assert batch.sampling == "shuffled"  # the recipe's schema requires it for noisy and soft streams
+        return ShuffledBatches(clips, targets, pools, window, tile, batch, net.frontend, seed, pcm, device)
 
     training = _trimmed(piece.training, settings.input.trim_silence)
     targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
@@ -75,13 +75,13 @@ def open_streams(piece: Piece, net: TagNet, seeds: tuple[np.random.SeedSequence,
         soft, guessed = _trimmed(piece.soft.clips, settings.input.trim_silence), piece.soft.guessed
         targets = np.where(guessed[:, None], piece.soft.guesses, soft.multi_hot(activation))
         batches = shuffled(soft, targets, [np.flatnonzero(~guessed), np.flatnonzero(guessed)], seeds[2])
-        losses, of_scores = losses_of(settings.soft.loss), settings.soft.loss == "mse"
-        streams["soft"] = Stream(batches, "curated", losses, of_scores, settings.soft.weight)
+        losses, takes_scores = losses_of(settings.soft.loss), settings.soft.loss == "mse"
+        streams["soft"] = Stream(batches, "curated", losses, takes_scores, settings.soft.weight)
     return streams
 
 
 def losses_of(kind: str, double_sigmoid: bool = False) -> Losses:
-    """The loss that a recipe names.
+    """The loss function that a recipe names.
 
     Args:
         kind: ``cross_entropy``, ``bce``, ``kl`` or ``mse``.
@@ -96,8 +96,8 @@ def _trimmed(clips: ClipSet, trim_silence: bool) -> ClipSet:
     return clips.without_silent_ends() if trim_silence else clips
 
 
-def _near(pcm: Tensor, device: torch.device) -> Tensor:
-    """A store's samples on the device where they fit; else where they are, in files that are read as they are needed."""
+def _on_device_if_it_fits(pcm: Tensor, device: torch.device) -> Tensor:
+    """A store's samples on the device if they fit there; else in the memory-mapped file, which is read as needed."""
     if device.type == "cuda" and pcm.nbytes > STORE_SHARE * torch.cuda.mem_get_info(device)[0]:
         return pcm
     return pcm.to(device)

@@ -1,4 +1,4 @@
-"""A run: every member of a recipe on every fold, then scores, metrics, report and bundle."""
+"""A whole run: the nets of all members and folds, then scores, metrics, report and bundle."""
 
 import warnings
 from collections.abc import Sequence
@@ -30,22 +30,22 @@ from earmark.training.probe import faster_precision
 from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import plan_stages
 
-MAX_BAD_SHARE = 0.05  # of a store's clips, before training is refused
+MAX_BAD_SHARE = 0.05  # if more of a store's clips are bad, training is refused
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What to train.
+    """What to train, and how.
 
     Attributes:
-        recipe: complete.
-        store: with the rates that the members need.
-        out: the run directory, new or begun.
-        members: names; all by default.
-        folds: numbers; all by default.
+        recipe: the whole recipe.
+        store: a store with the sample rates that the members need.
+        out: the run directory, new or of a run to go on with.
+        members: names of members; all by default.
+        folds: numbers of folds; all by default.
         device: ``auto``, ``cpu`` or ``cuda``.
-        allow_bad: train on a store however many of its files were bad.
-        jobs: nets trained at once, each in a process of its own.
+        allow_bad: train even if more than 5 % of the store's clips are bad.
+        jobs: number of nets trained at once, each in its own process.
     """
 
     recipe: Recipe
@@ -59,15 +59,16 @@ class TrainRequest:
 
 
 def train(request: TrainRequest) -> RunMetrics:
-    """Trains what is not trained yet, then evaluates everything that is finished.
+    """Trains the nets that are not finished yet, then evaluates all finished nets.
 
     Returns:
         The run's metrics, as in ``metrics.json``.
 
     Raises:
-        RecipeError: a member or a setting is not known.
-        RunError: the directory holds another run, or the data has not what the recipe needs.
-        StoreError: too much of the store is bad, or a rate is missing.
+        RecipeError: a member is not known, or cannot be trained as its settings say.
+        RunError: the directory holds another run or cannot be written to, or the data lacks clips that the recipe needs.
+        StoreError: too many clips of the store are bad, or a sample rate is missing.
+        EarmarkError: another process uses the run directory.
     """
     recipe, store = request.recipe, request.store
     members = recipe.choose_members(request.members)
@@ -78,16 +79,16 @@ def train(request: TrainRequest) -> RunMetrics:
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
     for name, fold in nets:
         refuse_unlearnable(clips, fold, recipe, name)
-    needed = list(dict.fromkeys(name for name, _ in nets))
-    check_members(recipe, needed, len(store.labels))  # a setting that is wrong is told now, not hours later
-    data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in needed}}
+    trained_members = list(dict.fromkeys(name for name, _ in nets))
+    check_members(recipe, trained_members, len(store.labels))  # now, so that a wrong setting does not show hours later
+    data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in trained_members}}
     device = choose_device(request.device)
     if (request.out / "store.json").exists():
         raise RunError(f"{request.out} is a store; choose another --out")
     try:
         with files.locked(request.out / ".lock", request.out):
             run = _open_run(request.out, recipe)
-            info = _start(run, store, data, needed, request, device)
+            info = _start(run, store, data, trained_members, request, device)
             keep_freed_memory()
             with arithmetic_threads(info.threads):
                 if request.jobs > 1:
@@ -98,29 +99,29 @@ def train(request: TrainRequest) -> RunMetrics:
                         make(run, info, stage, data)
                 return _finish(run, store)
     except OSError as error:
-        at = f" ({name})" if (name := error.filename2 or error.filename) else ""
+        file_name = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise RunError(
-            f"cannot write the run directory {request.out}: {error.strerror or error}{at}; what is done is kept, "
+            f"cannot write the run directory {request.out}: {error.strerror or error}{file_name}; what is done is kept, "
             "and the same command goes on from there"
         ) from error
 
 
 def finish(run: Run, store: Store) -> RunMetrics:
-    """Computes anew what follows from a run's finished pieces: joined scores, metrics, bundle, report.
+    """Computes again what follows from a run's finished nets: joined scores, metrics, bundle, report.
 
     Returns:
         The metrics, as in ``metrics.json``.
 
     Raises:
-        RunError: nothing is finished, or the store has other clips or classes than the run was trained on.
-        EarmarkError: another process is in the run directory.
+        RunError: no net is finished, or the store has other clips or classes than the run was trained on.
+        EarmarkError: another process uses the run directory.
     """
     with run.locked():
         return _finish(run, store)
 
 
 def _finish(run: Run, store: Store) -> RunMetrics:
-    _score_what_is_missing(run, store)
+    _make_missing_scores(run, store)
     sounds = load_clips(store, min(store.sample_rates))
     scores = out_of_fold(run, sounds)
     if left_out := [name for name in run.recipe.ensembles if name not in scores.ensembles]:
@@ -131,15 +132,15 @@ def _finish(run: Run, store: Store) -> RunMetrics:
     run.join_scores()
     write_metrics(run.path / "metrics.json", metrics)
     if run.info is not None and run.info.store_fingerprint == store.fingerprint:
-        write_bundle(run, store, metrics)  # on another store's clips it stays: it says what the nets were trained on
+        write_bundle(run, store, metrics)  # not for another store: the bundle says what the nets were trained on
     write_report(run, sounds, scores, metrics)
     return metrics
 
 
-def _score_what_is_missing(run: Run, store: Store) -> None:
-    """Scores that ensembles need which were added since the nets were finished."""
+def _make_missing_scores(run: Run, store: Store) -> None:
+    """Makes the scores that an ensemble needs which was added after the nets were finished."""
     for name, folds in run.finished().items():
-        if todo := [fold for fold in folds if missing_scores(run, name, fold)]:
+        if folds_to_score := [fold for fold in folds if missing_scores(run, name, fold)]:
             info = run.info
             if info is None or info.store_fingerprint != store.fingerprint:
                 raise RunError(
@@ -147,7 +148,7 @@ def _score_what_is_missing(run: Run, store: Store) -> None:
                 )
             clips = load_clips(store, run.recipe.members[name].input.sample_rate)
             with arithmetic_threads(info.threads):
-                for fold in todo:
+                for fold in folds_to_score:
                     score_held_out(run, info, name, fold, clips)
 
 
@@ -164,9 +165,9 @@ def _open_run(path: Path, recipe: Recipe) -> Run:
     if (path / "recipe.yaml").is_file():
         run = Run.open(path)
         if run.recipe.fingerprint() != recipe.fingerprint():
-            changed = ", ".join(_differences(run.recipe.trained(), recipe.trained()))
+            changed = ", ".join(_differences(run.recipe.training_settings(), recipe.training_settings()))
             raise RunError(f"{path} holds a run of another recipe (changed: {changed}); choose another --out, or the same settings")
-        if run.recipe != recipe:  # in its ensembles, which are no part of what was trained
+        if run.recipe != recipe:  # the ensembles differ, which training does not depend on
             files.write_text(path / "recipe.yaml", recipe.to_yaml())
         return Run(path, recipe)
     if taken := sorted({child.name for child in path.iterdir()} & set(RUN_NAMES)):
@@ -175,15 +176,24 @@ def _open_run(path: Path, recipe: Recipe) -> Run:
     return Run(path, recipe)
 
 
-def _differences(old: Any, new: Any, at: str = "") -> list[str]:
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """The dotted names of the settings in which two recipes differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = list(dict.fromkeys([*old, *new]))
-        return [found for key in keys for found in _differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))]
-    return [at] if old != new else []
+        return [
+            different
+            for key in keys
+            for different in _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [name] if old != new else []
 
 
 def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest, device: str) -> RunInfo:
-    """The choices that hold for the whole run: made at its first start, kept at every other."""
+    """The device, precision and threads of a run: chosen when the run is first started, and kept at every later start.
+
+    Raises:
+        RunError: the run cannot go on with this store or on this device.
+    """
     if (info := run.info) is not None:
         if info.store_fingerprint != store.fingerprint:
             raise RunError(f"{run.path} was trained on other data than {store.path} has now; choose another --out")

@@ -1,4 +1,4 @@
-"""One net in training: the net, its optimiser and its streams of batches as one state. Lightning Fabric brings devices and precision."""
+"""The training of one net, batch by batch. Lightning Fabric takes care of the device and the precision."""
 
 import logging
 import math
@@ -26,24 +26,27 @@ ADAM_BETAS = (0.9, 0.999)  # Keras's and PyTorch's
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """Fabric for one device, ``cpu`` or ``cuda``, in ``float32`` or ``bfloat16`` (autocast)."""
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it says its precision anew for every net
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it prints its precision for every net
     return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bfloat16" else "32-true")
 
 
 class FoldTrainer:
-    """The net, its optimiser and its streams of batches, as one state that can be saved and taken up again.
+    """A net, its optimiser and its streams of batches; their state can be saved, and loaded to go on from there.
 
     Args:
         piece: what to train.
-        fabric: where.
+        fabric: Lightning Fabric with the device and the precision.
+
+    Raises:
+        RecipeError: the weights that the net is to start from are of another net, or an augmentation does not fit its front end.
     """
 
     def __init__(self, piece: Piece, fabric: Fabric) -> None:
         self.piece, self.fabric, self.settings = piece, fabric, piece.settings
         classes = len(piece.training.labels)
-        # A copy: spawning changes the sequence, and a piece stays what it is.
-        own_seed = np.random.SeedSequence(piece.seed.entropy, spawn_key=piece.seed.spawn_key)
-        net_seed, batch_seed, noisy_seed, soft_seed, dropout_seed = own_seed.spawn(5)
+        # A copy, since spawning changes a seed sequence, and the piece's must stay as it is.
+        seed = np.random.SeedSequence(piece.seed.entropy, spawn_key=piece.seed.spawn_key)
+        net_seed, batch_seed, noisy_seed, soft_seed, dropout_seed = seed.spawn(5)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(net_seed.generate_state(1)[0]))
             self.plain_net = new_net(self.settings, classes)
@@ -57,20 +60,20 @@ class FoldTrainer:
         self.dropout_seed = int(dropout_seed.generate_state(1, np.uint64)[0] >> 1)
         self.batch_number = 0
         self.best = -math.inf
-        # Sums since the last row of metrics.csv, see `step`; on the device, which nothing in the loop waits for.
+        # Sums since the last row of metrics.csv, see `step`; kept on the device, so that no step has to wait for the GPU.
         self.tally = torch.zeros(5, dtype=torch.float64, device=fabric.device)
 
     def step(self) -> None:
         """Trains on the next batch of each stream.
 
-        Each goes through the net by itself, so that batch normalisation takes each stream's own statistics (Akiyama & Sato's
-        released code); their gradients add up.
+        The batch of each stream goes through the net alone, so that batch normalisation uses the statistics of that stream, as in
+        Akiyama & Sato's released code. The gradients of all streams are added.
         """
         for group in self.plain_optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(self.batch_number)
             if (epsilon := _epsilon(self.settings, self.batch_number)) is not None:
                 group["eps"] = epsilon
-        # Dropout draws from torch's generator: seeded by the batch's number, there is nothing of it to save.
+        # Dropout draws from torch's generator. Seeded with the batch's number, the generator need not be saved.
         torch.manual_seed((self.dropout_seed + self.batch_number) % 2**63)
         self.optimiser.zero_grad()
         sums = {}
@@ -92,7 +95,7 @@ class FoldTrainer:
         self.tally += torch.stack([mean.double() * count for mean in means])
 
     def validate(self) -> dict[str, float]:
-        """The metrics on the fold's verified clips; nothing where it has none."""
+        """The metrics on the validation clips, by name; empty if there are none."""
         if not len(self.piece.validation):
             return {}
         view = self.settings.validation.view
@@ -100,7 +103,7 @@ class FoldTrainer:
         return values(scores, self.piece.validation.positive)
 
     def save(self, path: Path) -> None:
-        """Writes the whole state."""
+        """Writes the whole state into a file."""
         tensors = {f"net.{name}": value for name, value in self.plain_net.state_dict().items()}
         tensors |= optimiser_tensors(self.plain_optimiser)
         tensors["tally"] = self.tally
@@ -112,7 +115,7 @@ class FoldTrainer:
         save_tensors(path, tensors, state)
 
     def load(self, path: Path) -> None:
-        """Takes up the state that `save` wrote.
+        """Loads the state that `save` wrote.
 
         Raises:
             RunError: the file is damaged.
@@ -128,19 +131,19 @@ class FoldTrainer:
 
 
 def _new_optimiser(settings: MemberSettings, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    own = settings.optimiser
-    if own.name == "adam":
-        return torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=own.epsilon, fused=True)
-    return torch.optim.SGD(parameters, lr=1e-3, momentum=own.momentum, nesterov=own.nesterov, fused=True)
+    optimiser = settings.optimiser
+    if optimiser.name == "adam":
+        return torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=optimiser.epsilon, fused=True)
+    return torch.optim.SGD(parameters, lr=1e-3, momentum=optimiser.momentum, nesterov=optimiser.nesterov, fused=True)
 
 
 def _epsilon(settings: MemberSettings, batch: int) -> float | None:
-    """Adam's ε of batch ``batch`` (from 0), where it changes from batch to batch.
+    """Adam's ε for a batch, given by its number (from 0); None if ε is the same for all batches.
 
-    PyTorch divides by √v / √(1 − β₂ᵗ) + ε, Keras multiplies by √(1 − β₂ᵗ) and divides by √v + ε: the same as PyTorch with
-    ε / √(1 − β₂ᵗ).
+    PyTorch divides by √v / √(1 − β₂ᵗ) + ε. Keras multiplies by √(1 − β₂ᵗ) and divides by √v + ε, which is the
+    same as PyTorch with ε / √(1 − β₂ᵗ).
     """
-    own = settings.optimiser
-    if own.name != "adam" or own.epsilon_added == "after_correction":
+    optimiser = settings.optimiser
+    if optimiser.name != "adam" or optimiser.epsilon_added == "after_correction":
         return None
-    return float(own.epsilon / math.sqrt(1 - ADAM_BETAS[1] ** (batch + 1)))
+    return float(optimiser.epsilon / math.sqrt(1 - ADAM_BETAS[1] ** (batch + 1)))
