@@ -27,7 +27,8 @@ from earmark.data.clips import load_clips
 from earmark.data.store import Store
 from earmark.machine import keep_freed_memory, share_the_cores
 from earmark.recipe import load_recipe
-from earmark.training.module import FoldTrainer, Piece, make_fabric
+from earmark.training.piece import Piece
+from earmark.training.trainer import FoldTrainer, make_fabric
 
 CORES = os.cpu_count() or 1
 NETS = {"tiny": ("logmel", "float32"), "esc50-cpu": ("logmel-16k", "bfloat16")}

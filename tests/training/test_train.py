@@ -155,6 +155,19 @@ def test_a_run_goes_on_where_it_was_started(finished_run: Path, store: Store, sm
 
 
 @pytest.mark.slow
+def test_a_run_keeps_the_threads_that_it_was_started_with(store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    request = TrainRequest(small_recipe, store, tmp_path / "run", folds=[0], device="cpu", threads=before + 1)
+    train(request)
+    info = Run.open(request.out).info
+    assert info is not None and info.threads == before + 1
+    train(replace(request, threads=None))
+    with pytest.raises(EarmarkError, match=f"was started with --threads {before + 1} and goes on so; leave --threads out"):
+        train(replace(request, threads=before))
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("member", list(load_recipe("cochlear2018").members))
 def test_every_member_of_the_2018_system_trains_at_its_rate(member: str, rendered: Path, tmp_path: Path) -> None:
     """In full, but for the width of its modules and the length of the schedule."""

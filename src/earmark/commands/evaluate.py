@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import JsonOption, tell
+from earmark.commands.shared import JsonOption, ThreadsOption, tell
 from earmark.errors import EarmarkError, listed
 
 
@@ -20,16 +20,19 @@ def evaluate(
         Path | None, typer.Option(help="With --split test: write the file that the data set's competition asked for.")
     ] = None,
     ensemble: Annotated[str | None, typer.Option(help="Whose scores the submission has; the run's own by default.")] = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute a run's metrics, from its out-of-fold scores or on a test split."""
     from earmark.assess.evaluate import evaluate_test, run_store
     from earmark.assess.submission import write_submission
     from earmark.data.sources import submission_layout
+    from earmark.machine import arithmetic_threads
     from earmark.runs.run import Run
 
-    if (submission is not None or ensemble is not None) and split != "test":
-        raise EarmarkError(f"--{'submission' if submission else 'ensemble'} is for --split test")
+    for_test = {"--submission": submission, "--ensemble": ensemble, "--threads": threads}
+    if split != "test" and (given := [name for name, value in for_test.items() if value is not None]):
+        raise EarmarkError(f"{' and '.join(given)}: only with --split test")
     if ensemble is not None and submission is None:
         raise EarmarkError("--ensemble says whose scores a --submission has")
     opened = Run.open(run)
@@ -39,7 +42,9 @@ def evaluate(
     if split == "test":
         if submission is not None:  # what is missing is told before hours of scoring
             submission_layout(data.source, Path(data.root))
-        show_metrics(evaluate_test(opened, data), as_json, f"scores: {run / 'test.parquet'}")
+        with arithmetic_threads(threads):
+            metrics = evaluate_test(opened, data)
+        show_metrics(metrics, as_json, f"scores: {run / 'test.parquet'}")
         if submission is not None:
             without = write_submission(opened, data, submission, ensemble)
             tell(

@@ -13,6 +13,7 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it
 MISSING_FILE = "no such file"  # the reason of `audio.opened`
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU's arithmetic; by default one a core.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

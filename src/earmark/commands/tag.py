@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from earmark.commands.shared import SKIPPED, tell, tell_bad
+from earmark.commands.shared import SKIPPED, ThreadsOption, tell, tell_bad
 from earmark.errors import EarmarkError
 
 
@@ -21,14 +21,17 @@ def tag(
         typer.Option(help="bfloat16 is faster on CPUs that multiply in it, and differs in a score's third digit."),
     ] = "float32",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to score.")] = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Tag audio files, and those below folders."""
-    from earmark.machine import keep_freed_memory
+    from earmark.machine import arithmetic_threads, keep_freed_memory
     from earmark.tagging.bulk import tag_files
     from earmark.tagging.tagger import Tagger
 
     keep_freed_memory()
-    done = tag_files(Tagger.load(model, precision, device), paths, top_k, threshold, form, out)
+    tagger = Tagger.load(model, precision, device)
+    with arithmetic_threads(threads):
+        done = tag_files(tagger, paths, top_k, threshold, form, out)
     if out is not None:
         tell(f"{done.tagged:,} files tagged: {out}")
     if done.bad:

@@ -7,13 +7,13 @@ from typing import Any
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.errors import RecipeError
-from earmark.machine import choose_device
+from earmark.machine import arithmetic_threads, choose_device
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings, Recipe
 from earmark.runs.votes import ensemble_votes
 from earmark.training import splits
 from earmark.training.checks import check_members
-from earmark.training.probe import faster_precision, noise_clips, seconds_per_clip
+from earmark.training.probe import faster_precision, faster_threads, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import Stage, plan_stages
@@ -66,10 +66,11 @@ def plan(
     members: Sequence[str] | None = None,
     folds: Sequence[int] | None = None,
     device: str = "auto",
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """The plan of a training: the stages in order, and the ensembles that can be made of them.
 
-    The hours come from the time of a few small batches of each kind of net, measured on this machine with the store's clips, or
+    The hours come from the time of a few batches of each kind of net, measured on this machine with the store's clips, or
     with noise if there is no store.
 
     Args:
@@ -78,9 +79,10 @@ def plan(
         members: names of members; all by default.
         folds: numbers of folds; all by default.
         device: ``auto``, ``cpu`` or ``cuda``.
+        threads: threads of the CPU's arithmetic; by default those that a run would choose.
 
     Returns:
-        ``recipe``, ``data``, ``device``, ``precision``, ``stages`` (the fields of each `PlannedStage`), ``nets`` (their number),
+        ``recipe``, ``data``, ``device``, ``precision``, ``threads``, ``stages`` (the fields of each `PlannedStage`), ``nets`` (their number),
         ``hours`` (of all stages) and ``ensembles`` (those whose members are all trained).
 
     Raises:
@@ -104,7 +106,7 @@ def plan(
             refuse_unlearnable(clips, stage.fold, recipe, stage.name)
     check_members(recipe, trained_members, classes)
     device = choose_device(device)
-    precision, seconds = _probe(recipe, trained_members, store, device)
+    precision, threads, seconds = _probe(recipe, trained_members, store, device, threads)
     planned = [_planned(stage, recipe, clips, classes, seconds) for stage in stages]
     ensembles = [
         {
@@ -122,6 +124,7 @@ def plan(
         "data": str(store.path) if store is not None else "as published",
         "device": device,
         "precision": precision,
+        "threads": threads,
         "stages": [asdict(stage) for stage in planned],
         "nets": sum(stage.kind == "net" for stage in planned),
         "hours": sum(stage.hours for stage in planned),
@@ -147,7 +150,7 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
     length = f"{batches[0]:,} batches each" if len(batches) == 1 else f"{batches[0]:,} to {batches[-1]:,} batches each"
     lines.append(
         f"{planned['nets']} models, {length}; about {_duration(planned['hours'])} of training on this machine "
-        f"({planned['device']}, {planned['precision']}; by a few small batches of each)"
+        f"({planned['device']}, {planned['precision']}{_threads_in_words(planned)}; by a few batches of each)"
     )
     for ensemble in planned["ensembles"]:
         members = ", ".join(f"{name} {weight:g}" for name, weight in ensemble["members"].items())
@@ -157,6 +160,12 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
             f"of {members}{leaks}"
         )
     return lines
+
+
+def _threads_in_words(planned: dict[str, Any]) -> str:
+    if planned["device"] == "cuda":
+        return ""
+    return ", one thread" if planned["threads"] == 1 else f", {planned['threads']} threads"
 
 
 def _duration(hours: float) -> str:
@@ -170,8 +179,10 @@ def _duration(hours: float) -> str:
     return f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
-def _probe(recipe: Recipe, members: Sequence[str], store: Store | None, device: str) -> tuple[str, dict[str, float]]:
-    """The precision that a run would choose, and the measured seconds per clip of each member.
+def _probe(
+    recipe: Recipe, members: Sequence[str], store: Store | None, device: str, threads: int | None
+) -> tuple[str, int, dict[str, float]]:
+    """The precision and threads that a run would choose, and the measured seconds per clip of each member.
 
     Members whose settings take the same time are measured once.
     """
@@ -184,17 +195,18 @@ def _probe(recipe: Recipe, members: Sequence[str], store: Store | None, device: 
     clips_of = {name: data[recipe.members[name].input.sample_rate, recipe.members[name].input.window] for name in members}
     first = recipe.members[members[0]]
     precision = faster_precision(first, clips_of[members[0]], device) if recipe.precision == "auto" else recipe.precision
+    threads = threads or faster_threads(first, clips_of[members[0]], device, precision)
     fabric = make_fabric(device, precision)
     measured: dict[str, float] = {}
     seconds = {}
-    with progress_bar("probe", len(members)) as bar:
+    with arithmetic_threads(threads), progress_bar("probe", len(members)) as bar:
         for number, name in enumerate(members, start=1):
             key_settings = _settings_that_take_time(recipe.members[name])
             if key_settings not in measured:
                 measured[key_settings] = seconds_per_clip(recipe.members[name], clips_of[name], fabric)
             seconds[name] = measured[key_settings]
             bar.update(number)
-    return precision, seconds
+    return precision, threads, seconds
 
 
 def _settings_that_take_time(settings: MemberSettings) -> str:

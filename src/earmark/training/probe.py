@@ -1,5 +1,7 @@
-"""Short measurements on this machine: which precision is faster, how long a batch takes."""
+"""Short measurements on this machine: which precision is faster, one thread or several, how long a batch takes."""
 
+import math
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +12,18 @@ from lightning_fabric import Fabric
 
 from earmark.data.clips import ClipSet
 from earmark.labels import LabelSet
+from earmark.machine import arithmetic_threads
 from earmark.recipe import MemberSettings
 from earmark.training.piece import Piece
 from earmark.training.pseudo import SoftClips
 from earmark.training.schedule import batch_size
 from earmark.training.trainer import FoldTrainer, make_fabric
 
-CLASSES = 8  # of the clips, and also the examples in a batch: enough to measure the net's speed
-STEPS = 3  # the fastest is taken
+CLASSES = 8  # of the clips, and also the examples in a small batch
+STEPS = 3  # measured at least, and for at least so many seconds: on a busy machine a single step says little
+SECONDS = 0.5
+QUICK = 0.1  # seconds of a small batch: where it takes no longer, whole batches are measured
+CLEARLY_FASTER = 0.9  # of the time with several threads: what one thread must do with, to be chosen
 
 
 def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> str:
@@ -30,6 +36,31 @@ def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> s
     return min(seconds, key=lambda precision: seconds[precision])
 
 
+def faster_threads(settings: MemberSettings, clips: ClipSet, device: str, precision: str, jobs: int = 1) -> int:
+    """The number of threads for each net: PyTorch's, divided among the jobs, or one where one is clearly faster now.
+
+    Several threads wait for each other in every step. Beside other busy programs one thread, which waits for nobody, can be
+    twice as fast. The environment variable ``OMP_NUM_THREADS`` is a choice of the user's that holds.
+
+    Args:
+        settings: settings of a member.
+        clips: clips to train on; their labels do not matter.
+        device: ``cpu`` or ``cuda``.
+        precision: ``float32`` or ``bfloat16``.
+        jobs: number of nets that train at once.
+    """
+    most = max(torch.get_num_threads() // jobs, 1)
+    if most == 1 or device != "cpu" or "OMP_NUM_THREADS" in os.environ:
+        return most
+    fabric = make_fabric(device, precision)
+    size = _size_to_measure(settings, clips, fabric)
+    fastest = {most: math.inf, 1: math.inf}
+    for threads in (most, 1, most, 1):  # in turns, so that a disturbance of one moment decides nothing
+        with arithmetic_threads(threads):
+            fastest[threads] = min(fastest[threads], _seconds_per_step(settings, clips, fabric, size, steps=1))
+    return 1 if fastest[1] < CLEARLY_FASTER * fastest[most] else most
+
+
 def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -> float:
     """The training time of one clip of the first task, with the work on the noisy and soft streams that goes with it.
 
@@ -39,12 +70,33 @@ def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -
         fabric: Lightning Fabric with the device and the precision.
 
     Returns:
-        The seconds of the fastest of a few batches, divided by its clips. On a CPU the batches are small: they keep it busy.
+        The mean seconds of a few batches, divided by their clips.
     """
-    few, batch = _few(clips), settings.batch
-    size = batch_size(settings, len(clips.labels)) if fabric.device.type == "cuda" else CLASSES
+    size = _size_to_measure(settings, clips, fabric)
+    return _seconds_per_step(settings, clips, fabric, size) / batch_size(
+        _with_batches_of(settings, size), min(CLASSES, len(clips.labels))
+    )
+
+
+def _size_to_measure(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -> int:
+    """Examples in a batch that is measured: the whole batch, or on a CPU a small one where that takes long already."""
+    whole = batch_size(settings, len(clips.labels))
+    if fabric.device.type == "cuda" or whole <= CLASSES:
+        return whole
+    return whole if _seconds_per_step(settings, clips, fabric, CLASSES, steps=1) <= QUICK else CLASSES
+
+
+def _with_batches_of(settings: MemberSettings, size: int) -> MemberSettings:
+    """A member's settings with batches of about so many examples of `CLASSES` classes, and a schedule without end."""
+    batch = settings.batch
     changes = {"size": min(batch.size, size)} if batch.sampling == "shuffled" else {"clips_per_class": -(-size // CLASSES)}
-    probed = settings.model_copy(update={"batch": batch.model_copy(update=changes)})
+    endless = settings.schedule[0].model_copy(update={"batches": 1_000_000, "epochs": None, "cycles": None})
+    return settings.model_copy(update={"batch": batch.model_copy(update=changes), "schedule": (endless,)})
+
+
+def _seconds_per_step(settings: MemberSettings, clips: ClipSet, fabric: Fabric, size: int, steps: int = STEPS) -> float:
+    """The mean seconds of a step with batches of about so many examples."""
+    few, probed = _few(clips), _with_batches_of(settings, size)
     soft = None
     if probed.soft:
         soft = SoftClips(few.followed_by(few), np.tile(few.targets, (2, 1)), np.arange(2 * len(few)) >= len(few))
@@ -52,14 +104,15 @@ def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -
     piece = Piece("probe", Path(), probed, few, few, seed, noisy=few if probed.noisy else None, soft=soft)
     state = torch.random.get_rng_state()
     trainer = FoldTrainer(piece, fabric)
-    seconds = []
-    for _ in range(min(STEPS, trainer.schedule.batches)):
+    trainer.step()  # not measured: it also makes what the others only use
+    seconds: list[float] = []
+    while len(seconds) < steps or sum(seconds) < SECONDS:
         begun = time.perf_counter()
         trainer.step()
         trainer.tally.tolist()  # this waits for the GPU
         seconds.append(time.perf_counter() - begun)
     torch.random.set_rng_state(state)
-    return min(seconds) / batch_size(probed, len(few.labels))
+    return sum(seconds) / len(seconds)
 
 
 def _few(clips: ClipSet) -> ClipSet:

@@ -26,7 +26,7 @@ from earmark.training.checks import check_members
 from earmark.training.export import write_bundle
 from earmark.training.jobs import make_at_once
 from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out
-from earmark.training.probe import faster_precision
+from earmark.training.probe import faster_precision, faster_threads
 from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import plan_stages
 
@@ -46,6 +46,7 @@ class TrainRequest:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_bad: train even if more than 5 % of the store's clips are bad.
         jobs: number of nets trained at once, each in its own process.
+        threads: threads of each net on a CPU; by default those that `faster_threads` finds.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class TrainRequest:
     device: str = "auto"
     allow_bad: bool = False
     jobs: int = 1
+    threads: int | None = None
 
 
 def train(request: TrainRequest) -> RunMetrics:
@@ -201,12 +203,23 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
             raise RunError(f"{run.path} was started on {info.device} and goes on there; leave --device out")
         if info.device == "cuda" and not torch.cuda.is_available():
             raise RunError(f"{run.path} was started on a GPU, and there is none here")
+        if request.threads not in (None, info.threads):
+            raise RunError(f"{run.path} was started with --threads {info.threads} and goes on so; leave --threads out")
         return info
     precision: str = run.recipe.precision
+    settings = run.recipe.members[members[0]]
+    clips = data[settings.input.sample_rate]
     if precision == "auto":
-        settings = run.recipe.members[members[0]]
-        precision = faster_precision(settings, data[settings.input.sample_rate], device)
-    threads = max(torch.get_num_threads() // request.jobs, 1)
+        with arithmetic_threads(request.threads):
+            precision = faster_precision(settings, clips, device)
+    threads = request.threads or faster_threads(settings, clips, device, precision, request.jobs)
+    if threads == 1 < torch.get_num_threads() // request.jobs and request.threads is None:
+        warnings.warn(
+            "one thread trains faster here than several, as where other programs keep the machine busy, and the run keeps to it; "
+            "--threads chooses otherwise at its start",
+            EarmarkWarning,
+            stacklevel=2,
+        )
     info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, device, precision, threads)
     run.write_info(info)
     return info
