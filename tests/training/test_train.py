@@ -3,25 +3,32 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from earmark import cli
+from earmark.assess.joined import out_of_fold
 from earmark.data.clips import load_clips
 from earmark.data.manifest import read_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
-from earmark.errors import EarmarkError
+from earmark.data.table import load_table
+from earmark.errors import EarmarkError, RunError
+from earmark.nets.member import load_net
 from earmark.recipe import Recipe, load_recipe
 from earmark.runs.run import Run
 from earmark.training.loop import train_piece
+from earmark.training.make import missing_scores
 from earmark.training.piece import Piece
 from earmark.training.splits import allowed, labelled
-from earmark.training.train import TrainRequest, train
+from earmark.training.train import TrainRequest, finish, train
 from earmark.training.trainer import make_fabric
-from tests.conftest import SMALL
+from tests.conftest import SMALL, scores_of
 
 
 def test_a_run_has_what_the_contract_says(finished_run: Path, store: Store, small_recipe: Recipe) -> None:
@@ -203,3 +210,138 @@ def test_unverified_clips_of_a_recording_that_is_scored_train_in_no_way(store: S
     assert not heard[verified]
     assert allowed(clips, 1, recipe)[[cousin, verified]].all()
     assert not allowed(clips, 0, load_recipe("tiny"))[[cousin, stranger]].any()  # the default: nothing of the own fold
+
+
+# --------------------------------------------------------------------------------------------- ensembles of a finished run
+
+LATE = {"rule": "geometric_mean", "members": {"logmel": {"weights": "best", "views": ["pad4", "whole"]}}}
+
+
+def with_ensembles(recipe: Recipe, **ensembles: Any) -> Recipe:
+    return Recipe.model_validate({**recipe.model_dump(mode="json"), "ensembles": ensembles})
+
+
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(run / "oof.parquet").to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("how", ["evaluate", "train"])
+def test_an_ensemble_that_is_added_to_a_finished_run_is_scored_and_nothing_is_trained(
+    how: str, finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recipe = tmp_path / "run", with_ensembles(small_recipe, all={}, late=LATE)
+    shutil.copytree(finished_run, run)
+
+    def no_training(*_: Any) -> None:
+        raise AssertionError("a finished net is trained")
+
+    monkeypatch.setattr("earmark.training.make.train_piece", no_training)
+    weights = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("fold*/*.safetensors")}
+    assert len(weights) == 2 * 2
+    if how == "evaluate":
+        (run / "recipe.yaml").write_text(recipe.to_yaml())
+        assert cli.run(["evaluate", str(run)]) == 0
+    else:
+        train(TrainRequest(recipe, store, run, device="cpu"))
+        assert Run.open(run).recipe == recipe
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in weights} == weights
+
+    old, new = rows_of(finished_run), rows_of(run)
+    assert [row for row in new if (row["snapshot"], row["view"]) == ("last", "whole")] == old
+    added = [row for row in new if row not in old]
+    assert len(added) == len(new) - len(old) == 2 * len(old)
+    settings, clips = small_recipe.members["logmel"], load_clips(store, 16000)
+    for fold in (0, 1):
+        held_out = clips[clips.fold == fold]
+        net = load_net(settings, 10, Run.open(run).weights("logmel", fold, "best"))
+        for view, expected in zip(("pad4", "whole"), scores_of(net, held_out, settings, ("pad4", "whole")), strict=True):
+            own = [row for row in added if (row["fold"], row["snapshot"], row["view"]) == (fold, "best", view)]
+            assert [row["clip_id"] for row in own] == held_out.clip_id.tolist()
+            assert np.allclose([row["scores"] for row in own], expected, atol=1e-6)
+
+    metrics, before = (json.loads((path / "metrics.json").read_text()) for path in (run, finished_run))
+    assert metrics["ensembles"]["all"] == before["ensembles"]["all"]
+    assert {**metrics, "ensembles": {}} == {**before, "ensembles": {}}  # the fingerprint among them
+    late = metrics["ensembles"]["late"]
+    assert (late["predictions"], late["best_weights"]) == (2 * 2, True)
+    scores = {view: {row["clip_id"]: np.array(row["scores"]) for row in added if row["view"] == view} for view in ("pad4", "whole")}
+    verified = np.flatnonzero(clips.verified & ~clips.test)
+    names = clips.clip_id[verified].tolist()
+    best = [(scores["pad4"][name] * scores["whole"][name]).argmax() for name in names]
+    right = clips.positive[verified, best]
+    assert late["accuracy"]["value"] == pytest.approx(np.mean(right))
+    assert late["accuracy"]["clips"] == len(verified) == 35
+
+
+def test_scores_that_are_there_are_not_made_again(finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path) -> None:
+    """An ensemble of what is scored already needs no nets, nor the store's samples."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    for path in run.rglob("fold*/*.safetensors"):
+        path.unlink()
+    files = {path: path.stat().st_mtime_ns for path in run.rglob("fold*/oof.parquet")}
+    other = with_ensembles(small_recipe, other={"rule": "arithmetic_mean", "members": {"logmel": {"weight": 3}}})
+    scores = out_of_fold(Run(run, other), load_table(store))
+    assert list(scores.ensembles) == ["other"]
+    assert missing_scores(Run(run, other), "logmel", 0) == []
+    assert missing_scores(Run(run, with_ensembles(small_recipe, late=LATE)), "logmel", 0) == [("best", "pad4"), ("best", "whole")]
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_a_recipe_that_differs_in_training_is_refused_however_its_ensembles_are(
+    finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    written = (run / "recipe.yaml").read_text()
+    changed = with_ensembles(small_recipe, late=LATE).model_dump(mode="json")
+    changed["seed"] = 2
+    changed["members"]["logmel"]["batch"]["mix_alpha"] = 0.5
+    with pytest.raises(
+        RunError, match=r"another recipe \(changed: seed, members\.logmel\.batch\.mix_alpha\); choose another --out"
+    ):
+        train(TrainRequest(Recipe.model_validate(changed), store, run, device="cpu"))
+    assert (run / "recipe.yaml").read_text() == written
+
+
+def test_further_scores_need_the_store_that_a_run_was_trained_on(
+    finished_run: Path, rendered: Path, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    (run / "recipe.yaml").write_text(with_ensembles(small_recipe, all={}, late=LATE).to_yaml())
+    manifest = read_manifest(rendered)
+    fewer = replace(manifest, clips=manifest.clips[:-1])
+    other = prepare(fewer, "m", tmp_path / "store", [16000]).store
+    with pytest.raises(RunError, match="ensembles need further scores of logmel, and those need the store that it was trained on"):
+        finish(Run.open(run), other)
+
+
+def test_every_file_of_weights_has_a_name_of_its_own_in_the_bundle(
+    finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    """Also where the run's own ensemble asks for snapshots of a member that by itself keeps the last weights."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    data = small_recipe.model_dump(mode="json")
+    data["ensembles"] = {"all": {"members": {"logmel": {"snapshots": [2, 1], "weight": 6}}}}
+    data["members"]["logmel"]["schedule"][0] |= {"batches": 6, "cycles": 2}
+    (run / "recipe.yaml").write_text(Recipe.model_validate(data).to_yaml())
+    for fold in (0, 1):  # as if they were its snapshots
+        piece = run / f"members/logmel/fold{fold}"
+        shutil.copy(piece / "best.safetensors", piece / "snapshot1.safetensors")
+        first = load_file(piece / "last.safetensors")
+        save_file({name: value + 1 for name, value in first.items()}, piece / "snapshot2.safetensors")
+    finish(Run.open(run), store)
+    config = json.loads((run / "bundle/config.json").read_text())
+    assert [(m["snapshot"], m["fold"], m["weight"]) for m in config["members"]] == [
+        ("2", 0, 1.5),
+        ("1", 0, 1.5),
+        ("2", 1, 1.5),
+        ("1", 1, 1.5),
+    ]
+    for member in config["members"]:
+        kept = load_file(run / "bundle" / member["file"])
+        learned = load_file(run / f"members/logmel/fold{member['fold']}/snapshot{member['snapshot']}.safetensors")
+        assert all(torch.equal(kept[name], learned[name]) for name in kept)

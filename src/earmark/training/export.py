@@ -67,7 +67,8 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
     settings = run.recipe.members[name]
     tagging_settings = settings.model_copy(update={"head": serving_head(settings.head)})
     net = planned_net(tagging_settings, classes)
-    file = f"{name}-fold{fold}" + (f"-{weights}" if len(settings.kept_weights) > 1 else "") + ".safetensors"
+    # Other weights than the only ones that the member keeps are named: an ensemble may ask for several files of a net.
+    file = f"{name}-fold{fold}" + (f"-{weights}" if [weights] != settings.kept_weights else "") + ".safetensors"
     _put_weights(run.weights(name, fold, weights), folder / file, net, complete=tagging_settings.head == settings.head)
     return BundleMember(
         name=name,
