@@ -116,6 +116,11 @@ def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, 
         "leak-free": (170, False),
         "submission1": (170, True),
         "submission2": (95, True),
+        # Tables 1 and 2: each fold's best (#8: last) weights. What pseudo labels of all folds have taught leaks: model B.
+        **{f"table1-{row}": (5, row == 5) for row in range(1, 8)},
+        **{f"table2-{row}": (5, False) for row in range(8, 12)},
+        # Table 3: cycles × two paddings × folds, of A, B, C, D, E, F, A + C, A + B + C, D + E + F.
+        **{f"table3-{row}": (cycles * 2 * 5, row in (2, 8)) for row, cycles in enumerate((8, 7, 6, 3, 5, 6, 14, 21, 14), start=1)},
     }
     # Of table 3: 5 folds × 2 paddings × 8, 7, 6, 3, 5 and 6 cycles.
     single = [80, 70, 60, 30, 50, 60]
@@ -124,7 +129,7 @@ def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, 
     assert all(found[name]["predictions"] == 5 for name in found if name.startswith(("table1", "table2")))
     assert found["submission1"]["members"] == {"A": 3, "B": 4, "C": 3, "D": 1, "E": 1, "F": 1}
     assert found["leak-free"]["members"] == {"A": 3, "row6": 4, "C": 3, "D": 1, "E": 1, "F": 1}
-    assert {e["rule"] for e in found.values()} == {"arithmetic_mean"}
+    assert {ensemble["rule"] for ensemble in found.values()} == {"arithmetic_mean"}
 
 
 def test_a_plan_for_people(akiyama: dict[str, Any]) -> None:

@@ -1,0 +1,203 @@
+"""What may train where: every mask against a loop over clips, written from the words of the contract."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earmark.data.manifest import NO_FOLD
+from earmark.data.table import ClipTable
+from earmark.errors import RunError
+from earmark.labels import LabelSet
+from earmark.recipe import MemberSettings, Recipe, load_recipe
+from earmark.training import splits
+
+OTHER_FOLDS, EVERYWHERE = load_recipe("akiyama2019", ["unverified=other_folds"]), load_recipe("akiyama2019")
+# By what they are taught: verified clips; those and unverified ones as a second task; those and pseudo labels; all labelled ones.
+MEMBERS = {name: EVERYWHERE.members[name] for name in ("row1", "A", "row6")} | {
+    "2018": load_recipe("cochlear2018").members["logmel-16k"]
+}
+LABELS = LabelSet(("x", "y"))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row, in words."""
+
+    labels: str  # of "xy"
+    verified: bool
+    fold: int | None  # None: of the test split
+    recording: str
+    scored: bool = True
+
+    @property
+    def unlabelled(self) -> bool:
+        """It has no label; who checked it and gave it none said *none of these*, which is a label, too."""
+        return not self.labels and not self.verified
+
+
+def table_of(clips: list[Clip]) -> ClipTable:
+    return ClipTable(
+        labels=LABELS,
+        clip_id=np.array([str(number) for number in range(len(clips))]),
+        positive=np.array([[name in clip.labels for name in "xy"] for clip in clips], bool).reshape(-1, 2),
+        verified=np.array([clip.verified for clip in clips], bool),
+        fold=np.array([NO_FOLD if clip.fold is None else clip.fold for clip in clips], np.int64),
+        test=np.array([clip.fold is None for clip in clips], bool),
+        scored=np.array([clip.scored for clip in clips], bool),
+        group=np.array([clip.recording for clip in clips], np.str_),
+        usage=np.array([""] * len(clips), np.str_),
+    )
+
+
+CLIPS = st.lists(
+    st.builds(Clip, st.sampled_from(["", "x", "y", "xy"]), st.booleans(), st.sampled_from([None, 0, 1, 2]), st.sampled_from("abcde"), st.booleans()),
+    min_size=1, max_size=12,
+)  # fmt: skip
+FOLDS = st.sampled_from([0, 1, 2])
+RECIPES = st.sampled_from([OTHER_FOLDS, EVERYWHERE])
+
+
+def may_train(clip: Clip, fold: int | None, recipe: Recipe, clips: list[Clip]) -> bool:
+    if clip.fold is None:
+        return False
+    if fold is None or clip.fold != fold:
+        return True
+    judged = any(other.verified and other.fold == fold and other.recording == clip.recording for other in clips)
+    return recipe.unverified == "all" and not clip.verified and not judged
+
+
+def teaches(clip: Clip, member: MemberSettings) -> bool:
+    """By any of the member's tasks."""
+    first = clip.verified or (member.clips == "labelled" and not clip.unlabelled)
+    return first or bool(member.noisy and not clip.unlabelled) or bool(member.soft)
+
+
+def chosen(mask: np.ndarray) -> list[int]:
+    assert mask.dtype == bool
+    return np.flatnonzero(mask).tolist()
+
+
+@given(CLIPS, FOLDS | st.none(), RECIPES)
+def test_clips_of_other_folds_may_train_and_unverified_ones_of_recordings_that_are_not_judged(
+    clips: list[Clip], fold: int | None, recipe: Recipe
+) -> None:
+    allowed = [i for i, clip in enumerate(clips) if may_train(clip, fold, recipe, clips)]
+    assert chosen(splits.allowed(table_of(clips), fold, recipe)) == allowed
+    assert chosen(splits.unverified(table_of(clips), fold, recipe)) == [i for i in allowed if not clips[i].verified]
+
+
+@given(CLIPS, FOLDS, RECIPES, st.sampled_from(list(MEMBERS)))
+def test_each_task_takes_its_own_of_the_clips_that_may_train(clips: list[Clip], fold: int, recipe: Recipe, name: str) -> None:
+    table, member = table_of(clips), MEMBERS[name]
+    labelled = [i for i, clip in enumerate(clips) if may_train(clip, fold, recipe, clips) and not clip.unlabelled]
+    assert chosen(splits.labelled(table, fold, recipe)) == labelled
+    first = [i for i in labelled if clips[i].verified or name == "2018"]
+    assert chosen(splits.first_task(table, fold, recipe, member)) == first
+    assert chosen(splits.noisy_task(table, fold, recipe)) == [i for i in labelled if not clips[i].verified]
+
+
+@given(CLIPS, FOLDS)
+def test_a_net_is_validated_on_verified_clips_of_its_fold_with_labels_that_may_be_judged(clips: list[Clip], fold: int) -> None:
+    judged = [i for i, clip in enumerate(clips) if clip.fold == fold and clip.verified and clip.labels and clip.scored]
+    assert chosen(splits.validation(table_of(clips), fold)) == judged
+
+
+@given(CLIPS, FOLDS, RECIPES, st.sampled_from(list(MEMBERS)))
+def test_held_out_is_of_the_fold_and_never_what_the_net_was_taught_by(
+    clips: list[Clip], fold: int, recipe: Recipe, name: str
+) -> None:
+    table, member = table_of(clips), MEMBERS[name]
+    held_out = chosen(splits.held_out(table, fold, recipe, member))
+    for i, clip in enumerate(clips):
+        if i in held_out:
+            assert clip.fold == fold
+            assert not (may_train(clip, fold, recipe, clips) and teaches(clip, member))
+        elif clip.fold == fold:  # left out: an unverified clip that is heard in its own fold
+            assert recipe.unverified == "all"
+            assert not clip.verified
+    assert set(chosen(splits.validation(table, fold))) <= set(held_out)
+
+
+def test_what_is_held_out_where_the_folds_own_unverified_clips_train() -> None:
+    """By name, so that nothing is left to the loops above."""
+    clips = {
+        "verified": Clip("x", True, 0, "a"),
+        "none of these": Clip("", True, 0, "b"),
+        "of a judged recording": Clip("x", False, 0, "a"),
+        "unverified": Clip("x", False, 0, "c"),
+        "unlabelled": Clip("", False, 0, "d"),
+        "test": Clip("x", True, None, "e"),
+        "of another fold": Clip("x", True, 1, "f"),
+    }
+    table, names = table_of(list(clips.values())), list(clips)
+
+    def held_out(recipe: Recipe, member: str) -> set[str]:
+        return {names[i] for i in chosen(splits.held_out(table, 0, recipe, MEMBERS[member]))}
+
+    own = {"verified", "none of these", "of a judged recording", "unverified", "unlabelled"}
+    for member in MEMBERS:
+        assert held_out(OTHER_FOLDS, member) == own
+    assert held_out(EVERYWHERE, "A") == own - {"unverified"}
+    assert held_out(EVERYWHERE, "2018") == own - {"unverified"}
+    assert held_out(EVERYWHERE, "row6") == own - {"unverified", "unlabelled"}  # it has learned from guessed labels of both
+    trained = chosen(splits.allowed(table, 0, EVERYWHERE))
+    assert {names[i] for i in trained} == {"unverified", "unlabelled", "of another fold"}
+
+
+def test_folds_are_told_in_order_and_only_those_that_are_there_can_be_chosen() -> None:
+    table = table_of([Clip("x", True, fold, "a") for fold in (10, 2, None, 0, 2)])
+    assert splits.folds_of(table) == [0, 2, 10]
+    assert splits.choose_folds([0, 2, 10], None) == [0, 2, 10]
+    assert splits.choose_folds([0, 2, 10], [10, 0, 10]) == [0, 10]
+    with pytest.raises(RunError, match=r"^no fold 1, 3; the store has the folds 0, 2, 10$"):
+        splits.choose_folds([0, 2, 10], [3, 2, 1])
+
+
+X, Y = Clip("x", True, 1, "a"), Clip("y", True, 1, "b")
+
+
+@pytest.mark.parametrize(
+    ("clips", "recipe", "member", "said"),
+    [
+        ([X, Clip("y", True, 0, "b")], "cochlear2018", "logmel-16k", "fold 0: no training clip outside it has the label 'y'; give"),
+        (
+            [X, Clip("y", False, 1, "b")],
+            "akiyama2019",
+            "row1",
+            "fold 0: no verified training clip outside it has the label 'y'; give",
+        ),
+        ([X, Y], "akiyama2019", "A", "fold 0: member A has a noisy task, and no unverified clip with labels is there to train on"),
+        (
+            [X, Y, Clip("", False, 1, "c")],
+            "akiyama2019",
+            "A",
+            "fold 0: member A has a noisy task, and no unverified clip with labels",
+        ),
+        (
+            [X, Y, Clip("x", True, 0, "c"), Clip("x", False, 0, "c")],
+            "akiyama2019",
+            "A",
+            "member A has a noisy task",
+        ),  # it is judged
+        ([X, Y, Clip("x", False, None, "c")], "akiyama2019", "row6", "fold 0: member row6 has a noisy task"),
+    ],
+)
+def test_what_a_member_cannot_be_taught_is_refused(clips: list[Clip], recipe: str, member: str, said: str) -> None:
+    with pytest.raises(RunError, match=re.escape(said)):
+        splits.refuse_unlearnable(table_of(clips), 0, load_recipe(recipe), member)
+
+
+@pytest.mark.parametrize(
+    ("clips", "recipe", "member"),
+    [
+        ([X, Clip("y", False, 1, "b")], "cochlear2018", "logmel-16k"),  # an unverified label will do there
+        ([X, Y, Clip("x", False, 0, "c")], "akiyama2019", "A"),  # of the fold itself
+        ([Clip("xy", True, 1, "a"), Clip("x", False, 2, "c")], "akiyama2019", "row6"),
+    ],
+)
+def test_what_a_member_can_be_taught_is_not(clips: list[Clip], recipe: str, member: str) -> None:
+    splits.refuse_unlearnable(table_of(clips), 0, load_recipe(recipe), member)

@@ -1,0 +1,83 @@
+"""The optimiser of a net in training, against Adam as Keras and as PyTorch write it, in float64."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earmark.data.clips import ClipSet, load_clips
+from earmark.data.store import Store
+from earmark.recipe import load_recipe
+from earmark.training.piece import Piece
+from earmark.training.trainer import FoldTrainer, make_fabric
+from tests.conftest import SMALL
+
+STEPS, BETA_1, BETA_2 = 6, 0.9, 0.999
+State = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def clips(store: Store) -> ClipSet:
+    found = load_clips(store, 16000)
+    return found[~found.test & (found.fold == 1)]
+
+
+def stepped(clips: ClipSet, *sets: str) -> tuple[State, list[tuple[float, State]], State]:
+    """The first parameters, the rate and gradients of each step, and the last parameters."""
+    settings = load_recipe("tiny", [*SMALL, *sets]).members["logmel"]
+    piece = Piece("t", Path(), settings, clips, clips[:0], np.random.SeedSequence(3))
+    trainer = FoldTrainer(piece, make_fabric("cpu", "float32"))
+
+    def parameters() -> State:
+        return {name: value.detach().numpy().astype(np.float64) for name, value in trainer.plain_net.named_parameters()}
+
+    first, steps = parameters(), []
+    for number in range(STEPS):
+        trainer.step()
+        gradients = {name: value.grad.numpy().astype(np.float64) for name, value in trainer.plain_net.named_parameters()}  # type: ignore[union-attr]
+        steps.append((trainer.schedule.rate_at(number), gradients))
+    return first, steps, parameters()
+
+
+def by_hand(first: State, steps: list[tuple[float, State]], epsilon: float, before_correction: bool) -> State:
+    """Kingma & Ba's Adam; ``before_correction`` as Keras writes it: lr_t = lr·√(1−β₂ᵗ)/(1−β₁ᵗ); p −= lr_t·m/(√v + ε)."""
+    last = {}
+    for name, value in first.items():
+        p, m, v = value.copy(), np.zeros_like(value), np.zeros_like(value)
+        for t, (rate, gradients) in enumerate(steps, start=1):
+            g = gradients[name]
+            m = BETA_1 * m + (1 - BETA_1) * g
+            v = BETA_2 * v + (1 - BETA_2) * g**2
+            if before_correction:
+                p = p - rate * np.sqrt(1 - BETA_2**t) / (1 - BETA_1**t) * m / (np.sqrt(v) + epsilon)
+            else:
+                p = p - rate * (m / (1 - BETA_1**t)) / (np.sqrt(v / (1 - BETA_2**t)) + epsilon)
+        last[name] = p
+    return last
+
+
+def farthest(one: State, other: State) -> float:
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+
+
+@pytest.mark.parametrize("epsilon", [1e-7, 1e-3])
+@pytest.mark.parametrize("place", ["before_correction", "after_correction"])
+def test_epsilon_is_added_where_the_recipe_says(clips: ClipSet, place: str, epsilon: float) -> None:
+    sets = [f"members.*.optimiser.epsilon={epsilon}", f"members.*.optimiser.epsilon_added={place}"]
+    first, steps, last = stepped(clips, *sets)
+    assert farthest(last, by_hand(first, steps, epsilon, place == "before_correction")) < 1e-6
+    if epsilon == 1e-3:  # where the two can be told apart
+        assert farthest(last, by_hand(first, steps, epsilon, place != "before_correction")) > 1e-3
+    assert farthest(first, last) > 1e-3
+
+
+def test_by_default_epsilon_is_added_as_pytorch_does(clips: ClipSet) -> None:
+    first, steps, last = stepped(clips, "members.*.optimiser.epsilon=1.0e-3")
+    assert farthest(last, by_hand(first, steps, 1e-3, before_correction=False)) < 1e-6
+
+
+def test_the_system_of_2018_has_keras_epsilon_in_keras_place_and_that_of_2019_pytorchs() -> None:
+    keras, pytorch = load_recipe("cochlear2018"), load_recipe("akiyama2019")
+    assert {(m.optimiser.epsilon, m.optimiser.epsilon_added) for m in keras.members.values()} == {(1e-7, "before_correction")}
+    adam = [member.optimiser for member in pytorch.members.values() if member.optimiser.name == "adam"]
+    assert {(own.epsilon, own.epsilon_added) for own in adam} == {(1e-8, "after_correction")}
