@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import new_net
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, ScoringSettings
-from earmark.scoring.groups import length_groups
 from earmark.scoring.torch_scorer import score_views
 from tests.conftest import scores_of
 from tests.reference import grouping
@@ -154,52 +151,12 @@ def test_with_patience_a_clip_is_scored_among_the_zeros_that_its_group_needs(mem
     assert most_missing >= 2  # else both sides could not be told from one
 
 
-# --------------------------------------------------------------------------------------------------------------------- groups
-
-LENGTHS = st.lists(st.integers(1, 400), max_size=90) | st.lists(st.integers(1000, 1300), min_size=60, max_size=150, unique=True)
-
-
-def bounds(patience: float, samples: int, clips: int = 10**6) -> ScoringSettings:
-    return ScoringSettings(patience=patience, samples=samples, clips=clips)
-
-
-def test_a_group_has_no_more_clips_than_the_settings_allow() -> None:
-    groups = length_groups(np.full(7, 100), bounds(0.2, 10**9, clips=3))
-    assert [len(group) for group in groups] == [3, 3, 1]
-
-
-@given(LENGTHS, st.sampled_from([0.0, 0.01, 0.05, 0.2]), st.sampled_from([500, 5000, 10**9]), st.sampled_from([0, 70]))
-def test_groups_are_those_of_the_slow_rules(lengths: list[int], patience: float, most: int, extra: int) -> None:
-    found = [group.tolist() for group in length_groups(np.array(lengths, np.int64), bounds(patience, most), extra)]
-    assert found == grouping.groups(lengths, patience, most, extra)
-    assert sorted(i for group in found for i in group) == list(range(len(lengths)))  # every clip once
-    for group in found:
-        own = [lengths[i] for i in group]
-        assert max(own) <= min(own) * (1 + patience)  # with patience 0: all of one length
-        assert len(own) == 1 or len(own) * (max(own) + extra) <= most
-
-
-def count(lengths: np.ndarray, patience: float = 0.2, most: int = 10**9) -> int:
-    return len(length_groups(lengths, bounds(patience, most)))
-
-
-def test_the_rate_grows_only_while_there_are_more_than_60_groups_and_a_55th_of_the_clips() -> None:
-    ten_apart = 10_000 + 10 * np.arange(200)
-    assert count(ten_apart[:61]) == 61  # 60 + 61 / 55: few enough as they are
-    assert count(ten_apart[:62]) == 6  # one too many: 1 % of 10,000 is ten steps, so that 11 go together
-    assert count(ten_apart[:62], patience=0) == 62
-    assert count(np.repeat(ten_apart[:61], 3)) == 61  # 183 clips: 63 groups would be few enough, too
-    assert count(np.repeat(ten_apart[:64], 3)) == 6  # … but not 64 of 192
-    a_quarter_apart = np.round(1000 * 1.25 ** np.arange(70)).astype(np.int64)
-    assert count(a_quarter_apart) == 70  # no patience of 0.2 helps here
-
-
 def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(clips: ClipSet) -> None:
     net, settings = net_of("F", clips)
     alike = replace(clips[:6], length=np.full(6, 3000))
     shapes: list[tuple[int, ...]] = []
     net.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
-    settings = settings.model_copy(update={"scoring": bounds(0.2, 10_000)})
+    settings = settings.model_copy(update={"scoring": ScoringSettings(patience=0.2, samples=10_000)})
     scores_of(net, alike, settings, ("whole",))
     assert shapes == [(3, 1, 3000)] * 2
     shapes.clear()
@@ -208,10 +165,3 @@ def test_a_batch_is_bounded_by_its_samples_with_the_filling_and_the_padding(clip
     shapes.clear()
     scores_of(net, alike, settings, ("pad6000",))
     assert shapes == [(1, 1, 15_000)] * 6  # one clip alone may be longer
-
-
-def test_the_bound_counts_the_longest_clip_for_each_of_its_group() -> None:
-    lengths = np.array([100] * 15 + [101] * 30 + list(range(1100, 1730, 10)))
-    groups = length_groups(lengths, bounds(0.2, 2005))
-    assert [len(group) for group in groups[:3]] == [19, 19, 7]  # 15 of 100 and 5 of 101 are 2,005 samples, but 2,020 filled up
-    assert max(len(group) * lengths[group].max() for group in groups) <= 2005
