@@ -1,7 +1,7 @@
-"""Training batches cut and mixed on the device that trains (Jeong & Lim §3.1), out of a store that lies there or in files.
+"""Class-balanced training batches, cut and mixed on the device that trains (Jeong & Lim §3.1).
 
-Only a few numbers an example (which clip, where to cut, how to mix) are drawn on the host, so a seed means the same batches
-on every device; everything that touches samples is one vectorised operation over the whole batch on the device.
+Only a few random numbers for each example (which clip, where to cut, how to mix) are drawn, and they are drawn on the CPU, so that
+a seed gives the same batches on every device. All work on samples is done on the device, for the whole batch at once.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from earmark.data.clips import FULL_SCALE, ClipSet
 from earmark.data.table import Array
 from earmark.recipe import BalancedSettings, FrequencyMaskSettings
 
-CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of; each has a generator of its own
+CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of random choices; each has its own generator
 
 
-def on(device: torch.device, array: Array, kind: torch.dtype | None = None) -> Tensor:
-    """A small array as a tensor on a device, without waiting for what the device is at."""
-    return torch.from_numpy(array).to(device, kind, non_blocking=True)
+def to_device(array: Array, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A small array as a tensor on a device, without waiting for the work that the device is doing."""
+    return torch.from_numpy(array).to(device, dtype, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Batch:
     """One training batch.
 
     Attributes:
-        sound: float32 ``[B, T]``, or ``[B, F, N]`` where the front end's first stage was done already.
+        sound: waveforms, float32 ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``.
         targets: float32 ``[B, K]``.
-        verified: bool ``[B]``.
-        domain: ``waveform`` or ``power``: what ``sound`` is.
-        masked: bool ``[B, F]``, mel bands whose power the front end is to leave out; None if there are none.
+        verified: whether the labels of each example are verified, bool ``[B]``.
+        domain: what ``sound`` is: ``waveform`` or ``power``.
+        masked: mel bands whose power the front end must set to zero, bool ``[B, F]``; None if there are none.
     """
 
     sound: Tensor
@@ -43,13 +43,23 @@ class Batch:
 
 
 def draw_masks(settings: FrequencyMaskSettings, generator: np.random.Generator, count: int, bands: int) -> tuple[Array, Array]:
-    """The lowest band masked of each example, and how many are; none in those that chance spares. int64 ``[count]`` each."""
+    """Draws a run of masked mel bands for each example.
+
+    Args:
+        settings: the chance of a mask, and the limits of its width.
+        generator: source of the random numbers.
+        count: number of examples B.
+        bands: number of mel bands.
+
+    Returns:
+        The lowest masked band and the number of masked bands, int64 ``[B]`` each; 0 bands for an example without a mask.
+    """
     narrowest, widest = settings.width
-    at = np.flatnonzero(generator.random(count) < settings.chance)
-    of_width, of_place = generator.random((len(at), 2)).T
+    chosen = np.flatnonzero(generator.random(count) < settings.chance)
+    width_draw, place_draw = generator.random((len(chosen), 2)).T
     width, first = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    width[at] = np.minimum(narrowest + (of_width * (widest - narrowest + 1)).astype(np.int64), bands)
-    first[at] = (of_place * (bands - width[at] + 1)).astype(np.int64)
+    width[chosen] = np.minimum(narrowest + (width_draw * (widest - narrowest + 1)).astype(np.int64), bands)
+    first[chosen] = (place_draw * (bands - width[chosen] + 1)).astype(np.int64)
     return first, width
 
 
@@ -57,11 +67,11 @@ class Windows:
     """Cuts windows of many clips out of one flat PCM tensor.
 
     Args:
-        clips: the clips.
-        window: samples of a cut.
-        fastest: the highest speed that will be asked for.
-        pcm: the store's samples where they are cut from, int16 ``[samples]``; the clips' own by default.
-        device: of the windows; the PCM's own by default.
+        clips: the clips to cut from.
+        window: length of a window, in samples.
+        fastest: the highest ``speed`` that `cut` will be called with.
+        pcm: the store's samples, int16 ``[samples]``, on the CPU or on the device; by default those of ``clips``.
+        device: the device of the windows; by default that of ``pcm``.
     """
 
     def __init__(
@@ -81,40 +91,46 @@ class Windows:
     def cut(self, clip: Array, position: Array, speed: float = 1.0) -> Tensor:
         """A window of each clip.
 
-        A clip longer than the window is cut at a place; a shorter one lies at a place among zeros (random split of the
-        padding: §3.1). ``position`` in [0, 1) chooses that place.
+        Out of a clip longer than the window, a part is cut. A clip shorter than the window gets zeros before and after it (a random
+        split of the padding: §3.1). ``position`` says where the part begins, or how the zeros are split.
 
         Args:
-            clip: int64 ``[B]``, indices into the clips.
-            position: float64 ``[B]``.
-            speed: the clips will play this much faster: so much more, or less, is cut.
+            clip: indices of the clips, int64 ``[B]``.
+            position: 0 for the first possible place, 1 (excluded) for the last, float64 ``[B]``.
+            speed: how much faster the clips will play: the window is longer by this factor.
 
         Returns:
-            int16 ``[B, round(window · speed)]``, as they are stored: their scale, which a peak takes out again, is left out.
+            int16 ``[B, round(window · speed)]``: the stored samples, not multiplied by the clips' scale, since dividing by the peak
+            would undo that.
         """
         device, taken = self.device, round(self.window * speed)
-        # Places are reckoned on the host: which rows need more than a copy is known there without asking the device.
+        # The places are computed on the CPU, so that nothing has to wait for the device to know which rows need more than a copy.
         spare = self.length[clip] - taken
         place = (position * (np.abs(spare) + 1)).astype(np.int64)
-        shift = np.where(spare >= 0, place, -place)  # the window's first sample, counted from the clip's first
+        shift = np.where(spare >= 0, place, -place)  # the window's first sample, relative to the clip's first
         wanted = self.offset[clip] + shift
         start = np.clip(wanted, 0, len(self.pcm) - taken)
-        rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: choosing rows copies each as one block
-        steps = rows.index_select(0, on(self.pcm.device, start)).to(device, non_blocking=True)  # 16 bits: half as much to move
+        rows = self.pcm.unfold(0, taken, 1)  # a view [N − taken + 1, taken]: selecting rows copies each row as one block
+        steps = rows.index_select(0, to_device(start, self.pcm.device)).to(
+            device, non_blocking=True
+        )  # still 16 bits: half the transfer
         time = torch.arange(taken, device=device, dtype=torch.int32)
-        # Short clips at the very ends of the store: their window would begin before its first or end after its last sample.
+        # Short clips at the ends of the store: their window would begin before the store's first sample or end after its last.
         if len(displaced := np.flatnonzero(wanted != start)):
-            at, by = (on(device, a) for a in (displaced, (wanted - start)[displaced]))
-            steps[at] = steps[at].gather(1, (time + by[:, None]).clamp(0, taken - 1))
+            row, offset = (to_device(a, device) for a in (displaced, (wanted - start)[displaced]))
+            steps[row] = steps[row].gather(1, (time + offset[:, None]).clamp(0, taken - 1))
         if len(short := np.flatnonzero(spare < 0)):
             first = -shift[short]
-            at, begin, end = on(device, short), *(on(device, a, time.dtype) for a in (first, first + self.length[clip][short]))
-            steps[at] = steps[at].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0)
+            row, begin, end = (
+                to_device(short, device),
+                *(to_device(a, device, time.dtype) for a in (first, first + self.length[clip][short])),
+            )
+            steps[row] = steps[row].masked_fill_((time < begin[:, None]) | (time >= end[:, None]), 0)
         return steps
 
 
 def stretched(steps: Tensor, window: int) -> Tensor:
-    """int16 ``[B, T]`` → float32 ``[B, window]``: where T is more, faster and higher by as much (linear interpolation)."""
+    """Windows int16 ``[B, T]`` as float32 ``[B, window]``, by linear interpolation; if T > window, they play faster and higher."""
     waveform = steps.to(torch.float32)
     if steps.shape[1] == window:
         return waveform
@@ -124,21 +140,20 @@ def stretched(steps: Tensor, window: int) -> Tensor:
 class BalancedBatches:
     """An endless stream of batches with the same number of clips of every class, each mixed with another clip (§3.1, eq. 2).
 
-    Clips that are labelled *none of these* form a class of their own here, with a uniform target. Unlabelled clips have
-    no place in this stream: leave them out of ``clips``.
+    Clips that are labelled *none of these* are one more class here, with a uniform target.
 
     Args:
-        clips: the training clips.
-        window: samples of an example.
-        settings: see the recipe.
-        seed: of the stream.
-        targets: float32 ``[N, K]``, of each clip.
-        bands: mel bands of the front end, for masks.
-        pcm: the store's samples where the batches are cut from them, int16 ``[samples]``; the clips' own by default.
-        device: of the batches; the PCM's own by default.
+        clips: the N training clips; none of them unlabelled.
+        window: length of an example, in samples.
+        settings: how the recipe draws and mixes examples.
+        seed: seed of all random choices of the stream.
+        targets: target of each clip, float32 ``[N, K]``.
+        bands: number of the front end's mel bands, for frequency masks.
+        pcm: the store's samples, int16 ``[samples]``, on the CPU or on the device; by default those of ``clips``.
+        device: the device of the batches; by default that of ``pcm``.
 
     Raises:
-        ValueError: a class has no clip, or there is no second class to mix with.
+        ValueError: a class has no clip, or there are fewer than two classes.
     """
 
     def __init__(
@@ -155,28 +170,27 @@ class BalancedBatches:
         self.settings, self.bands = settings, bands
         self.windows = Windows(clips, window, settings.speed[1], pcm, device)
         self.device = self.windows.device
-        self.targets = on(self.device, targets)
-        self.verified = on(self.device, clips.verified)
-        self.clip_peak = on(self.device, clips.peak / clips.scale * FULL_SCALE, torch.float32)
-        members = clips.positive
+        self.targets = to_device(targets, self.device)
+        self.verified = to_device(clips.verified, self.device)
+        self.clip_peak = to_device(clips.peak / clips.scale * FULL_SCALE, self.device, torch.float32)
+        in_class = clips.positive
         if clips.none_of_these.any():
-            members = np.concatenate([members, clips.none_of_these[:, None]], axis=1)
-        by_class, clip = np.nonzero(members.T)  # sorted by class
-        self.clip_of_slot = clip
-        self.class_size = np.bincount(by_class, minlength=members.shape[1])
+            in_class = np.concatenate([in_class, clips.none_of_these[:, None]], axis=1)
+        class_of_slot, self.clip_of_slot = np.nonzero(in_class.T)  # a slot for each clip and class of it, sorted by class
+        self.class_size = np.bincount(class_of_slot, minlength=in_class.shape[1])
         self.class_start = np.cumsum(self.class_size) - self.class_size
         if (self.class_size == 0).any() or len(self.class_size) < 2:
             raise ValueError("every class needs a training clip, and there must be two classes")
         self.clips = len(clips.offset)
-        # One generator for each kind of choice: changing how examples are mixed leaves the order of the clips as it was.
+        # One generator for each kind of choice, so that a change in mixing does not change the order of the clips.
         self.order, self.crops, self.mixing, self.speeds, self.masks = map(np.random.default_rng, seed.spawn(len(CHOICES)))
 
     def state(self) -> dict[str, Any]:
-        """Where the generators stand, as plain numbers and strings."""
+        """The states of the random generators, as plain numbers and strings."""
         return {name: getattr(self, name).bit_generator.state for name in CHOICES}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Sets the random generators to what `state` returned."""
         for name, value in state.items():
             getattr(self, name).bit_generator.state = value
 
@@ -192,11 +206,11 @@ class BalancedBatches:
             second = self.order.integers(0, self.clips, len(first))
         position = self.crops.random((2, len(first)))
         share = self.mixing.beta(settings.mix_alpha, settings.mix_alpha, len(first))
-        share = np.maximum(share, 1 - share)  # the clip that was drawn for its class always dominates
+        share = np.maximum(share, 1 - share)  # at least one half: the clip that was drawn for its class dominates
         low, high = settings.gain
         gain = high - (high - low) * self.mixing.random(len(first))  # (low, high]: never silence
         slowest, fastest = settings.speed
-        # One speed for all first clips and one for all second ones: cutting and interpolating stay two operations each.
+        # One speed for all first clips and one for all second clips, so that each is cut and stretched in one operation.
         speed = np.exp(self.speeds.uniform(np.log(slowest), np.log(fastest), 2)).tolist()
         return self._mix(first, second, position, share, gain, speed=speed, masked=self._masked(len(first)))
 
@@ -205,7 +219,7 @@ class BalancedBatches:
         return self.clip_of_slot[self.class_start[class_index] + slot]
 
     def _masked(self, count: int) -> Array | None:
-        """Which bands of each example are masked, bool ``[B, F]``."""
+        """Which mel bands of each example are masked, bool ``[B, F]``; None without such masks."""
         settings = self.settings.frequency_mask
         if settings is None:
             return None
@@ -226,26 +240,26 @@ class BalancedBatches:
         masked: Array | None,
     ) -> Batch:
         """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
-        one, other, own, weight = (on(self.device, a) for a in (first, second, share, gain))
-        own, weight = own.float()[:, None], weight.float()[:, None]
-        waveform, factor = self._window(first, position[0], speed[0])
-        partner, of_partner = self._window(second, position[1], speed[1])
-        waveform.mul_(weight * own * factor).addcmul_(partner, weight * (1 - own) * of_partner)
-        targets = own * self.targets[one] + (1 - own) * self.targets[other]
+        j, k, first_share, factor = (to_device(a, self.device) for a in (first, second, share, gain))
+        first_share, factor = first_share.float()[:, None], factor.float()[:, None]
+        waveform, to_peak_1 = self._window(first, position[0], speed[0])
+        partner, partner_to_peak_1 = self._window(second, position[1], speed[1])
+        waveform.mul_(factor * first_share * to_peak_1).addcmul_(partner, factor * (1 - first_share) * partner_to_peak_1)
+        targets = first_share * self.targets[j] + (1 - first_share) * self.targets[k]
         match self.settings.verified_by:
             case "dominant":
-                verified = self.verified[one]
+                verified = self.verified[j]
             case "both":
-                verified = self.verified[one] & self.verified[other]
-        return Batch(waveform, targets, verified, masked=None if masked is None else on(self.device, masked))
+                verified = self.verified[j] & self.verified[k]
+        return Batch(waveform, targets, verified, masked=None if masked is None else to_device(masked, self.device))
 
     def _window(self, clip: Array, position: Array, speed: float) -> tuple[Tensor, Tensor]:
-        """A window of each clip, and by what it has to be multiplied for a peak of 1, float32 ``[B, 1]``."""
+        """A window of each clip, float32 ``[B, T]``, and the factor that makes its peak 1, ``[B, 1]``."""
         steps = self.windows.cut(clip, position, speed)
         if self.settings.peak == "window":
-            # Of the 16 bits that were cut, before they are stretched: a fifth of the time. aminmax does both at once, many times slower.
+            # Peaks of the 16-bit samples, before stretching: a fifth of the time. aminmax would do both at once, but far slower.
             peak = torch.maximum(steps.amax(dim=1).float(), -steps.amin(dim=1).float())
         else:
-            peak = self.clip_peak[on(self.device, clip)]
+            peak = self.clip_peak[to_device(clip, self.device)]
         factor = torch.where(peak > 0, 1 / peak, 1.0)  # silence stays silence
         return stretched(steps, self.windows.window), factor[:, None]

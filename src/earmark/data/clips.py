@@ -1,4 +1,4 @@
-"""The clips of one store at one rate, with their samples: what training and scoring work on. No torch."""
+"""The clips of a store at one sample rate, with their samples: what training and scoring work on. No torch."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -14,17 +14,17 @@ FULL_SCALE = 32768.0  # of 16-bit PCM
 
 @dataclass(frozen=True)
 class ClipSet(ClipTable):
-    """Clips as columns of equal length N, and the PCM that their samples lie in.
+    """Clips as columns of equal length N, with the PCM that has their samples.
 
     Attributes:
-        pcm: int16 ``[samples]``, every clip of the store one after the other; not copied when clips are chosen.
-        sample_rate: in Hz.
-        offset: int64 ``[N]``, a clip's first sample in ``pcm``.
-        length: int64 ``[N]``, in samples.
-        scale: float64 ``[N]``; sample = pcm / 32768 · scale.
-        peak: float64 ``[N]``, the largest absolute sample.
-        lead: int64 ``[N]``, samples of digital silence at the beginning.
-        tail: int64 ``[N]``, the same at the end.
+        pcm: samples of all clips of the store, one clip after the other, int16 ``[samples]``; never copied when clips are selected.
+        sample_rate: sample rate of all clips, in Hz.
+        offset: index of a clip's first sample in ``pcm``, int64 ``[N]``.
+        length: length of a clip in samples, int64 ``[N]``.
+        scale: sample = pcm / 32768 · scale; float64 ``[N]``.
+        peak: the largest absolute sample of a clip, float64 ``[N]``.
+        lead: samples of digital silence at the beginning of a clip, int64 ``[N]``.
+        tail: samples of digital silence at the end of a clip, int64 ``[N]``.
     """
 
     pcm: Array
@@ -39,24 +39,24 @@ class ClipSet(ClipTable):
     NO_COLUMNS: ClassVar[tuple[str, ...]] = ("labels", "pcm", "sample_rate")
 
     def samples(self, index: int) -> audio.Samples:
-        """One clip's samples as they were before they were stored, float32 ``[samples]``."""
+        """The samples of the clip with this index, with their original scale, float32 ``[samples]``."""
         first = int(self.offset[index])
         pcm = self.pcm[first : first + int(self.length[index])]
         return pcm.astype(np.float32) * np.float32(self.scale[index] / FULL_SCALE)
 
     def without_silent_ends(self) -> Self:
-        """The same clips without the digital silence at both ends; an all-silent clip keeps one sample."""
+        """The same clips without the digital silence at both ends; a completely silent clip keeps one sample."""
         first, count = audio.sounding_part(self.length, self.lead, self.tail)
         zero = np.zeros_like(first)
         return replace(self, offset=self.offset + first, length=count, lead=zero, tail=zero)
 
 
 def load_clips(store: Store, sample_rate: int) -> ClipSet:
-    """All clips of a store at one rate; their samples are memory-mapped, not read.
+    """All clips of a store at one sample rate (in Hz). The samples are memory-mapped, not read.
 
     Raises:
-        StoreError: the store has not that rate, or a file of it is missing or too short.
+        StoreError: the store does not have that rate, or one of its files is missing or too short.
     """
     rows, pcm = store.rows_and_pcm(sample_rate)
-    numbers = {name: column(rows, name) for name in ("offset", "length", "scale", "peak", "lead", "tail")}
-    return ClipSet(pcm=pcm, sample_rate=sample_rate, labels=store.labels, **columns_of(store, rows), **numbers)
+    positions = {name: column(rows, name) for name in ("offset", "length", "scale", "peak", "lead", "tail")}
+    return ClipSet(pcm=pcm, sample_rate=sample_rate, labels=store.labels, **columns_of(store, rows), **positions)

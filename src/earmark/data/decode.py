@@ -1,4 +1,4 @@
-"""Decoding the clips of a manifest in parallel, in order: samples at every asked rate as 16-bit PCM."""
+"""Decoding the clips of a manifest in parallel: their samples at each wanted rate, as 16-bit PCM."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ from earmark.data.manifest import Clip, Manifest
 from earmark.data.store import PCM
 from earmark.errors import AudioError
 
-BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes before it hands anything over: more would take memory
-AHEAD = 2  # baskets that a decoding thread may be ahead of the writer: bounds the memory
+BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes at a time, at most: more would take more memory
+AHEAD = 2  # baskets that a decoding thread may be ahead of the writer, a limit for the memory
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Encoded:
 
     Attributes:
         pcm: int16 ``[samples]``.
-        columns: ``length``, ``scale``, ``peak``, ``lead``, ``tail``: see `earmark.data.store`.
+        columns: values of the columns ``length``, ``scale``, ``peak``, ``lead`` and ``tail``, see `earmark.data.store`.
     """
 
     pcm: np.ndarray
@@ -32,15 +32,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A clip that could be read.
+    """A clip that could be decoded.
 
     Attributes:
-        content_hash: of its file.
-        at: its samples by rate, in Hz.
+        content_hash: hash of the bytes of its file.
+        encoded: its samples by sample rate in Hz.
     """
 
     content_hash: str
-    at: dict[int, Encoded]
+    encoded: dict[int, Encoded]
 
 
 def decode_clips(
@@ -51,32 +51,32 @@ def decode_clips(
     rates: Sequence[int],
     threads: int,
 ) -> Iterator[list[Decoded | AudioError]]:
-    """Decodes the clips from the first on in parallel, and yields baskets of them in order.
+    """Decodes clips in parallel, and yields them in order, several at a time.
 
-    Threads do: libsndfile and soxr let go of the interpreter while they work. They take several small files at a time, which
-    are read faster than threads can take turns.
+    Threads are enough, since libsndfile and soxr release Python's interpreter lock. A thread takes several small files at a time,
+    because reading a small file takes less time than changing threads.
 
     Args:
-        manifest: says where the files are.
-        clips: of the manifest.
-        sizes: bytes of each clip's file; None where it is missing.
-        first: the clip to begin with.
-        rates: in Hz.
-        threads: that decode.
+        manifest: the manifest, which knows where the files are.
+        clips: all clips of the manifest.
+        sizes: size of each clip's file in bytes; None if the file is missing.
+        first: index of the first clip to decode.
+        rates: sample rates to make, in Hz.
+        threads: number of decoding threads.
 
     Yields:
-        Of each clip its samples, or why it is bad.
+        For each clip of a basket its samples, or the reason why it is bad.
     """
     hashes: dict[Path, str] = {}
 
-    def decode(numbers: range) -> list[Decoded | AudioError]:
-        return [decode_clip(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in numbers]
+    def decode(indices: range) -> list[Decoded | AudioError]:
+        return [decode_clip(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in indices]
 
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[list[Decoded | AudioError]]] = deque()
         try:
-            for numbers in files.baskets([size or 0 for size in sizes], BASKET_CLIPS, BASKET_BYTES, first):
-                waiting.append(pool.submit(decode, numbers))
+            for indices in files.baskets([size or 0 for size in sizes], BASKET_CLIPS, BASKET_BYTES, first):
+                waiting.append(pool.submit(decode, indices))
                 if len(waiting) >= threads * AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -87,7 +87,17 @@ def decode_clips(
 
 
 def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded | AudioError:
-    """Samples and content hash; ``hashes`` keeps those of files that clips are parts of, since there may be many of one."""
+    """Decodes one clip.
+
+    Args:
+        clip: the clip.
+        path: its file; None if that is missing.
+        rates: sample rates to make, in Hz.
+        hashes: content hashes of files that are cut into several clips; new ones are added.
+
+    Returns:
+        The samples and the content hash, or the reason why the clip is bad.
+    """
     if path is None:
         return AudioError("no such file")
     try:
@@ -97,7 +107,7 @@ def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dic
             content_hash = hashes.get(path) or audio.content_hash(file)
             if not whole:
                 hashes[path] = content_hash
-        # 16-bit samples that neither a mean nor a resampler touches go into the store as they are.
+        # 16-bit samples that need neither mixing nor resampling go into the store unchanged.
         mono = stored[0] if len(stored) == 1 else audio.to_mono(audio.full_scale(stored))
         encoded = {}
         for to_rate in rates:
@@ -108,16 +118,16 @@ def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dic
 
 
 def _encode(samples: audio.Samples | audio.Steps) -> Encoded:
-    """16-bit PCM and the columns that describe it.
+    """Samples as 16-bit PCM, with the columns that describe them.
 
-    The scale is the power of two that lets the clip fill 16 bits without passing them: over-full audio is not clipped, quiet
-    audio keeps its digits, and what was 16-bit before stays exactly as it was.
+    The scale is the smallest power of two with which all samples fit into 16 bits. So audio beyond full scale is not clipped, quiet
+    audio keeps its precision, and audio that was 16-bit before stays exactly the same.
     """
-    of_16_bits = samples.dtype == np.int16
-    high, low = (float(each) / (32768 if of_16_bits else 1) for each in (samples.max(), samples.min()))
+    is_int16 = samples.dtype == np.int16
+    high, low = (float(extreme) / (32768 if is_int16 else 1) for extreme in (samples.max(), samples.min()))
     reach = max(high * 32768 / 32767, -low)
     scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
-    if of_16_bits:
+    if is_int16:
         pcm = np.left_shift(samples, round(-np.log2(scale))) if scale < 1 else samples
     else:
         steps = samples * np.float32(32768 / scale)

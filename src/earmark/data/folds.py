@@ -1,4 +1,4 @@
-"""Cross-validation folds that keep a recording together and spread every label evenly."""
+"""Making cross-validation folds: the clips of a recording stay in one fold, and every label is spread evenly."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,27 +10,28 @@ from earmark.data.manifest import NO_FOLD, Clip
 
 
 def assign_folds(clips: Sequence[Clip], count: int, seed: int) -> tuple[Clip, ...]:
-    """Gives every training clip a fold; those that have one keep it.
+    """Gives a fold to every training clip that has none; published folds stay.
 
-    Whole groups go, the largest first (equal sizes in a seeded order), each to the fold where its labels are scarcest:
-    the one with the least Σ over its strata of (clips there already ÷ clips in all), a stratum being a label together with
-    the verified flag. Of equal folds the one with the fewest clips takes it, then the lowest.
+    Whole groups are assigned, the largest first (groups of equal size in a seeded order), each to the fold in which its labels are
+    rarest. That is the fold with the smallest Σ, over the strata of the group's clips, of (clips of the stratum in the fold ÷ clips
+    of the stratum in all folds). A stratum is a label together with the verified flag. Of equal folds, the one with the fewest
+    clips gets the group, then the one with the lowest number. A group that has a clip with a published fold goes to that fold.
 
     Args:
-        clips: of both splits.
-        count: folds to make, numbered from 0; where the clips name folds already, those are the folds.
-        seed: of the order of groups of equal size.
+        clips: all clips, of both splits.
+        count: number of folds to make, numbered from 0; if clips have published folds, those are used instead.
+        seed: seed of the order of groups of equal size.
 
     Returns:
-        The clips in the same order; test clips have `NO_FOLD`.
+        The clips in the same order; test clips have the fold `NO_FOLD`.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     published = sorted({clip.fold for clip in clips if clip.split == "train" and clip.fold is not None})
     folds = published or list(range(count))
     total: Counter[tuple[str, bool]] = Counter()
-    there: dict[int, Counter[tuple[str, bool]]] = {fold: Counter() for fold in folds}
+    in_fold: dict[int, Counter[tuple[str, bool]]] = {fold: Counter() for fold in folds}
     size = dict.fromkeys(folds, 0)
-    home: dict[str, int] = {}  # of groups that have a clip with a published fold
+    published_fold: dict[str, int] = {}  # by group
     for i, clip in enumerate(clips):
         if clip.split != "train":
             continue
@@ -38,19 +39,19 @@ def assign_folds(clips: Sequence[Clip], count: int, seed: int) -> tuple[Clip, ..
         if clip.fold is None:
             groups[clip.group].append(i)
         else:
-            there[clip.fold].update(_strata(clip))
+            in_fold[clip.fold].update(_strata(clip))
             size[clip.fold] += 1
-            home.setdefault(clip.group, clip.fold)
+            published_fold.setdefault(clip.group, clip.fold)
     fold_of: dict[int, int] = {}
     names = sorted(groups)
     shuffled = np.random.default_rng(seed).permutation(len(names))
     for name in sorted((names[i] for i in shuffled), key=lambda name: -len(groups[name])):
         strata = Counter(stratum for i in groups[name] for stratum in _strata(clips[i]))
-        chosen = home.get(name)
+        chosen = published_fold.get(name)
         if chosen is None:
-            crowding = {f: sum(n * there[f][s] / total[s] for s, n in strata.items()) for f in folds}
+            crowding = {f: sum(n * in_fold[f][s] / total[s] for s, n in strata.items()) for f in folds}
             chosen = min(folds, key=lambda f: (round(crowding[f], 9), size[f], f))
-        there[chosen].update(strata)
+        in_fold[chosen].update(strata)
         size[chosen] += len(groups[name])
         fold_of.update(dict.fromkeys(groups[name], chosen))
     return tuple(
@@ -59,12 +60,12 @@ def assign_folds(clips: Sequence[Clip], count: int, seed: int) -> tuple[Clip, ..
 
 
 def split_groups(clips: Sequence[Clip]) -> list[str]:
-    """The groups whose training clips lie in more than one fold."""
+    """The names of the groups whose training clips are in more than one fold."""
     folds: dict[str, set[int | None]] = defaultdict(set)
     for clip in clips:
         if clip.split == "train":
             folds[clip.group].add(clip.fold)
-    return sorted(name for name, there in folds.items() if len(there) > 1)
+    return sorted(name for name, group_folds in folds.items() if len(group_folds) > 1)
 
 
 def _strata(clip: Clip) -> list[tuple[str, bool]]:

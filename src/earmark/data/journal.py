@@ -1,6 +1,6 @@
-"""What a build of a store has done so far: samples in flat files, and a line for each clip in a journal beside them.
+"""The journal of a store that is being built: a line for each clip that is done, beside the files with the samples.
 
-A build that was stopped at any point goes on behind the last clip whose samples are all written.
+A build that was stopped at any moment goes on after the last clip whose samples are all written.
 """
 
 import json
@@ -16,7 +16,7 @@ from earmark.data.manifest import Clip
 from earmark.data.store import PCM, pcm_name
 from earmark.errors import AudioError
 
-FLUSH_BYTES = 1 << 25  # of samples, between two times that they are brought onto the disk
+FLUSH_BYTES = 1 << 25  # of samples, after which the system is made to write them to the disk
 NAME = "journal.jsonl"
 
 
@@ -24,8 +24,9 @@ class Journal:
     """A store that is being built. Make one with `Journal.open`.
 
     Attributes:
-        rows: of each good clip by number: ``content_hash``, and by rate ``offset``, ``length``, ``scale``, ``peak``, ``lead``, ``tail``.
-        bad: of each bad clip by number: the file's name and the reason.
+        rows: for each good clip, by its number in the manifest: ``content_hash``, and under each rate ``offset``, ``length``,
+            ``scale``, ``peak``, ``lead`` and ``tail``.
+        bad: for each bad clip, by its number in the manifest: the name of its file, and the reason.
     """
 
     def __init__(
@@ -33,20 +34,20 @@ class Journal:
     ) -> None:
         self.rows, self.bad = rows, bad
         self._ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
-        self._unsettled = 0
+        self._unflushed = 0
         self._streams = {rate: (folder / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
         self._lines = (folder / NAME).open("ab", buffering=0)
         for rate, stream in self._streams.items():
-            stream.truncate(self._ends[rate] * PCM.itemsize)  # a clip that was being written when the last build stopped
+            stream.truncate(self._ends[rate] * PCM.itemsize)  # removes a clip that was half written when the last build stopped
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str, rates: Sequence[int]) -> Self:
-        """Goes on with a build of the same inputs and rates, or begins anew.
+        """Opens the build in a folder if it has the same data and rates; else removes it, and begins a new one.
 
         Args:
-            folder: of the build.
-            fingerprint: of the inputs.
-            rates: in Hz.
+            folder: folder of the build.
+            fingerprint: fingerprint of the data.
+            rates: sample rates to make, in Hz.
         """
         header = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
         written, rows, bad = _read(folder)
@@ -65,30 +66,30 @@ class Journal:
             stream.close()
 
     @property
-    def done(self) -> int:
-        """The clips that are done, good and bad: the number of the next one."""
+    def clips_done(self) -> int:
+        """How many clips are done, good and bad; also the number of the next clip."""
         return len(self.rows) + len(self.bad)
 
     def add(self, clips: Sequence[Clip], results: Sequence[Decoded | AudioError]) -> None:
-        """Writes what became of the next clips.
+        """Writes the results for the next clips.
 
         Args:
-            clips: of the manifest, all.
-            results: of the next ones.
+            clips: all clips of the manifest.
+            results: for each of the next clips its samples, or the reason why it is bad.
         """
         lines = []
         samples: dict[int, list[memoryview]] = {rate: [] for rate in self._streams}
         for result in results:
-            number = self.done
+            number = self.clips_done
             line: dict[str, Any]
             if isinstance(result, AudioError):
                 line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
                 self.bad[number] = (clips[number].file_name, str(result))
             else:
                 line = {"clip": number, "content_hash": result.content_hash}
-                for rate, encoded in result.at.items():
+                for rate, encoded in result.encoded.items():
                     samples[rate].append(encoded.pcm.data)
-                    self._unsettled += encoded.pcm.nbytes
+                    self._unflushed += encoded.pcm.nbytes
                     line[str(rate)] = {"offset": self._ends[rate], **encoded.columns}
                     self._ends[rate] += len(encoded.pcm)
                 self.rows[number] = line
@@ -96,34 +97,38 @@ class Journal:
         for rate, stream in self._streams.items():
             _write_all(stream, samples[rate])
         _write_all(self._lines, [memoryview("".join(lines).encode())])
-        if self._unsettled > FLUSH_BYTES:  # while others decode: at the end there is little left to wait for
-            self._unsettled = 0
+        if self._unflushed > FLUSH_BYTES:  # now, while other threads decode, so that the end has little to wait for
+            self._unflushed = 0
             for stream in self._streams.values():
                 os.fsync(stream.fileno())
 
 
-def _write_all(file: FileIO, pieces: Sequence[memoryview]) -> None:
-    """Writes them one after the other, at one go as far as the file takes them."""
-    waiting = [piece.cast("B") for piece in pieces if piece.nbytes]
+def _write_all(file: FileIO, buffers: Sequence[memoryview]) -> None:
+    """Writes all buffers in order, with as few calls of the system as possible."""
+    waiting = [buffer.cast("B") for buffer in buffers if buffer.nbytes]
     while waiting:
-        taken = os.writev(file.fileno(), waiting)
-        while waiting and taken >= len(waiting[0]):
-            taken -= len(waiting.pop(0))
-        if taken:
-            waiting[0] = waiting[0][taken:]
+        written = os.writev(file.fileno(), waiting)
+        while waiting and written >= len(waiting[0]):
+            written -= len(waiting.pop(0))
+        if written:
+            waiting[0] = waiting[0][written:]
 
 
 def _read(folder: Path) -> tuple[str | None, dict[int, dict[str, Any]], dict[int, tuple[str, str]]]:
-    """The header; rows of good clips, and name and reason of bad ones, by number: up to the first clip whose samples are not all written."""
+    """Reads a journal up to the first clip whose samples are not all written, and cuts off the rest.
+
+    Returns:
+        The header (None if there is no journal), the rows of good clips, and the file names and reasons of bad clips.
+    """
     try:
-        lines = (folder / NAME).read_bytes().split(b"\n")[:-1]  # the last is empty, or was cut off
+        lines = (folder / NAME).read_bytes().split(b"\n")[:-1]  # the last line is empty or cut off
         header = lines[0].decode()
         written = {str(r): _size(folder / pcm_name(r)) // PCM.itemsize for r in json.loads(header)["sample_rates"]}
     except (OSError, IndexError, ValueError, KeyError, TypeError):
         return None, {}, {}
     rows: dict[int, dict[str, Any]] = {}
     bad: dict[int, tuple[str, str]] = {}
-    whole = 1
+    good_lines = 1  # the header
     for text in lines[1:]:
         try:
             line = json.loads(text)
@@ -135,9 +140,9 @@ def _read(folder: Path) -> tuple[str | None, dict[int, dict[str, Any]], dict[int
                 break
         except (ValueError, KeyError, TypeError):
             break
-        whole += 1
-    # What follows was cut off: the disk was full, or the machine, not only the program, went down.
-    os.truncate(folder / NAME, sum(len(text) + 1 for text in lines[:whole]))
+        good_lines += 1
+    # The lines after these have no samples: the disk was full, or the whole machine stopped.
+    os.truncate(folder / NAME, sum(len(text) + 1 for text in lines[:good_lines]))
     return header, rows, bad
 
 

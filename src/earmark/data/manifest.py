@@ -1,4 +1,4 @@
-"""The manifest: which clips there are, what they are labelled, who checked it; read, checked whole, and written."""
+"""The manifest: the table of a data set's clips and their labels. Reading, checking and writing it."""
 
 import csv
 import io
@@ -15,25 +15,25 @@ from earmark.labels import LabelSet
 
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 COLUMNS = ("file_name", "labels", "verified", "fold", "group", "split", "start", "end")
-NO_FOLD = -1  # of test clips, which train in no fold
-MADE_FOLDS = 5  # where the data has none published
+NO_FOLD = -1  # the fold of test clips, which belong to none
+MADE_FOLDS = 5  # number of folds to make if the data set has none
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip and what its table says of it.
+    """One clip, as its row in the table describes it.
 
     Attributes:
-        file_name: relative to the manifest's root, with ``/``.
-        labels: none means *unlabelled* where unverified, *none of these* where verified.
-        verified: a person checked the labels.
-        fold: None where none is published and none made yet; `NO_FOLD` for test clips.
-        group: the recording that the clip is a part of; itself where the table says nothing.
+        file_name: path of its file, relative to the manifest's root, with ``/``.
+        labels: its labels; no labels mean *unlabelled* for an unverified clip, *none of these* for a verified clip.
+        verified: whether a person checked the labels.
+        fold: number of its fold; None if it has none yet; `NO_FOLD` for test clips.
+        group: the recording that the clip is a part of; the clip itself if the table does not say.
         split: ``train`` or ``test``.
-        start: first second of the clip in its file; the file's beginning where None.
-        end: the second it stops at; the file's end where None.
-        scored: whether its labels may be scored against; False where a data set keeps them back.
-        extra: the table's other columns.
+        start: where the clip begins in its file, in seconds; None for the beginning of the file.
+        end: where the clip ends in its file, in seconds; None for the end of the file.
+        scored: False if the data set keeps the clip's labels back.
+        extra: the cells of the table's other columns, by column name.
     """
 
     file_name: str
@@ -60,12 +60,12 @@ class Manifest:
     """Clips of one data set.
 
     Attributes:
-        source: the name of the source that read it.
+        source: name of the source that read the data set.
         root: the folder that the file names are relative to.
-        clips: in the table's order.
-        labels: every label that a training clip has, in the data set's order.
-        licence: of the data, where known.
-        notes: what a reader of the data set should know, one line each.
+        clips: the clips in the table's order.
+        labels: the classes, in the data set's order.
+        licence: licence of the data; empty if unknown.
+        notes: lines about the data set that the user should know.
     """
 
     source: str
@@ -76,18 +76,18 @@ class Manifest:
     notes: tuple[str, ...] = ()
 
     def path(self, clip: Clip) -> Path:
-        """Where a clip's file is."""
+        """The path of a clip's file."""
         return self.root / clip.file_name
 
 
 @dataclass(frozen=True)
 class SubmissionLayout:
-    """The file that a competition asked for.
+    """The layout of the file that a competition asked for.
 
     Attributes:
-        kind: ``best_labels`` (the three best a clip, with spaces between them) or ``scores`` (a column a class).
-        file_names: of the test clips, without folders, in the file's order.
-        classes: in the order of the columns; none for ``best_labels``.
+        kind: ``best_labels`` (the three best labels of each clip, separated by spaces) or ``scores`` (a column for each class).
+        file_names: names of the test clips' files without folders, in the order of the rows.
+        classes: the classes in the order of the columns; empty for ``best_labels``.
     """
 
     kind: Literal["best_labels", "scores"]
@@ -105,56 +105,56 @@ def make_manifest(
     notes: Sequence[str] = (),
     faults: Sequence[str] = (),
 ) -> Manifest:
-    """A manifest of clips after the checks that concern all of them together.
+    """A manifest, after checks that need all clips.
 
     Args:
-        source: the source's name.
-        root: the folder that file names are relative to.
-        clips: at least one.
-        where: the table, for messages.
-        labels: the classes in the data set's own order; sorted by default.
-        licence: of the data.
-        notes: for the reader.
-        faults: found by the caller already, to be told together with those found here.
+        source: name of the source.
+        root: the folder that the file names are relative to.
+        clips: the clips, at least one.
+        where: the table, in error messages.
+        labels: the classes in the data set's order; by default all labels of training clips, sorted.
+        licence: licence of the data.
+        notes: lines for the user.
+        faults: faults that the caller has found; they are reported together with those found here.
 
     Raises:
-        ManifestError: with every fault: a clip stands twice, nothing is labelled, a test label has no training clip.
+        ManifestError: lists all faults: the caller's, no clips, a clip twice, no labels, a test label without a training clip.
     """
-    found = list(faults)
-    if not clips and not found:
-        found.append("no clips")
+    all_faults = list(faults)
+    if not clips and not all_faults:
+        all_faults.append("no clips")
     for clip_id, count in Counter(clip.clip_id for clip in clips).items():
         if count > 1:
-            found.append(f"clip {clip_id!r} stands {count} times")
+            all_faults.append(f"clip {clip_id!r} stands {count} times")
     used = sorted({label for clip in clips if clip.split == "train" for label in clip.labels})
     names = list(labels) if labels is not None else used
-    if not names and not found:
-        found.append("no training clip has a label")
+    if not names and not all_faults:
+        all_faults.append("no training clip has a label")
     for label in sorted({label for clip in clips for label in clip.labels if clip.scored} - set(names)):
-        found.append(f"label {label!r} is in the test split only")
-    if found:
-        raise ManifestError(where, found)
+        all_faults.append(f"label {label!r} is in the test split only")
+    if all_faults:
+        raise ManifestError(where, all_faults)
     return Manifest(source, root, tuple(clips), LabelSet(tuple(names)), licence, tuple(notes))
 
 
 def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
-    """Reads a manifest, CSV or Parquet (by its ending).
+    """Reads a manifest from a CSV file, or from a Parquet file if its name ends in ``.parquet``.
 
     Raises:
-        ManifestError: with all its faults: unreadable, a column missing, cells that are not what their column holds, rows twice.
+        ManifestError: lists all faults: an unreadable file, missing columns, invalid cells, clips that stand twice.
     """
     header, rows = read_table(path, label_separator)
     require_columns(path, header, ("file_name", "labels"))
     clips, faults = [], []
     for number, row in rows:
-        clip, wrong = parse_row(row, label_separator)
-        faults += [f"row {number}: {fault}" for fault in wrong]
-        clips += [] if wrong else [clip]
+        clip, row_faults = parse_row(row, label_separator)
+        faults += [f"row {number}: {fault}" for fault in row_faults]
+        clips += [] if row_faults else [clip]
     return make_manifest("manifest", path.parent, clips, str(path), faults=faults)
 
 
 def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ",") -> None:
-    """Writes clips as a CSV manifest, whole or not at all."""
+    """Writes clips as a CSV manifest, complete or not at all."""
     clips = list(clips)
     extra = list(dict.fromkeys(name for clip in clips for name in clip.extra))
     text = io.StringIO()
@@ -177,18 +177,18 @@ def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ","
 
 
 def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """A CSV or Parquet table as text.
+    """Reads a CSV or Parquet table; all cells become text.
 
     Returns:
-        The column names, and for each row its number (1 is the first after the header) and its cells.
+        The column names, and for each row its number (from 1, the header not counted) and its cells by column name.
 
     Raises:
-        ManifestError: it cannot be read as a table, or rows are longer or shorter than its header.
+        ManifestError: the file cannot be read as a table, or rows are longer or shorter than the header.
     """
     try:
         if path.suffix == ".parquet":
             return _read_parquet(path, label_separator)
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a name may hold any line end
+        with path.open(encoding="utf-8-sig", newline="") as file:  # file names may contain line breaks of any kind
             text = file.read()
     except FileNotFoundError:
         raise ManifestError(str(path), ["no such file"]) from None
@@ -218,10 +218,10 @@ def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[
 
 
 def require_columns(path: Path, header: Sequence[str], needed: Iterable[str]) -> None:
-    """Refuses a table without the columns that are needed.
+    """Refuses a table that lacks a needed column.
 
     Raises:
-        ManifestError: naming every column that is missing, and those that the table has.
+        ManifestError: names the missing columns, and those that the table has.
     """
     if missing := [name for name in needed if name not in header]:
         has = ", ".join(map(repr, header)) or "none"
@@ -256,7 +256,18 @@ def _cell_text(value: object, label_separator: str) -> str:
 
 
 def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[str]]:
-    """One row of a manifest as a clip, and what is wrong with it (the clip is of use only where that is nothing)."""
+    """Reads one row of a manifest.
+
+    Args:
+        row: the cells by column name.
+        label_separator: separates the labels in their cell.
+
+    Returns:
+        The clip, and the faults of the row; the clip must not be used if there are faults.
+
+    Raises:
+        ManifestError: the separator is empty.
+    """
     faults: list[str] = []
     name = row["file_name"]
     if not label_separator:
@@ -315,10 +326,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def describe(manifest: Manifest) -> list[str]:
-    """What a data set's tables hold, a line each; no audio is looked at.
-
-    Counts of train clips and how many are verified, classes, folds, recordings; of the test split and how much is scored.
-    """
+    """Lines about a data set for people: numbers of clips, verified clips, classes, recordings, folds and test clips; notes."""
     train = [clip for clip in manifest.clips if clip.split == "train"]
     test = [clip for clip in manifest.clips if clip.split == "test"]
     published = sorted({clip.fold for clip in train if clip.fold is not None})

@@ -1,4 +1,4 @@
-"""Building a store: what is new is decoded, what is unchanged stays, and the finished store appears at once."""
+"""Building a store: only what is missing is decoded, and the store appears under its name only when it is finished."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ from earmark.data.store import VERSION, Store, pcm_name
 from earmark.errors import EarmarkWarning, StoreError
 from earmark.progress import progress_bar
 
-FOLD_SEED = 0
+FOLD_SEED = 0  # of the folds that are made
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Prepared:
 
     Attributes:
         store: the finished store.
-        unchanged: there was nothing to do.
+        unchanged: whether there was nothing to do.
         bad: ``(file_name, reason)`` of each clip that could not be used.
     """
 
@@ -44,21 +44,21 @@ class Prepared:
 
 
 def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None = None) -> Prepared:
-    """Builds a store, or adds to it what is missing.
+    """Builds a store, or adds missing sample rates to it.
 
-    Nothing is done when the store is of the same inputs and has the rates. Rates that it has already stay. A build that was
-    interrupted is taken up where it stopped; the finished store appears at once, under its name.
+    If the store was made from the same data and has the sample rates, nothing is done. Sample rates that it has already stay. A
+    build that was interrupted goes on where it stopped.
 
     Args:
-        manifest: of the data; folds are made where it has none.
-        root: the source's place as the user wrote it, for messages.
-        out: the store's folder.
-        sample_rates: in Hz.
-        jobs: decoding threads; one a core by default.
+        manifest: the clips of the data set; training clips without a fold get one.
+        root: the folder or file of the data set as the user wrote it.
+        out: folder of the store.
+        sample_rates: sample rates that the store must have, in Hz.
+        jobs: number of decoding threads; by default one for each core.
 
     Raises:
-        EarmarkError: another process is building it.
-        StoreError: ``out`` is something else, it cannot be written, or no clip at all can be used.
+        EarmarkError: another process is building the store.
+        StoreError: ``out`` is something else or cannot be written to, or no clip at all can be used.
     """
     out = out.absolute()
     with files.locked(out.with_name(f".{out.name}.lock"), out):
@@ -70,36 +70,36 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
     previous = _open_previous(out)
     clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
     _warn_of_split_groups(clips)
-    sizes = [_file_state(manifest.path(clip)) for clip in clips]
-    fingerprint = _fingerprint(manifest, clips, sizes)
-    kept: tuple[int, ...] = ()
+    file_states = [_file_state(manifest.path(clip)) for clip in clips]
+    fingerprint = _fingerprint(manifest, clips, file_states)
+    kept_rates: tuple[int, ...] = ()
     rates = sorted({*sample_rates, *(previous.sample_rates if previous else ())})
     if previous and previous.fingerprint == fingerprint and not previous.damage():
-        kept = previous.sample_rates
-        if set(rates) == set(kept):
+        kept_rates = previous.sample_rates
+        if set(rates) == set(kept_rates):
             return Prepared(previous, True, read_bad(out))
     try:
         partial = out.with_name(f".{out.name}.partial")
-        new = [rate for rate in rates if rate not in kept]
-        with Journal.open(partial, fingerprint, new) as done, progress_bar("prepare", len(clips)) as bar:
-            of_files = [None if state is None else state[0] for state in sizes]
-            for results in decode_clips(manifest, clips, of_files, done.done, new, jobs or os.cpu_count() or 1):
-                done.add(clips, results)
-                bar.update(done.done)
-        bad = done.bad
-        table = _table(clips, done.rows)
-        if previous and kept:
-            # The columns are the same: they follow from the manifest, which the fingerprint covers.
-            before = pyarrow.parquet.read_table(out / "clips.parquet").cast(table.schema)
-            table = pyarrow.concat_tables([before, table])
-            for rate in kept:
+        new_rates = [rate for rate in rates if rate not in kept_rates]
+        with Journal.open(partial, fingerprint, new_rates) as build, progress_bar("prepare", len(clips)) as bar:
+            sizes = [None if state is None else state[0] for state in file_states]
+            for results in decode_clips(manifest, clips, sizes, build.clips_done, new_rates, jobs or os.cpu_count() or 1):
+                build.add(clips, results)
+                bar.update(build.clips_done)
+        bad = build.bad
+        table = _table(clips, build.rows)
+        if previous and kept_rates:
+            # The columns are the same, since they depend only on the manifest, which the fingerprint covers.
+            previous_rows = pyarrow.parquet.read_table(out / "clips.parquet").cast(table.schema)
+            table = pyarrow.concat_tables([previous_rows, table])
+            for rate in kept_rates:
                 files.link_or_copy(out / pcm_name(rate), partial / pcm_name(rate))
-            # A clip may be too short for one rate only: a store has the same clips at every rate.
-            times = Counter(table["row"].to_pylist())
-            table = table.filter(pyarrow.array([times[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
-            known = dict(read_bad(out))
+            # A clip may be too short for one rate only, but a store has the same clips at every rate.
+            rates_of = Counter(table["row"].to_pylist())
+            table = table.filter(pyarrow.array([rates_of[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
+            previous_reasons = dict(read_bad(out))
             for number in set(range(len(clips))) - {*table["row"].to_pylist(), *bad}:
-                bad[number] = (clips[number].file_name, known[clips[number].file_name])
+                bad[number] = (clips[number].file_name, previous_reasons[clips[number].file_name])
         if not table.num_rows:
             shown = "; ".join(f"{name}: {reason}" for name, reason in list(bad.values())[:3])
             shutil.rmtree(partial)
@@ -119,19 +119,19 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
             "licence": manifest.licence,
         }
         (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        _settle(partial)
+        _flush_to_disk(partial)
         (partial / journal.NAME).unlink()
         files.put_folder(partial, out)
     except OSError as error:
-        at = f" ({name})" if (name := error.filename2 or error.filename) else ""
+        file_name = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise StoreError(
-            f"cannot write the store {out}: {error.strerror or error}{at}; what is done is kept, and the same command goes on from there"
+            f"cannot write the store {out}: {error.strerror or error}{file_name}; what is done is kept, and the same command goes on from there"
         ) from error
     return Prepared(Store.open(out), False, read_bad(out))
 
 
 def read_bad(store: Path) -> tuple[tuple[str, str], ...]:
-    """``(file_name, reason)`` rows of a store's ``bad.csv``."""
+    """The rows ``(file_name, reason)`` of the ``bad.csv`` in a store's folder."""
     with (store / "bad.csv").open(encoding="utf-8", newline="") as file:
         return tuple((row["file_name"], row["reason"]) for row in csv.DictReader(file))
 
@@ -155,37 +155,37 @@ def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
 
 
 def _file_state(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change; None where there is no such file, zeros where it cannot be seen (reading says why)."""
+    """Size in bytes and time of the last change; None if there is no such file, zeros if it cannot be read (decoding says why)."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return 0, 0
-    # Who may read it changes neither size nor time, but it changes what can be decoded.
+    # A change of permissions changes neither size nor time, but it changes what can be decoded.
     return (status.st_size, status.st_mtime_ns) if os.access(path, os.R_OK, effective_ids=True) else (0, 0)
 
 
-def _fingerprint(manifest: Manifest, clips: Sequence[Clip], sizes: Sequence[tuple[int, int] | None]) -> str:
+def _fingerprint(manifest: Manifest, clips: Sequence[Clip], file_states: Sequence[tuple[int, int] | None]) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, manifest.source, manifest.labels.names, manifest.licence]).encode())
     names = [field.name for field in fields(Clip)]
-    for clip, size in zip(clips, sizes, strict=True):
-        said = {name: getattr(clip, name) for name in names}
-        digest.update(json.dumps([said | {"extra": dict(clip.extra)}, size], sort_keys=True).encode())
+    for clip, file_state in zip(clips, file_states, strict=True):
+        values = {name: getattr(clip, name) for name in names}
+        digest.update(json.dumps([values | {"extra": dict(clip.extra)}, file_state], sort_keys=True).encode())
     return digest.hexdigest()[:32]
 
 
 def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Table:
     """The rows of ``clips.parquet``: one for each good clip and rate."""
-    long = [
+    rows_of_rates = [
         (number, int(rate), row["content_hash"], row[rate])
         for number, row in sorted(rows.items())
         for rate in row
         if rate.isdigit()
     ]
-    chosen = [clips[number] for number, *_ in long]
-    own: dict[str, tuple[list[Any], pyarrow.DataType]] = {
-        "row": ([number for number, *_ in long], pyarrow.int64()),  # of the manifest, from 0
+    chosen = [clips[number] for number, *_ in rows_of_rates]
+    data: dict[str, tuple[list[Any], pyarrow.DataType]] = {
+        "row": ([number for number, *_ in rows_of_rates], pyarrow.int64()),  # of the clip in the manifest, from 0
         "clip_id": ([clip.clip_id for clip in chosen], pyarrow.string()),
         "file_name": ([clip.file_name for clip in chosen], pyarrow.string()),
         "labels": ([list(clip.labels) for clip in chosen], pyarrow.list_(pyarrow.string())),
@@ -196,26 +196,26 @@ def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Ta
         "start": ([clip.start for clip in chosen], pyarrow.float64()),
         "end": ([clip.end for clip in chosen], pyarrow.float64()),
         "scored": ([clip.scored for clip in chosen], pyarrow.bool_()),
-        "content_hash": ([content_hash for _, _, content_hash, _ in long], pyarrow.string()),
-        "sample_rate": ([rate for _, rate, _, _ in long], pyarrow.int64()),
+        "content_hash": ([content_hash for _, _, content_hash, _ in rows_of_rates], pyarrow.string()),
+        "sample_rate": ([rate for _, rate, _, _ in rows_of_rates], pyarrow.int64()),
     }
     for name in ("offset", "length", "lead", "tail"):
-        own[name] = ([columns[name] for *_, columns in long], pyarrow.int64())
+        data[name] = ([columns[name] for *_, columns in rows_of_rates], pyarrow.int64())
     for name in ("scale", "peak"):
-        own[name] = ([columns[name] for *_, columns in long], pyarrow.float64())
+        data[name] = ([columns[name] for *_, columns in rows_of_rates], pyarrow.float64())
     for name in dict.fromkeys(name for clip in clips for name in clip.extra):
-        kept = f"{name}_given" if name in own else name
-        own[kept] = ([clip.extra.get(name) for clip in chosen], pyarrow.string())
-    return pyarrow.table({name: pyarrow.array(values, kind) for name, (values, kind) in own.items()})
+        column_name = f"{name}_given" if name in data else name
+        data[column_name] = ([clip.extra.get(name) for clip in chosen], pyarrow.string())
+    return pyarrow.table({name: pyarrow.array(values, kind) for name, (values, kind) in data.items()})
 
 
 def _write_bad(path: Path, bad: dict[int, tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        files.write_rows(file, [("file_name", "reason"), *(fault for _, fault in sorted(bad.items()))])
+        files.write_rows(file, [("file_name", "reason"), *(row for _, row in sorted(bad.items()))])
 
 
-def _settle(folder: Path) -> None:
-    """Brings every file onto the disk itself, so that a power cut after the rename finds what the rename says."""
+def _flush_to_disk(folder: Path) -> None:
+    """Has the system write every file to the disk, so that after a power cut no renamed folder has incomplete files."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

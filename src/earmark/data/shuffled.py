@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark.data import augment
-from earmark.data.batching import Batch, draw_masks, on
+from earmark.data.batching import Batch, draw_masks, to_device
 from earmark.data.clips import FULL_SCALE, ClipSet
 from earmark.data.table import Array
 from earmark.errors import RecipeError
@@ -111,11 +111,11 @@ class ShuffledBatches:
         self.windows = settings.windows or (window,)
         self.clips, self.pcm = clips, torch.from_numpy(clips.pcm) if pcm is None else pcm
         self.device = device = device or self.pcm.device
-        self.offset = on(self.pcm.device, clips.offset)
-        self.length = on(self.pcm.device, clips.length)
-        self.scale = on(device, clips.scale / FULL_SCALE, torch.float32)
-        self.targets = on(device, targets)
-        self.verified = on(device, clips.verified)
+        self.offset = to_device(clips.offset, self.pcm.device)
+        self.length = to_device(clips.length, self.pcm.device)
+        self.scale = to_device(clips.scale / FULL_SCALE, device, torch.float32)
+        self.targets = to_device(targets, device)
+        self.verified = to_device(clips.verified, device)
         order, *others = seed.spawn(1 + len(CHOICES))
         self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
         # One generator for each kind of choice, as in BalancedBatches: an augmentation more or less changes nothing else.
@@ -143,18 +143,18 @@ class ShuffledBatches:
         second = self._partners(len(mixed.at))
         place = np.concatenate([np.arange(len(first)), len(first) + mixed.at])
         sound = self._examples(np.concatenate([first, second]), place, window)
-        targets = self.targets[on(device, first)]
-        verified = self.verified[on(device, first)]
+        targets = self.targets[to_device(first, device)]
+        verified = self.verified[to_device(first, device)]
         sound, partner = sound[: len(first)], sound[len(first) :]
         if settings.mix is not None and len(mixed.at):
-            at, share = on(device, mixed.at), on(device, mixed.values, torch.float32)
+            at, share = to_device(mixed.at, device), to_device(mixed.values, device, torch.float32)
             own, other = sound[at], sound[at] if settings.mix.self_mix else partner
             if settings.mix.kind == "between_class":
                 levels = settings.mix.level_frame, settings.mix.level_hop, settings.mix.level_floor
                 sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share, *levels)[:, None]
             else:
                 sound[at] = augment.mixup(own, other, share)
-            of_partner = on(device, second)
+            of_partner = to_device(second, device)
             targets[at] = augment.mixup(targets[at], self.targets[of_partner], share)
             verified[at] = torch.where(share >= 0.5, verified[at], self.verified[of_partner])
         if settings.gain is not None:
@@ -209,25 +209,25 @@ class ShuffledBatches:
             hop, size, count = frontend.hop_length, frontend.frames(window), frontend.frames(np.maximum(length, frontend.shortest))
         start = self._starts(size, count, place)
         ends: augment.Ends = "tiles" if self.tile else "mirrored" if frontend.context else "zeros"
-        index = on(store, clip)
+        index = to_device(clip, store)
         waveform = augment.cut_scaled(
             self.pcm,
             self.offset[index],
             self.length[index],
-            on(store, start * hop - frontend.context),
-            on(store, speed),
+            to_device(start * hop - frontend.context, store),
+            to_device(speed, store),
             window + 2 * frontend.context,
             ends,
             frontend.shortest,
         ).to(device, non_blocking=True)
-        sound = frontend.power(waveform.mul_(self.scale[on(device, clip), None]), with_context=True)
+        sound = frontend.power(waveform.mul_(self.scale[to_device(clip, device), None]), with_context=True)
         if self.tile:
             first, count = np.zeros_like(start), np.full_like(start, sound.shape[2])
         else:
             first = np.clip(-start, 0, size)
             count = np.clip(count - start, 0, size) - first
         if ends == "mirrored" and (count < size).any():
-            sound = augment.only(sound, on(device, first), on(device, count))
+            sound = augment.only(sound, to_device(first, device), to_device(count, device))
         return sound if settings.additional_crop is None else self._additional_crop(sound, place, first, count)
 
     def _speeds(self) -> Array:
@@ -264,7 +264,7 @@ class ShuffledBatches:
         every_part[shorter.at] = shorter.values
         share, position = every_part[place].T
         count = np.where(np.isin(place, shorter.at), count, 0)  # the others stay as they are
-        return augment.additional_crop(sound, *(on(self.device, a) for a in (first, count, share, position)))
+        return augment.additional_crop(sound, *(to_device(a, self.device) for a in (first, count, share, position)))
 
     def _kept(self, generator: np.random.Generator, count: int) -> Array:
         assert self.settings.additional_crop is not None
@@ -276,13 +276,13 @@ class ShuffledBatches:
         louder = self._chosen("levels", settings, len(sound), lambda g, n: g.uniform(*settings.range, n))
         factor = np.ones(len(sound))
         factor[louder.at] = 10 ** (louder.values / 20) if settings.unit == "decibel" else louder.values
-        return augment.gain(sound, on(sound.device, factor))
+        return augment.gain(sound, to_device(factor, sound.device))
 
     def _frequency_mask(self, sound: Tensor) -> Tensor:
         settings, bands = self.settings.frequency_mask, sound.shape[1]
         assert settings is not None
         first, width = draw_masks(settings, self.generators["masks"], len(sound), bands)
-        return augment.frequency_mask(sound, on(sound.device, first), on(sound.device, width))
+        return augment.frequency_mask(sound, to_device(first, sound.device), to_device(width, sound.device))
 
 
 def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> None:

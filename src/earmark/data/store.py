@@ -1,9 +1,9 @@
-"""The store: every clip decoded once, as flat 16-bit PCM a rate, and the table that says where each clip lies in it.
+"""The store: all clips, decoded once, in one flat file of 16-bit PCM for each sample rate, with a table of the clips.
 
-A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and one ``pcm-RATE.i16`` (little-endian) a rate.
-``clips.parquet`` has a row for each clip and rate: what the manifest says of the clip, its content hash, and ``sample_rate``,
-``offset`` and ``length`` (samples), ``scale`` and ``peak`` (sample = pcm / 32768 · scale), ``lead`` and ``tail`` (samples of
-digital silence at the ends).
+A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and a file ``pcm-RATE.i16`` (little-endian) for each rate.
+``clips.parquet`` has a row for each clip and rate: the columns of the manifest, the content hash, and ``sample_rate`` (Hz),
+``offset`` and ``length`` (in samples of the PCM file), ``scale`` (sample = pcm / 32768 · scale), ``peak`` (largest absolute sample),
+``lead`` and ``tail`` (samples of digital silence at the beginning and at the end).
 """
 
 import json
@@ -22,7 +22,7 @@ PCM = np.dtype("<i2")
 
 
 def pcm_name(sample_rate: int) -> str:
-    """The file of one rate's samples."""
+    """The name of the file with the samples of one rate."""
     return f"pcm-{sample_rate}.i16"
 
 
@@ -31,15 +31,15 @@ class Store:
     """A finished store, opened for reading.
 
     Attributes:
-        path: its folder.
-        source: the name of the source it was made from.
-        root: that source's folder or file, as it was given.
-        sample_rates: in Hz.
+        path: folder of the store.
+        source: name of the source that read the data set.
+        root: folder or file of the data set, as the user wrote it.
+        sample_rates: the sample rates that it has, in Hz.
         labels: the classes.
-        clip_count: clips that are in it.
-        bad_count: clips that could not be used.
-        fingerprint: changes with the source's tables and files.
-        licence: of the data, where known.
+        clip_count: number of clips in the store.
+        bad_count: number of clips that could not be used.
+        fingerprint: changes when the data set's tables or files change.
+        licence: licence of the data; empty if unknown.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Store:
         """Opens a store.
 
         Raises:
-            StoreError: there is none, it is of another version, or its ``store.json`` is damaged.
+            StoreError: the folder is no store, it has another version, or its ``store.json`` is damaged.
         """
         try:
             info = json.loads((path / "store.json").read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ class Store:
             raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
 
     def damage(self) -> str | None:
-        """What is missing of it, if anything: its files are all in place, and as long as ``clips.parquet`` says."""
+        """What is wrong with the store's files; None if all are there, and as long as ``clips.parquet`` says."""
         if not (self.path / "bad.csv").is_file():
             return "bad.csv is missing"
         try:
@@ -97,10 +97,10 @@ class Store:
         return None
 
     def rows(self, sample_rate: int) -> pyarrow.Table:
-        """The rows of ``clips.parquet`` of one rate.
+        """The rows of ``clips.parquet`` for one sample rate.
 
         Raises:
-            StoreError: the store has not that rate, or the file is missing or damaged.
+            StoreError: the store does not have that rate, or the file is missing or damaged.
         """
         if sample_rate not in self.sample_rates:
             have = ", ".join(map(str, self.sample_rates))
@@ -112,14 +112,14 @@ class Store:
             raise self._damaged(error) from None
 
     def rows_and_pcm(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
-        """As `rows`, and that rate's samples, int16 ``[samples]``, memory-mapped.
+        """The result of `rows`, and the samples of that rate, int16 ``[samples]``, memory-mapped.
 
         Raises:
-            StoreError: the store has not that rate, or a file of it is missing or too short.
+            StoreError: the store does not have that rate, or one of its files is missing or too short.
         """
         rows = self.rows(sample_rate)
         try:
-            # Copy-on-write only because torch warns of memory that it may not write to; nothing writes.
+            # Nothing is written. Copy-on-write only because torch warns of read-only memory.
             pcm = np.memmap(self.path / pcm_name(sample_rate), dtype=PCM, mode="c")
         except (OSError, ValueError) as error:
             raise self._damaged(error) from None

@@ -1,4 +1,4 @@
-"""Ten clearly different kinds of synthetic sound, for the demo and for tests: no recording needed."""
+"""Ten clearly different kinds of synthetic sound, for the demo and for tests, which need no recordings then."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def _coloured_noise(rng: Random, time: Sound, low: float, high: float) -> Sound:
 
 
 def _at_random_times(rng: Random, time: Sound, per_second: float, event: Callable[[], Sound]) -> Sound:
-    """Short sounds one after another at random times, at least one."""
+    """Short sounds at random times, at least one."""
     track = np.zeros(len(time))
     for start in rng.integers(0, max(len(time) * 9 // 10, 1), max(1, rng.poisson(per_second * len(time) / RATE))):
         part = event()[: len(time) - start]
@@ -49,7 +49,7 @@ def _sweep(rng: Random, time: Sound) -> Sound:
 
 def _bell(rng: Random, time: Sound) -> Sound:
     pitch = rng.uniform(300, 900)
-    partials = [(1.0, 1.0), (2.76, 0.6), (5.4, 0.4), (8.9, 0.25)]  # of a struck bar: not harmonic
+    partials = [(1.0, 1.0), (2.76, 0.6), (5.4, 0.4), (8.9, 0.25)]  # (frequency, amplitude) of a struck bar: not harmonic
     return sum((a * _tone(pitch * f, time) * np.exp(-time * 2.5 * f**0.5) for f, a in partials), np.zeros(len(time)))
 
 
@@ -122,7 +122,11 @@ KINDS: dict[str, Callable[[Random, Sound], Sound]] = {
 
 
 def render(kind: str, rng: Random) -> NDArray[np.float32]:
-    """One clip of a kind: random pitch, length (0.4–2.5 s), level (−30–0 dB) and background noise (10–40 dB below).
+    """Renders a sound with random pitch, length (0.4–2.5 s), level (−30–0 dB) and background noise (10–40 dB lower).
+
+    Args:
+        kind: one of `KINDS`.
+        rng: source of the random numbers.
 
     Returns:
         float32 ``[samples]`` at 16 kHz.
@@ -137,25 +141,25 @@ def render(kind: str, rng: Random) -> NDArray[np.float32]:
 
 
 def render_clips(folder: Path, per_kind: int, verified_share: float, folds: int, seed: int) -> list[Clip]:
-    """Writes ``folder/audio/*.wav`` and returns their clips, truly labelled.
+    """Renders clips of all kinds into ``folder/audio/*.wav``, and returns the clips with their true labels.
 
     Args:
-        folder: made if needed.
-        per_kind: clips of each of the ten kinds.
-        verified_share: of each kind's clips.
-        folds: spread evenly over the verified and the unverified clips of a kind.
+        folder: the folder, which is made if needed.
+        per_kind: number of clips of each of the ten kinds.
+        verified_share: share of the clips of each kind that are verified, 0..1.
+        folds: number of folds.
         seed: the same seed renders the same samples.
     """
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     clips = []
-    for number, (kind, one_seed) in enumerate(
-        (kind, one_seed)
-        for kind, seeds in zip(KINDS, np.random.SeedSequence(seed).spawn(len(KINDS)), strict=True)
-        for one_seed in seeds.spawn(per_kind)
+    for number, (kind, clip_seed) in enumerate(
+        (kind, clip_seed)
+        for kind, kind_seed in zip(KINDS, np.random.SeedSequence(seed).spawn(len(KINDS)), strict=True)
+        for clip_seed in kind_seed.spawn(per_kind)
     ):
-        place = number % per_kind
-        name = f"audio/{number:04d}.wav"  # the kind is not in the name: nothing to cheat by
-        soundfile.write(folder / name, render(kind, np.random.default_rng(one_seed)), RATE, subtype="PCM_16")
-        verified = place < round(verified_share * per_kind)
-        clips.append(Clip(name, (kind,), verified=verified, fold=place % folds, group=name))
+        number_in_kind = number % per_kind
+        name = f"audio/{number:04d}.wav"  # without the kind, so that the name does not give the label away
+        soundfile.write(folder / name, render(kind, np.random.default_rng(clip_seed)), RATE, subtype="PCM_16")
+        verified = number_in_kind < round(verified_share * per_kind)
+        clips.append(Clip(name, (kind,), verified=verified, fold=number_in_kind % folds, group=name))
     return clips

@@ -1,7 +1,8 @@
-"""One file a data set; the file's name is its name on the command line. Each has ``scan(root, label_separator) → Manifest``.
+"""Sources: one file for each kind of data set. The file's name is the name of the source on the command line.
 
-One whose data set was a competition's has ``submission(root) → SubmissionLayout``. One whose data set has clips known to be labelled wrongly lists them in a constant ``ERRATA``; its ``scan`` corrects them, and
-takes ``errata=False`` to read them as published.
+Each file has ``scan(root, label_separator) → Manifest``. If the data set was made for a competition, the file also has
+``submission(root) → SubmissionLayout``. If some published labels are known to be wrong, a constant ``ERRATA`` lists their clips,
+``scan`` corrects them, and ``scan(…, errata=False)`` reads them as published.
 """
 
 import importlib
@@ -22,13 +23,13 @@ def scan(source: str, root: Path, label_separator: str = ",", errata: bool = Tru
 
     Args:
         source: one of `source_names`.
-        root: the data set's folder; for ``manifest`` the file itself.
-        label_separator: between the labels of one cell.
-        errata: correct the labels that are known to be faulty.
+        root: folder of the data set; for ``manifest`` the file.
+        label_separator: separates the labels in a cell.
+        errata: correct the labels that are known to be wrong.
 
     Raises:
-        ManifestError: there is no such source, the folder is not one of its kind, or its tables are wrong; ``errata`` is False
-            and the source has no list of faulty labels.
+        ManifestError: there is no such source, the folder has another kind of data set, or its tables are wrong; or ``errata`` is
+            False for a source without a list of wrong labels.
     """
     if source not in source_names():
         raise ManifestError(source, [f"no such source; the sources are {', '.join(source_names())}"])
@@ -46,18 +47,18 @@ def scan(source: str, root: Path, label_separator: str = ",", errata: bool = Tru
 
 
 def submission_layout(source: str, root: Path) -> SubmissionLayout:
-    """What the competition of a data set asked for.
+    """The layout of the submission file that a data set's competition asked for.
 
     Args:
-        source: its name.
-        root: its folder.
+        source: name of the data set's source.
+        root: folder of the data set.
 
     Raises:
-        ManifestError: it had no competition, or its tables are not in the folder.
+        ManifestError: there was no competition, or the tables are not in the folder.
     """
     module = importlib.import_module(f"{__name__}.{source}")
     if not hasattr(module, "submission"):
-        those = [name for name in source_names() if hasattr(importlib.import_module(f"{__name__}.{name}"), "submission")]
-        raise ManifestError(source, [f"no competition asked for a submission file; {' and '.join(those)} had one"])
+        with_competition = [name for name in source_names() if hasattr(importlib.import_module(f"{__name__}.{name}"), "submission")]
+        raise ManifestError(source, [f"no competition asked for a submission file; {' and '.join(with_competition)} had one"])
     layout: SubmissionLayout = module.submission(root)
     return layout

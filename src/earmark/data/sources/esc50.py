@@ -10,7 +10,7 @@ COLUMNS = ("filename", "fold", "target", "category", "src_file")
 
 
 def scan(root: Path, label_separator: str) -> Manifest:
-    """Folds are the published ones, 1–5; the group is the Freesound id of the recording (``src_file``)."""
+    """Reads the table of clips. The folds are the published ones, 1–5; a group is a recording on Freesound (``src_file``)."""
     table = next((root / name for name in TABLES if (root / name).is_file()), None)
     if table is None:
         raise ManifestError(str(root), [f"is not ESC-50: no {' or '.join(TABLES)}"])

@@ -1,6 +1,6 @@
-"""FSDKaggle2018 (Fonseca et al., DCASE 2018 Task 2): 41 classes, of whose training labels 3,710 were verified.
+"""FSDKaggle2018 (Fonseca et al., DCASE 2018 Task 2): 41 classes; 3,710 of the training labels are verified.
 
-Read as published (``FSDKaggle2018.meta/`` and ``.audio_*``) or as in the competition (``train.csv``, ``audio_train/``).
+Reads the published folders (``FSDKaggle2018.meta/``, ``.audio_*``), or those of the competition (``train.csv``, ``audio_train/``).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,11 @@ SCORED_USAGE = ("Public", "Private")
 
 
 def scan(root: Path, label_separator: str) -> Manifest:
-    """Groups are the Freesound ids where the tables have them. ``usage`` is kept; test rows without one are not scored."""
+    """Reads the tables of training and test clips.
+
+    A group is a recording on Freesound if the tables name it. The column ``usage`` is kept; test clips whose usage is neither
+    ``Public`` nor ``Private`` have no labels and are not scored.
+    """
     train = find_table(root, [f"{meta}/{name}" for meta in META for name in TRAIN_TABLES])
     if train is None:
         raise ManifestError(str(root), [f"is not FSDKaggle2018: no {' or '.join(TRAIN_TABLES)} in it or in {META[0]}"])
@@ -70,12 +74,16 @@ def scan(root: Path, label_separator: str) -> Manifest:
 
 
 def submission(root: Path) -> SubmissionLayout:
-    """Three labels a clip, for every row of the published sample, or of the test table where that is not there."""
+    """The layout of the submission file: three labels for each clip of the sample submission, or else of the test table."""
     return SubmissionLayout("best_labels", listed_test_clips(root, META, TEST_TABLE))
 
 
 def listed_test_clips(root: Path, meta: Sequence[str], test_table: str) -> tuple[str, ...]:
-    """The names of the test clips in the order of the sample submission, or of the test table where that is not there."""
+    """The file names of the test clips, in the order of the sample submission, or else of the test table.
+
+    Raises:
+        ManifestError: neither table is there.
+    """
     table = find_table(root, [f"{folder}/{name}" for name in (SUBMISSION, test_table) for folder in meta])
     if table is None:
         raise ManifestError(str(root), [f"no {SUBMISSION} or {test_table} in it or in {meta[0]}"])
@@ -85,10 +93,10 @@ def listed_test_clips(root: Path, meta: Sequence[str], test_table: str) -> tuple
 
 
 def find_table(root: Path, names: Sequence[str]) -> Path | None:
-    """The first of these files that is there."""
+    """The first of these files that exists; None if none does."""
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def audio_folder(root: Path, published: str, competition: str) -> str:
-    """The published name of a folder of clips where there is one so called, else its name in the competition."""
+    """The name of a folder of clips: the published one if such a folder exists, else the one in the competition."""
     return published if (root / published).is_dir() else competition

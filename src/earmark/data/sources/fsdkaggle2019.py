@@ -1,6 +1,7 @@
-"""FSDKaggle2019 (Fonseca et al., DCASE 2019 Task 2): 80 classes, several a clip; 4,970 verified training clips, 19,815 noisy ones.
+"""FSDKaggle2019 (Fonseca et al., DCASE 2019 Task 2): 80 classes, several labels a clip; 4,970 curated and 19,815 noisy clips.
 
-Read as published (``FSDKaggle2019.meta/`` and ``.audio_*``) or as in the competition (``train_curated.csv``, ``train_curated/``).
+Reads the published folders (``FSDKaggle2019.meta/``, ``.audio_*``), or those of the competition (``train_curated.csv``,
+``train_curated/``).
 """
 
 from collections.abc import Collection
@@ -13,7 +14,7 @@ from earmark.errors import ManifestError
 
 META = ("FSDKaggle2019.meta", ".")
 CURATED, NOISY, TEST = "train_curated", "train_noisy", "test"  # in the names of tables and of audio folders
-TABLES = {  # the first has recordings and licences; of the test clips the competition gave none
+TABLES = {  # the first has recordings and licences; the competition had no table of test clips
     CURATED: ("train_curated_post_competition.csv", "train_curated.csv"),
     NOISY: ("train_noisy_post_competition.csv", "train_noisy.csv"),
     TEST: ("test_post_competition.csv",),
@@ -30,19 +31,21 @@ ERRATA = {
     "6a1f682a": "wrong label",
     "c7db12aa": "wrong label",
     "7752cc8a": "wrong label",
-    "1d44b0bd": "no signal",  # "due to an error in format conversion": silence cannot teach its label
+    "1d44b0bd": "no signal",  # "due to an error in format conversion": nothing can be learned from silence
 }
 BEFORE_ERRATA = "labels_before_errata"
 
 
 def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
-    """Groups are the Freesound ids and the Flickr videos, where the tables have them. ``usage`` is kept.
+    """Reads the tables of curated, noisy and test clips.
+
+    A group is a recording on Freesound or a Flickr video, if the tables name it. The column ``usage`` is kept.
 
     Args:
-        root: the data set's folder.
-        label_separator: between the labels of one cell; a comma as published.
-        errata: the clips of `ERRATA` become unlabelled and unverified, so that no more than their sound is used; what their
-            labels were is kept in a column ``labels_before_errata``. Where False, they are read as published.
+        root: folder of the data set.
+        label_separator: separates the labels in a cell; a comma as published.
+        errata: make the clips of `ERRATA` unlabelled and unverified; the column ``labels_before_errata`` keeps their labels. If
+            False, they are read as published.
     """
     tables = {part: find_table(root, [f"{meta}/{name}" for meta in META for name in names]) for part, names in TABLES.items()}
     if tables[CURATED] is None:
@@ -57,14 +60,14 @@ def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
         if table is None:
             notes.append(f"no {' or '.join(TABLES[part])}: {ABSENT[part]}")
             continue
-        found, wrong = _read_clips(root, table, part, classes, label_separator)
-        faults += wrong
-        counts.append(f"{part.removeprefix('train_')} {len(found):,}")
+        table_clips, table_faults = _read_clips(root, table, part, classes, label_separator)
+        faults += table_faults
+        counts.append(f"{part.removeprefix('train_')} {len(table_clips):,}")
         if part == CURATED:
-            notes += _tell_errata([_stem(clip) for clip in found], errata)
+            notes += _errata_notes([_stem(clip) for clip in table_clips], errata)
             if errata:
-                found = [_correct(clip, label_separator) if _stem(clip) in ERRATA else clip for clip in found]
-        clips += found
+                table_clips = [_correct(clip, label_separator) if _stem(clip) in ERRATA else clip for clip in table_clips]
+        clips += table_clips
     most = max((len(clip.labels) for clip in clips), default=0)
     return make_manifest(
         "fsdkaggle2019",
@@ -79,7 +82,7 @@ def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
 
 
 def submission(root: Path) -> SubmissionLayout:
-    """A column a class, for every row of the published sample, or of the test table where that is not there.
+    """The layout of the submission file: a column for each class, a row for each clip of the sample submission or test table.
 
     Raises:
         ManifestError: the tables are not there.
@@ -92,7 +95,7 @@ def submission(root: Path) -> SubmissionLayout:
 
 
 def _read_classes(root: Path) -> list[str] | None:
-    """The classes in the vocabulary's order; None where there is no table of them."""
+    """The classes in the vocabulary's order; None if there is no table that lists them."""
     path = find_table(root, [f"{meta}/{name}" for name in (VOCABULARY, SUBMISSION) for meta in META])
     if path is None:
         return None
@@ -101,7 +104,7 @@ def _read_classes(root: Path) -> list[str] | None:
         if header[0] != "fname" or len(header) < 2:
             raise ManifestError(str(path), ["its columns are not fname and the classes"])
         return header[1:]
-    lines = [header, *(list(row.values()) for _, row in rows)]  # it has no header: every line is a number and a class
+    lines = [header, *(list(row.values()) for _, row in rows)]  # the file has no header: every line is a number and a class
     faults = [
         f"line {number + 1}: {','.join(line)!r} is not {number},CLASS"
         for number, line in enumerate(lines)
@@ -131,17 +134,17 @@ def _read_clips(
             "split": "test" if part == TEST else "train",
         }
         kept = {key: row[key] for key in ("usage", "license") if key in row}
-        clip, wrong = parse_row(cells | kept, label_separator)
+        clip, row_faults = parse_row(cells | kept, label_separator)
         if not clip.labels:
-            wrong.append("labels is empty")
+            row_faults.append("labels is empty")
         elif not all(label.strip() for label in row["labels"].split(label_separator)):
-            wrong.append(f"labels {row['labels']!r} has an empty one")
+            row_faults.append(f"labels {row['labels']!r} has an empty one")
         if classes is not None:
-            wrong += [f"label {label!r} is not in the vocabulary" for label in clip.labels if label not in classes]
+            row_faults += [f"label {label!r} is not in the vocabulary" for label in clip.labels if label not in classes]
         if part == TEST and row["usage"] not in USAGE:
-            wrong.append(f"usage is {row['usage']!r}, not {' or '.join(USAGE)}")
-        faults += [f"{table.name} row {number}: {fault}" for fault in wrong]
-        clips += [] if wrong else [clip]
+            row_faults.append(f"usage is {row['usage']!r}, not {' or '.join(USAGE)}")
+        faults += [f"{table.name} row {number}: {fault}" for fault in row_faults]
+        clips += [] if row_faults else [clip]
     return clips, faults
 
 
@@ -154,8 +157,8 @@ def _correct(clip: Clip, label_separator: str) -> Clip:
     return replace(clip, labels=(), verified=False, extra=extra)
 
 
-def _tell_errata(stems: Collection[str], corrected: bool) -> list[str]:
-    """A line that names the clips of `ERRATA` that are here; none where none is."""
+def _errata_notes(stems: Collection[str], corrected: bool) -> list[str]:
+    """A note that names the clips of `ERRATA` among these; none if there are none."""
     here = {stem: reason for stem, reason in ERRATA.items() if stem in stems}
     if not here:
         return []

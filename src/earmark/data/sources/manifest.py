@@ -1,4 +1,4 @@
-"""The project's own table, CSV or Parquet: see the data contract in the documentation."""
+"""earmark's own table of clips, CSV or Parquet: see `earmark.data.manifest`."""
 
 from pathlib import Path
 
