@@ -1,4 +1,4 @@
-"""Audio files → float32 samples: reading, mono, resampling, fitting to a length."""
+"""Audio files → float32 samples: finding and reading files, mixing to mono, resampling, filling to a length."""
 
 from earmark.audio.decode import OpenFile, Samples, Steps, content_hash, full_scale, opened, read, read_stored
 from earmark.audio.find import SUFFIXES, find_files

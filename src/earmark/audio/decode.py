@@ -1,4 +1,4 @@
-"""Decoding: a file of any rate, channel count and sample format → samples ``[channels, samples]``."""
+"""Decoding: an audio file of any sample rate, channel count and sample format → samples ``[channels, samples]``."""
 
 import errno
 import hashlib
@@ -19,20 +19,20 @@ from earmark.audio.intact import refuse_cut_off
 from earmark.errors import AudioError
 
 Samples = NDArray[np.float32]
-Steps = NDArray[np.int16]  # samples as 16 bits hold them, −32768..32767
+Steps = NDArray[np.int16]  # 16-bit samples, −32768..32767
 
-IN_MEMORY = 1 << 24  # bytes; a larger file is looked at piece by piece
+IN_MEMORY = 1 << 24  # bytes; larger files are not read into memory as a whole
 BLOCK = 1 << 20  # frames decoded at once
-UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of a stream whose header does not know its own length
+UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's number of frames for a stream whose header does not give its length
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file to read sound from.
+    """An open audio file.
 
     Attributes:
-        path: for libsndfile, which reads the file itself.
-        data: its bytes, for all else that looks at them.
+        path: path of the file; libsndfile opens it again by this path.
+        data: the bytes of the file, for checks and for the content hash.
     """
 
     path: Path | str
@@ -41,17 +41,17 @@ class OpenFile:
 
 @contextmanager
 def opened(path: Path | str, at_once: bool = True) -> Iterator[OpenFile]:
-    """Opens a file to read sound from.
+    """Opens an audio file.
 
     Args:
-        path: the file.
-        at_once: read all of it now if it is not large, for whoever wants all of its bytes: every look at a disk costs time.
+        path: path of the file.
+        at_once: read a file that is not large into memory now, which is faster if all of its bytes are needed.
 
     Raises:
-        AudioError: the file is missing, is none, or cannot be read.
+        AudioError: the file is missing, is no ordinary file, or cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # opening a pipe waits for its writer
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # opening a pipe would wait for a writer
             raise AudioError("is no ordinary file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -63,32 +63,33 @@ def opened(path: Path | str, at_once: bool = True) -> Iterator[OpenFile]:
 
 
 def read(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
-    """Reads a file of any rate, channel count and sample format that libsndfile reads.
+    """Reads an audio file of any sample rate, channel count and sample format that libsndfile knows.
 
     Args:
-        source: the file's path, or what `opened` gave.
-        start: first second to read; the beginning by default.
-        end: second to stop at; the end by default.
+        source: path of the file, or an open file.
+        start: where to begin, in seconds; by default at the beginning of the file.
+        end: where to stop, in seconds; by default at the end of the file.
 
     Returns:
         Samples float32 ``[channels, samples]``, full scale −1..1 (float files may go beyond), and the sample rate in Hz.
 
     Raises:
-        AudioError: the file is missing, is no audio, is cut off, holds no samples, or holds NaN or infinite samples.
+        AudioError: the file is missing, is no audio file, is cut off, is too short for ``start`` and ``end``, has no samples, or
+            has NaN or infinite samples.
     """
     stored, rate = read_stored(source, start, end)
     return full_scale(stored), rate
 
 
 def read_stored(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples | Steps, int]:
-    """As `read`, but samples that are stored in 16 bits stay as they are, int16."""
+    """Like `read`, but the samples of 16-bit files are int16."""
     if not isinstance(source, OpenFile):
         with opened(source, at_once=False) as file:
             return read_stored(file, start, end)
     try:
         refuse_cut_off(source.data)
-        # libsndfile reads the file itself: asking Python for each piece takes as long as decoding a WAV file, and more
-        # where threads wait for one another. The name goes as bytes, since it need not be UTF-8.
+        # libsndfile opens the file by its path. Reading through a Python file object would take as long as decoding a WAV file, and
+        # longer with several threads. The path is given as bytes, since it may not be UTF-8.
         with soundfile.SoundFile(os.fsencode(source.path)) as sound:
             rate, frames = int(sound.samplerate), int(sound.frames)
             seconds = frames / rate
@@ -102,7 +103,7 @@ def read_stored(source: Path | str | OpenFile, start: float | None = None, end: 
             data = _read_blocks(sound, last - first)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # raw samples, nonsense in a header
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # a file of raw samples, or nonsense in a header
         raise AudioError(f"not readable as audio ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
     if len(data) < last - first and frames != UNKNOWN_LENGTH:
         raise AudioError(f"cut off: {len(data)} of {last - first} samples can be decoded")
@@ -114,8 +115,11 @@ def read_stored(source: Path | str | OpenFile, start: float | None = None, end: 
 
 
 def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples | Steps:
-    """Up to so many frames, as ``[frames, channels]``: what a header says may be far more than there is memory for."""
-    # libsndfile's own conversion of 16 bits to float32 takes longer than all the rest of reading them.
+    """Reads a number of frames, ``[frames, channels]``, or fewer if the file has fewer.
+
+    It reads block by block, since a wrong header may name more frames than fit into memory.
+    """
+    # libsndfile's conversion of 16-bit samples to float32 takes longer than reading them.
     kind = "int16" if file.subtype == "PCM_16" else "float32"
     blocks = []
     while frames > 0 and len(block := file.read(min(frames, BLOCK), dtype=kind, always_2d=True)):
@@ -127,7 +131,7 @@ def _read_blocks(file: soundfile.SoundFile, frames: int) -> Samples | Steps:
 
 
 def full_scale(samples: Samples | Steps) -> Samples:
-    """Float32 samples as they are, and 16-bit ones as float32 in −1..1.
+    """Samples as float32: 16-bit samples are scaled to −1..1, float32 samples stay as they are.
 
     >>> full_scale(np.array([-32768, 16384], np.int16)).tolist()
     [-1.0, 0.5]
@@ -138,12 +142,13 @@ def full_scale(samples: Samples | Steps) -> Samples:
 
 
 def content_hash(file: OpenFile) -> str:
-    """The SHA-256 of a file's bytes, first 32 hex digits."""
+    """The first 32 hex digits of the SHA-256 of a file's bytes."""
     file.data.seek(0)
     return hashlib.file_digest(file.data, "sha256").hexdigest()[:32]
 
 
 def _plain(error: OSError) -> str:
+    """A short reason for an error of the file system."""
     known = {
         errno.ENOENT: "no such file",
         errno.EISDIR: "is a folder, not a file",

@@ -1,4 +1,4 @@
-"""Audio files below a folder, by the endings of their names."""
+"""Finding audio files below a folder by the endings of their names."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import soundfile
 
-#: File name endings, in lower case, that are taken for audio when a folder is searched.
+#: Endings of file names, in lower case, by which audio files are recognised.
 SUFFIXES = frozenset(
     {f".{name.lower()}" for name in soundfile.available_formats() if name not in ("RAW", "TXW", "MAT4", "MAT5", "HTK")}
     | {".aif", ".aifc", ".oga", ".opus", ".mp3", ".snd"}
@@ -14,16 +14,16 @@ SUFFIXES = frozenset(
 
 
 def find_files(folder: Path) -> Iterator[Path]:
-    """Audio files below a folder, by name ending, in sorted order; links to folders are followed, but never in a circle.
+    """The audio files below a folder, in sorted order; links to folders are followed, but never in a circle.
 
-    Folders that cannot be opened are given as they are, so that reading them says why.
+    A folder that cannot be opened is yielded itself: reading it raises an error that says why.
     """
     yield from _walk(folder, frozenset())
 
 
 def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     real = folder.resolve()
-    if real in above:  # a link back to a folder that we are in
+    if real in above:  # a link to a folder that contains it
         return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)

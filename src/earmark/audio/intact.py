@@ -1,4 +1,4 @@
-"""Is a file whole? libsndfile reads WAV and Ogg files that lost their end without a word."""
+"""Checking that an audio file is complete: libsndfile reads files that are cut off without an error."""
 
 import os
 from io import BufferedIOBase
@@ -9,7 +9,14 @@ OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last
 
 
 def refuse_cut_off(raw: BufferedIOBase) -> None:
-    """libsndfile reads a WAV or Ogg file that lost its end without a word; a file that lost its end is not the clip."""
+    """Refuses a file that is empty or whose end is missing, in the formats whose files say how long they are.
+
+    Args:
+        raw: the bytes of the file.
+
+    Raises:
+        AudioError: the file is empty or cut off.
+    """
     size = raw.seek(0, os.SEEK_END)
     raw.seek(0)
     head = raw.read(28)
@@ -24,7 +31,7 @@ def refuse_cut_off(raw: BufferedIOBase) -> None:
             name, length = header[:4], int.from_bytes(header[4:], "little")
             position += 8
             if name == b"data":
-                # 0 and −1 are what a recorder writes that does not know the length yet.
+                # A recorder that does not know the length yet writes 0 or −1.
                 if length < 0xFFFFFF00 and position + length > size:
                     raise AudioError(f"cut off: {size - position} of {length} bytes of samples are there")
                 return
@@ -42,7 +49,7 @@ def refuse_cut_off(raw: BufferedIOBase) -> None:
 
 
 def _promised_size(head: bytes) -> int:
-    """The size of the whole file by its header, in the formats whose header says it and is believed; else 0."""
+    """The size of the file in bytes as its header gives it; 0 for formats whose header does not give it reliably."""
     if head[:4] == b"FORM":  # AIFF
         return 8 + int.from_bytes(head[4:8], "big")
     if head[:4] == b".snd" and (length := int.from_bytes(head[8:12], "big")) != 0xFFFFFFFF:  # AU

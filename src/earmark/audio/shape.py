@@ -1,4 +1,4 @@
-"""What becomes of samples before a net hears them: mono, another rate, a length, a peak."""
+"""Preparing samples for a net: mono, another sample rate, a length, a peak."""
 
 from typing import TypeVar, cast
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from earmark.audio.decode import Samples, Steps
 from earmark.errors import AudioError
 
-HALF_STEP = 0.5 / 32768  # samples below this round to zero at 16 bits: digital silence
+HALF_STEP = 0.5 / 32768  # samples below this become zero with 16 bits: digital silence
 
 
 def to_mono(samples: Samples) -> Samples:
@@ -18,10 +18,10 @@ def to_mono(samples: Samples) -> Samples:
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
-    """Resamples ``[samples]`` with soxr at high quality.
+    """Resamples ``[samples]`` with soxr at high quality; the rates are in Hz.
 
     Raises:
-        AudioError: nothing is left, because the clip is shorter than one sample at the new rate; or samples near float32's limit.
+        AudioError: the clip is too short to have a sample at the new rate, or its samples are too large for float32 to resample.
 
     >>> len(resample(np.zeros(44100, np.float32), 44100, 16000))
     16000
@@ -37,7 +37,7 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
 
 
 def pad_to(samples: Samples, length: int) -> Samples:
-    """Zeros on both sides, so that a clip shorter than ``length`` lies in its middle; a longer one stays as it is.
+    """Adds zeros on both sides of a clip that is shorter than ``length`` (in samples); a longer clip stays as it is.
 
     >>> pad_to(np.ones(2, np.float32), 5).tolist()
     [0.0, 1.0, 1.0, 0.0, 0.0]
@@ -47,7 +47,7 @@ def pad_to(samples: Samples, length: int) -> Samples:
 
 
 def silent_ends(samples: Samples | Steps) -> tuple[int, int]:
-    """How many samples at the beginning and at the end are digital silence (they round to zero at 16 bits).
+    """The numbers of samples at the beginning and at the end that are digital silence: they become zero with 16 bits.
 
     >>> silent_ends(np.array([0, 0, 0.5, 0, 0.1, 0], np.float32))
     (2, 1)
@@ -57,9 +57,9 @@ def silent_ends(samples: Samples | Steps) -> tuple[int, int]:
 
 
 def _silent_start(samples: Samples | Steps) -> int:
-    for begin in range(0, len(samples), 4096):  # sounds rarely begin with more than that of nothing
-        some = samples[begin : begin + 4096]
-        loud = some != 0 if some.dtype == np.int16 else np.abs(some) >= HALF_STEP
+    for begin in range(0, len(samples), 4096):  # in blocks, since few sounds begin with more silence than that
+        block = samples[begin : begin + 4096]
+        loud = block != 0 if block.dtype == np.int16 else np.abs(block) >= HALF_STEP
         if loud.any():
             return begin + int(loud.argmax())
     return len(samples)
@@ -69,12 +69,12 @@ Lengths = TypeVar("Lengths", int, NDArray[np.int64])
 
 
 def sounding_part(length: Lengths, lead: Lengths, tail: Lengths) -> tuple[Lengths, Lengths]:
-    """The first sample and the number of samples that are left without the silence at both ends, at least one.
+    """The index of the first sample and the number of samples without the silence at both ends, at least one sample.
 
     Args:
-        length: samples of a clip, or of each of many clips.
-        lead: silent samples at the beginning.
-        tail: silent samples at the end.
+        length: length in samples of a clip, or of each of many clips.
+        lead: number of silent samples at the beginning.
+        tail: number of silent samples at the end.
 
     >>> sounding_part(np.array([10, 4]), np.array([2, 4]), np.array([3, 0]))
     (array([2, 3]), array([5, 1]))
@@ -84,20 +84,20 @@ def sounding_part(length: Lengths, lead: Lengths, tail: Lengths) -> tuple[Length
 
 
 def peak_normalised(samples: Samples) -> Samples:
-    """Scaled so that the largest absolute sample is 1; silence stays silence."""
+    """Samples scaled so that the largest absolute sample is 1; silence stays silence."""
     peak = np.abs(samples).max(initial=0.0)
     return samples / peak if peak > 0 else samples
 
 
 def model_input(samples: Samples, window: int, *, trim_silence: bool = False, tile: bool = False, peak: bool = True) -> Samples:
-    """A whole clip as a net takes it when scoring (Jeong & Lim §3.4): any silent ends off, filled to the window, peak 1.
+    """The input of a net for scoring a whole clip (Jeong & Lim §3.4).
 
     Args:
-        samples: ``[samples]`` at the net's rate.
-        window: samples; a shorter clip is filled to it, a longer one stays whole; 0 fills none.
-        trim_silence: leave out digital silence at both ends first; an all-silent clip keeps one sample.
-        tile: fill by repeating the clip, not with zeros.
-        peak: scale to peak 1.
+        samples: the clip ``[samples]`` at the net's sample rate.
+        window: length in samples to which a shorter clip is filled; a longer clip stays as it is; 0 fills no clip.
+        trim_silence: first leave out the digital silence at both ends; a completely silent clip keeps one sample.
+        tile: fill by repeating the clip instead of with zeros.
+        peak: scale the clip to peak 1.
     """
     if trim_silence:
         first, count = sounding_part(len(samples), *silent_ends(samples))
