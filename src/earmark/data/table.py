@@ -74,7 +74,7 @@ class ClipTable:
 
     @property
     def targets(self) -> Array:
-        """Targets that add up to 1, float32 ``[N, K]``: equal for all labels of a clip; equal for all classes for *none of these*."""
+        """Targets with the sum 1, float32 ``[N, K]``: equal for all labels of a clip; equal for all classes for *none of these*."""
         weight = self.positive | self.none_of_these[:, None]
         return (weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""A recipe: every setting of one system, typed; loading it, and saying what is wrong with it."""
+"""Recipes: the typed settings of a whole system, loading them, and explaining what is wrong in them."""
 
 from earmark.recipe.basics import Part, View
 from earmark.recipe.batches import BalancedSettings, FrequencyMaskSettings, ShuffledSettings

@@ -1,4 +1,4 @@
-"""What all groups of settings are made of."""
+"""The base classes and common types of all settings."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +10,7 @@ Number = TypeVar("Number", int, float)
 Name = Annotated[str, Field(pattern=SAFE_NAME)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-# A version of a clip that is scored: as it is, or with so many frames (samples, for a waveform net) of zeros on both sides.
+# A version of a clip that is scored: the whole clip, or with N frames (samples, for a net on waveforms) of zeros on each side.
 View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,6})$")]
 
 
@@ -24,17 +24,18 @@ Ordered = AfterValidator(_ordered)  # a lower limit and an upper one
 
 
 class Settings(BaseModel):
-    """A group of settings: frozen, and a setting that it does not know is refused."""
+    """A group of settings. It is frozen, and refuses settings that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Part(BaseModel):
-    """A front end, backbone or head: its name, and the flat arguments of its class, which checks them when it is built."""
+    """A front end, backbone or head: its name, and the arguments of its class, which are checked when the net is built."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """The arguments of the part's class, by name."""
         return dict(self.model_extra or {})

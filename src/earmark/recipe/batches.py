@@ -8,46 +8,46 @@ from earmark.recipe.basics import Chance, Ordered, Positive, Settings
 
 
 class FrequencyMaskSettings(Settings):
-    """One run of mel bands without power."""
+    """Masking: the power of neighbouring mel bands is set to zero."""
 
     chance: Chance = 0.5
-    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # bands, both ends included
+    width: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]], Ordered]  # fewest and most bands
 
 
 class BalancedSettings(Settings):
-    """Class-balanced batches and their mixing (Jeong & Lim §3.1, equation 2)."""
+    """Class-balanced batches, and how their examples are mixed (Jeong & Lim §3.1, equation 2)."""
 
     sampling: Literal["balanced"] = "balanced"
     clips_per_class: Annotated[int, Field(ge=1)] = 1
-    partner: Literal["other_class", "any"] = "other_class"  # where the second clip of a mix is drawn from
-    mix_alpha: Positive = 0.4  # λ ~ Beta(α, α), folded to λ > 0.5
+    partner: Literal["other_class", "any"] = "other_class"  # the class that the second clip of a mix is drawn from
+    mix_alpha: Positive = 0.4  # λ ~ Beta(α, α); the larger of λ and 1 − λ is taken
     gain: Annotated[tuple[Annotated[float, Field(ge=0)], Positive], Ordered] = (0.0, 1.0)  # w ~ U(low, high]
-    peak: Literal["window", "clip"] = "window"  # what max|x| is taken over
-    verified_by: Literal["dominant", "both"] = "dominant"  # whose flag a mixed example carries
+    peak: Literal["window", "clip"] = "window"  # the samples that max|x| is taken over
+    verified_by: Literal["dominant", "both"] = "dominant"  # an example is verified if its dominant clip is, or if both clips are
     speed: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered] = (
         1.0,
         1.0,
-    )  # log-uniform, pitch with it
+    )  # log-uniform; the pitch changes with the speed
     frequency_mask: FrequencyMaskSettings | None = None
 
 
 class MixSettings(Settings):
-    """Mixing an example with another (Akiyama & Sato §3.3)."""
+    """Mixing an example with another one (Akiyama & Sato §3.3)."""
 
-    kind: Literal["plain", "between_class"] = "plain"  # between_class weighs two waveforms by how loud they are
+    kind: Literal["plain", "between_class"] = "plain"  # between_class weights two waveforms by their loudness
     chance: Chance = 0.5
     alpha: Positive = 1.0  # share ~ Beta(α, α)
-    self_mix: bool = False  # as released for waveforms: the labels are mixed, the sound is mixed with itself
-    level_frame: Annotated[int, Field(ge=1)] = 4096  # samples; between_class takes the mean square of the loudest frame
+    self_mix: bool = False  # mix the labels, but the sound with itself, as in the released code for waveforms
+    level_frame: Annotated[int, Field(ge=1)] = 4096  # samples; between_class uses the mean square of the loudest frame
     level_hop: Annotated[int, Field(ge=1)] = 2048  # samples from one frame to the next
-    level_floor: Annotated[float, Field(le=0)] = -80.0  # dB, full scale is 0: the level of silence, and of what is quieter
+    level_floor: Annotated[float, Field(le=0)] = -80.0  # dB, full scale is 0: the lowest level, also that of silence
 
 
 class GainSettings(Settings):
-    """A random factor on the power mel or on the waveform."""
+    """A random factor on the mel power or on the waveform."""
 
     chance: Chance = 0.5
-    unit: Literal["factor", "decibel"] = "factor"  # what the range is in, and uniform in; decibels are of amplitude
+    unit: Literal["factor", "decibel"] = "factor"  # unit of the range, in which the gain is uniform; decibels are of amplitude
     range: Annotated[tuple[float, float], Ordered]
 
     @model_validator(mode="after")
@@ -58,27 +58,27 @@ class GainSettings(Settings):
 
 
 class AdditionalCropSettings(Settings):
-    """Only a part of what was cut is kept, zeros elsewhere."""
+    """Keeping only a part of the cut window; the rest becomes zeros."""
 
     chance: Chance = 0.5
     keep: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], Ordered] = (0.25, 1.0)  # the share that is kept
 
 
 class SpeedSettings(Settings):
-    """Playing faster or slower, pitch with it."""
+    """Playing faster or slower; the pitch changes with the speed."""
 
     chance: Chance = 1.0
     range: Annotated[tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]], Ordered]  # log-uniform
 
 
 class ShuffledSettings(Settings):
-    """Batches in passes over all clips, and what is done to each example (Akiyama & Sato §3.3), in this order."""
+    """Batches in passes over all clips, and the augmentations of each example in their order (Akiyama & Sato §3.3)."""
 
     sampling: Literal["shuffled"]
-    size: Annotated[int, Field(ge=1)]
-    windows: tuple[Annotated[int, Field(ge=1)], ...] = ()  # samples: one of these is drawn for each batch; none: input.window
+    size: Annotated[int, Field(ge=1)]  # examples in a batch
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = ()  # samples; one of these is drawn for each batch; if empty, input.window
     speed: SpeedSettings | None = None
-    edge: Chance = 0.0  # zeros in front of and behind each clip before it is cut, as a share of the window
+    edge: Chance = 0.0  # zeros added before and after each clip before it is cut, as a share of the window
     additional_crop: AdditionalCropSettings | None = None
     mix: MixSettings | None = None
     gain: GainSettings | None = None

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: where it stands, and what would be valid."""
+"""Explaining what is wrong in a recipe: the setting, the fault, and what would be valid."""
 
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin
@@ -7,25 +7,25 @@ from pydantic import BaseModel, ValidationError
 
 from earmark.recipe.schema import Recipe
 
-KINDS_OF = {"batch": ("balanced", "shuffled"), "optimiser": ("adam", "sgd")}  # settings that come in kinds
+KINDS_OF = {"batch": ("balanced", "shuffled"), "optimiser": ("adam", "sgd")}  # groups of settings that have several kinds
 
 
 def faults(error: ValidationError) -> list[str]:
-    """A line for each fault: the setting's place with dots, and what is wrong with it."""
+    """A line for each fault: the dotted name of the setting, and what is wrong with it."""
     errors = error.errors()
-    # A list of which an item is wrong is no shorter for it.
-    told = [e for e in errors if e["type"] != "too_short" or not any(_is_below(other["loc"], e["loc"]) for other in errors)]
-    return [f"{'.'.join(map(str, _as_written(e['loc']))) or 'recipe'}: {_fault(e)}" for e in told]
+    # For a list with an invalid item, pydantic also says that the list is too short, which is not true.
+    true_errors = [e for e in errors if e["type"] != "too_short" or not any(_is_below(item["loc"], e["loc"]) for item in errors)]
+    return [f"{'.'.join(map(str, _as_written(e['loc']))) or 'recipe'}: {_fault(e)}" for e in true_errors]
 
 
-def _is_below(location: Sequence[str | int], other: Sequence[str | int]) -> bool:
-    return len(location) > len(other) and list(location[: len(other)]) == list(other)
+def _is_below(location: Sequence[str | int], above: Sequence[str | int]) -> bool:
+    return len(location) > len(above) and list(location[: len(above)]) == list(above)
 
 
 def _as_written(location: Sequence[str | int]) -> list[str | int]:
-    """The place as it is written in a recipe, without the kind that pydantic puts behind `batch` and `optimiser`."""
-    before = [None, *location]
-    return [part for part, above in zip(location, before, strict=False) if part not in KINDS_OF.get(str(above), ())]
+    """A setting's location as a recipe writes it: without the kind that pydantic puts after `batch` and `optimiser`."""
+    previous_parts = [None, *location]
+    return [part for part, previous in zip(location, previous_parts, strict=False) if part not in KINDS_OF.get(str(previous), ())]
 
 
 def _fault(error: Any) -> str:
@@ -37,30 +37,30 @@ def _fault(error: Any) -> str:
 
 
 def settings_at(location: Sequence[str | int]) -> list[str]:
-    """The names that a group of settings has.
+    """The names of the settings in a group.
 
     Args:
-        location: the path to the group, with the kind that pydantic puts behind `batch` and `optimiser`.
+        location: location of the group in the recipe, with the kind that pydantic puts after `batch` and `optimiser`.
 
     >>> settings_at(["members", "logmel", "batch", "balanced", "frequency_mask"])
     ['chance', 'width']
     """
     groups: list[type[BaseModel]] = [Recipe]
-    within = False  # a mapping or a list: the next part is one of its names or numbers
+    in_collection = False  # the next part is a name in a mapping, or a number in a list
     for part in location:
         fields = [group.model_fields[str(part)] for group in groups if str(part) in group.model_fields]
-        if within:
-            within = False
+        if in_collection:
+            in_collection = False
         elif fields:
             groups = [group for field in fields for group in _groups_in(field.annotation)]
-            within = any(_holds_many(field.annotation) for field in fields)
-        else:  # a kind
+            in_collection = any(_holds_many(field.annotation) for field in fields)
+        else:  # the part is a kind
             groups = [group for group in groups if any(part in get_args(f.annotation) for f in group.model_fields.values())]
     return [name for group in groups for name in group.model_fields]
 
 
 def _groups_in(kind: Any) -> list[type[BaseModel]]:
-    """The groups of settings in a type: of a union, a mapping's values, a list's items."""
+    """The groups of settings that a type contains: in a union, as the values of a mapping, or as the items of a list."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return [kind]
     return [group for inner in get_args(kind) for group in _groups_in(inner)]

@@ -1,4 +1,4 @@
-"""What a net learns from its batches, and when: losses, tasks, optimiser, schedule, validation."""
+"""How a net learns from its batches: losses, tasks, optimiser, schedule, validation."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,9 +10,9 @@ from earmark.recipe.basics import Name, Positive, Settings, View
 class LossSettings(Settings):
     """The loss on the given labels."""
 
-    kind: Literal["cross_entropy", "bce", "kl"] = "cross_entropy"  # the last two: the mean over batch and classes
-    masking: Annotated[float, Field(gt=0, le=1)] | None = 0.8  # α of Jeong & Lim's equation (7); null: every label as it is
-    double_sigmoid: bool = False  # as released in 2019: bce takes a second sigmoid of the scores
+    kind: Literal["cross_entropy", "bce", "kl"] = "cross_entropy"  # bce and kl: the mean over batch and classes
+    masking: Annotated[float, Field(gt=0, le=1)] | None = 0.8  # α of Jeong & Lim's equation (7); null: no masking
+    double_sigmoid: bool = False  # for bce: a second sigmoid of the scores, as in the released code of 2019
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -22,29 +22,33 @@ class LossSettings(Settings):
 
 
 class NoisySettings(Settings):
-    """The second task: unverified clips with their labels as given, through a head of their own (Akiyama & Sato §2.1)."""
+    """The noisy task: it learns the given labels of unverified clips, with its own part of the head (Akiyama & Sato §2.1)."""
 
-    weight: Positive = 1.0  # of its loss, which is of the same kind as the first task's
-    double_sigmoid: bool = False  # as LossSettings.double_sigmoid
+    weight: Positive = 1.0  # of its loss in the sum; the kind of loss is that of the first task
+    double_sigmoid: bool = False  # as in LossSettings
 
 
 class SoftSettings(Settings):
-    """Soft pseudo labels (Akiyama & Sato §2.2): verified clips and pseudo-labelled unverified ones, 1 : 1 in each batch."""
+    """The soft stream (Akiyama & Sato §2.2): half of each batch are verified clips, half unverified clips with pseudo labels."""
 
     labels: Name  # one of the recipe's pseudo_labels
-    weight: Positive = 20.0
+    weight: Positive = 20.0  # of its loss in the sum
     loss: Literal["mse", "bce", "kl"] = "mse"
 
 
 class AdamSettings(Settings):
+    """The optimiser Adam."""
+
     name: Literal["adam"] = "adam"
     epsilon: Positive = 1e-7  # Keras's; PyTorch's is 1e-8
-    # What it is added to: √v after v's bias was corrected (PyTorch), or before, as Keras has it: there it weighs up to 32
-    # times as much in the first batches.
+    # Whether ε is added to √v after the correction of v's bias (PyTorch) or before (Keras). Before, it has up to 32 times the
+    # effect in the first batches.
     epsilon_added: Literal["after_correction", "before_correction"] = "after_correction"
 
 
 class SgdSettings(Settings):
+    """Stochastic gradient descent with momentum."""
+
     name: Literal["sgd"]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = True
@@ -66,13 +70,13 @@ OptimiserSettings = Annotated[
 
 
 class Phase(Settings):
-    """A stretch of the schedule: a constant rate, or a cosine from ``rate`` to ``final_rate``; once, or in cycles."""
+    """A phase of the schedule: a constant learning rate, or a cosine from ``rate`` to ``final_rate``; once, or in cycles."""
 
-    batches: Annotated[int, Field(ge=1)] | None = None  # either these …
-    epochs: Annotated[int, Field(ge=1)] | None = None  # … or passes over the clips that the first task is taught by
-    rate: Positive
+    batches: Annotated[int, Field(ge=1)] | None = None  # length of the phase (or of a cycle), either in batches …
+    epochs: Annotated[int, Field(ge=1)] | None = None  # … or in passes over the clips that the first task learns from
+    rate: Positive  # learning rate
     final_rate: Positive | None = None
-    cycles: Annotated[int, Field(ge=1)] | None = None  # so many times, each ending in a snapshot of the weights; null: once, none
+    cycles: Annotated[int, Field(ge=1)] | None = None  # repetitions, each ending in a snapshot; null: once, without a snapshot
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -82,11 +86,13 @@ class Phase(Settings):
 
 
 class ValidationSettings(Settings):
-    every: Annotated[int, Field(ge=1)] | None = None  # batches; either these …
-    epochs: Annotated[int, Field(ge=1)] | None = None  # … or passes
-    metric: Literal["map@3", "accuracy", "lwlrap"] = "map@3"  # what the best weights are chosen by
-    keep: Literal["best", "last", "snapshots"]  # the weights that are scored, where an ensemble names no others
-    view: View = "whole"  # of each clip that is validated on
+    """When a net is validated, and which of its weights are kept."""
+
+    every: Annotated[int, Field(ge=1)] | None = None  # time between two validations, either in batches …
+    epochs: Annotated[int, Field(ge=1)] | None = None  # … or in passes over the clips that the first task learns from
+    metric: Literal["map@3", "accuracy", "lwlrap"] = "map@3"  # the best weights are those with the highest value
+    keep: Literal["best", "last", "snapshots"]  # the weights that are scored, unless an ensemble names others
+    view: View = "whole"  # version of each clip that is scored
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

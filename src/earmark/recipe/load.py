@@ -1,4 +1,4 @@
-"""Loading a recipe: files, ``extends`` and ``like``, and ``--set`` overrides."""
+"""Loading a recipe: its file, ``extends``, ``like``, and the changes of ``--set``."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,23 @@ BUILT_IN = Path(__file__).parent.parent / "recipes"
 
 
 def built_in_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """The names of the recipes that come with earmark, sorted."""
     return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
 
 
 def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A built-in recipe by name, or one from a YAML file.
+    """Loads a recipe.
 
-    A member may say ``like: OTHER`` and then only what differs; a recipe may say ``extends: RECIPE`` in the same way.
-    ``overrides`` are ``key=value`` with dotted keys below the
-    recipe (``members.logmel-16k.loss.masking=null``); ``*`` in the place of a member's name means all of them.
+    A member may say ``like: OTHER``, and then only what differs from the other member. In the same way, a recipe may say
+    ``extends: RECIPE``.
+
+    Args:
+        name_or_file: name of a built-in recipe, or a YAML file.
+        overrides: changes of settings, each ``key=value`` with a dotted key (``members.logmel-16k.loss.masking=null``); ``*``
+            instead of a member's name means all members.
 
     Raises:
-        RecipeError: there is no such recipe, it is no YAML, or a setting is unknown or has a value it cannot have.
+        RecipeError: there is no such recipe, it is not valid YAML, or a setting is unknown or has an invalid value.
 
     >>> load_recipe("tiny", ["seed=7"]).seed
     7
@@ -44,7 +48,11 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
-    """Where a recipe lies: a built-in one by name, else a file, looked for in the folder ``beside`` which it is named.
+    """The file of a recipe.
+
+    Args:
+        name_or_file: name of a built-in recipe, or a YAML file.
+        beside: folder that the file's path is relative to; the current folder by default.
 
     Raises:
         RecipeError: there is no such recipe.
@@ -58,7 +66,7 @@ def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
 
 
 def _read(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
-    """A recipe's plain data: what it extends and what its members are like filled in."""
+    """A recipe as plain data, with ``extends`` and ``like`` replaced by the settings that they refer to."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -70,35 +78,34 @@ def _read(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
     base = recipe_file(str(data.pop("extends")), path.parent)
     if base in above or base == path:
         raise RecipeError(f"{path}: extends itself")
-    below = _read(base, [*above, path])
-    merged = {**below, **{key: _merge(below.get(key), own) for key, own in data.items()}}
+    base_data = _read(base, [*above, path])
+    merged = {**base_data, **{key: _merge(base_data.get(key), value) for key, value in data.items()}}
     return {**merged, "members": _resolve_likes(merged["members"])}
 
 
 def _resolve_likes(members: Mapping[str, Any]) -> dict[str, Any]:
     resolved: dict[str, Any] = {}
-    for name, own in members.items():
-        if not isinstance(own, dict):
+    for name, member in members.items():
+        if not isinstance(member, dict):
             raise RecipeError(f"members.{name}: not a mapping")
-        own = dict(own)
-        if "like" in own:
-            model = own.pop("like")
+        settings = dict(member)
+        if "like" in settings:
+            model = settings.pop("like")
             if model not in resolved:
                 raise RecipeError(f"members.{name}.like: no member {model!r} above it")
-            own = _merge(copy.deepcopy(resolved[model]), own)  # else --set would change both
-        resolved[str(name)] = own
+            settings = _merge(copy.deepcopy(resolved[model]), settings)  # a copy, else --set would change both members
+        resolved[str(name)] = settings
     return resolved
 
 
-def _merge(base: Any, own: Any) -> Any:
-    """``own`` over ``base``; a part with another ``name``, or batches of another ``sampling``, take nothing from the old one."""
-    if not isinstance(base, dict) or not isinstance(own, dict):
-        return own
-    if any(own.get(key, base.get(key)) != base.get(key) for key in ("name", "sampling")):
-        return own
-    return {
-        key: _merge(base.get(key), own[key]) if key in own else base[key] for key in [*base, *(k for k in own if k not in base)]
-    }
+def _merge(base: Any, changes: Any) -> Any:
+    """``base`` with some settings changed. If ``name`` or ``sampling`` changes, all settings of the group are replaced."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    if any(changes.get(key, base.get(key)) != base.get(key) for key in ("name", "sampling")):
+        return changes
+    keys = [*base, *(key for key in changes if key not in base)]
+    return {key: _merge(base.get(key), changes[key]) if key in changes else base[key] for key in keys}
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:
@@ -109,7 +116,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise RecipeError(f"--set {override}: the value is no YAML") from None
-    if isinstance(value, str):  # YAML reads 1e-3 as a word
+    if isinstance(value, str):  # YAML takes 1e-3 for text
         try:
             value = float(value)
         except ValueError:
@@ -117,27 +124,28 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     if len(parents) > 1 and parents[0] == "members" and parents[1] not in ("*", *data["members"]):
         raise RecipeError(f"--set {override}: no member {parents[1]!r}; the members are {listed(data['members'])}")
-    places: list[Any] = [data]
+    groups: list[Any] = [data]
     for part in parents:
-        places = [child for place in places for child in _children(place, part)]
-    if not places:
+        groups = [child for group in groups for child in _children(group, part)]
+    if not groups:
         raise RecipeError(f"--set {override}: no setting {key!r}")
-    for place in places:
-        if isinstance(place, list) and last.isdigit() and int(last) < len(place):
-            place[int(last)] = copy.deepcopy(value)
-        elif isinstance(place, dict):
-            place[last] = copy.deepcopy(value)  # each member its own: a later --set may change one of them
+    for group in groups:
+        if isinstance(group, list) and last.isdigit() and int(last) < len(group):
+            group[int(last)] = copy.deepcopy(value)
+        elif isinstance(group, dict):
+            group[last] = copy.deepcopy(value)  # a copy for each member, since a later --set may change only one of them
         else:
             raise RecipeError(f"--set {override}: no setting {key!r}")
 
 
-def _children(place: Any, part: str) -> list[Any]:
-    if isinstance(place, list):
-        return [place[int(part)]] if part.isdigit() and int(part) < len(place) else []
-    if not isinstance(place, dict):
+def _children(group: Any, part: str) -> list[Any]:
+    """What a part of a dotted key refers to in a group of settings: for ``*`` everything in it."""
+    if isinstance(group, list):
+        return [group[int(part)]] if part.isdigit() and int(part) < len(group) else []
+    if not isinstance(group, dict):
         return []
     if part == "*":
-        return list(place.values())
-    if part not in place:
-        place[part] = {}  # a group of settings left at its defaults; the schema refuses what it does not know
-    return [place[part]]
+        return list(group.values())
+    if part not in group:
+        group[part] = {}  # a group that the recipe leaves at its defaults; the schema refuses unknown names
+    return [group[part]]

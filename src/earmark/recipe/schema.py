@@ -1,4 +1,4 @@
-"""A recipe: every setting of one system, typed. The groups of settings lie in `batches` and `learning`."""
+"""The settings of a recipe. Those of batches and of learning are in `batches` and `learning`."""
 
 import hashlib
 import json
@@ -23,40 +23,40 @@ from earmark.recipe.learning import (
 
 
 class InputSettings(Settings):
-    """How a clip becomes a member's input; the same in training and when tagging."""
+    """How a clip becomes the input of a member's net, in training and in tagging."""
 
     sample_rate: Annotated[int, Field(ge=1000)]  # Hz
-    window: Annotated[int, Field(ge=1)]  # samples: the length of a training example; shorter clips are filled to it
-    trim_silence: bool = False  # leave out the digital silence at both ends of a clip
-    fill: Literal["zeros", "tile"] = "zeros"  # what a clip shorter than the window is filled with; tile repeats the clip
-    fill_short: bool = True  # whether a short clip is filled when it is scored, too; else it is scored at its own length
-    peak_normalised: bool = True  # whether a clip is scaled to peak 1 when it is scored (in training, mixing does that)
+    window: Annotated[int, Field(ge=1)]  # samples: length of a training example; shorter clips are filled to this length
+    trim_silence: bool = False  # whether the digital silence at both ends of a clip is left out
+    fill: Literal["zeros", "tile"] = "zeros"  # how a clip shorter than the window is filled; tile repeats the clip
+    fill_short: bool = True  # whether short clips are also filled for scoring; else they are scored at their own length
+    peak_normalised: bool = True  # whether clips are scaled to peak 1 for scoring (in training, mixing does that)
 
 
 class ScoringSettings(Settings):
     """Which clips go through the net together when whole clips are scored (Akiyama & Sato §3.6).
 
-    Clips go together while the longest is longer than the shortest by at most a rate. It starts at 0 and grows step by step up to
-    ``patience``, until there are at most ``groups`` + clips / ``clips_per_group`` groups.
+    The longest clip of a group is longer than the shortest by at most a rate. The rate starts at 0, and grows in steps up to
+    ``patience`` until there are at most ``groups`` + number of clips / ``clips_per_group`` groups.
     """
 
-    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # the highest rate; 0: only clips of equal length
+    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # the highest rate; 0: groups have clips of equal length
     patience_step: Annotated[float, Field(ge=0.001)] = 0.01
     groups: Annotated[int, Field(ge=1)] = 60
     clips_per_group: Positive = 55.0
-    samples: Annotated[int, Field(ge=1)] = 1_024_000  # of a group at most, filled up; one clip alone may have more
-    clips: Annotated[int, Field(ge=1)] = 512  # of a group at most
+    samples: Annotated[int, Field(ge=1)] = 1_024_000  # in a group with its padding, at most; a single clip may have more
+    clips: Annotated[int, Field(ge=1)] = 512  # in a group, at most
 
 
 class MemberSettings(Settings):
-    """One kind of net and how it is trained; one net a fold."""
+    """A kind of net and how it is trained. A run trains one net of it for each fold."""
 
     input: InputSettings
     frontend: Part
     backbone: Part
     head: Part
-    start_from: Name | None = None  # another member, whose weights of the same fold are the first ones
-    clips: Literal["labelled", "verified"] = "labelled"  # what the first task is taught by
+    start_from: Name | None = None  # another member; its net of the same fold gives the first weights
+    clips: Literal["labelled", "verified"] = "labelled"  # the clips that the first task learns from
     batch: BatchSettings = BalancedSettings()
     loss: LossSettings = LossSettings()
     noisy: NoisySettings | None = None
@@ -64,17 +64,17 @@ class MemberSettings(Settings):
     optimiser: OptimiserSettings = AdamSettings()
     schedule: Annotated[tuple[Phase, ...], Field(min_length=1)]
     validation: ValidationSettings
-    views: Annotated[tuple[View, ...], Field(min_length=1)] = ("whole",)  # of each clip, when it is scored
+    views: Annotated[tuple[View, ...], Field(min_length=1)] = ("whole",)  # versions of each clip that are scored
     scoring: ScoringSettings = ScoringSettings()
 
     @property
     def snapshots(self) -> int:
-        """How many the schedule takes."""
+        """The number of snapshots that the schedule takes."""
         return sum(phase.cycles or 0 for phase in self.schedule)
 
     @property
     def schedule_words(self) -> str:
-        """The schedule for people: ``8 × 64 epochs``, ``150,000 batches + 100,000 batches``."""
+        """The schedule as text for people: ``8 × 64 epochs``, ``150,000 batches + 100,000 batches``."""
         return " + ".join(
             (f"{phase.cycles} × " if phase.cycles else "")
             + (f"{phase.batches:,} batches" if phase.batches else f"{phase.epochs:,} epochs")
@@ -83,17 +83,17 @@ class MemberSettings(Settings):
 
     @property
     def snapshot_names(self) -> list[str]:
-        """The names of all snapshots, ``1`` …"""
+        """The names of all snapshots: ``1``, ``2`` …"""
         return [str(number + 1) for number in range(self.snapshots)]
 
     @property
     def kept_weights(self) -> list[str]:
-        """The names of the weights that are scored where an ensemble names no others: ``best``, ``last``, or the snapshots."""
+        """The names of the weights that are scored unless an ensemble names others: ``best``, ``last``, or all snapshots."""
         return self.snapshot_names if self.validation.keep == "snapshots" else [self.validation.keep]
 
     @property
     def unbiased_weights(self) -> list[str]:
-        """The weights that other stages go on from: never the best, which were chosen on the fold's validation clips."""
+        """The names of the weights that other stages use: never ``best``, which is chosen with the fold's validation labels."""
         return self.kept_weights if self.validation.keep == "snapshots" else ["last"]
 
     @model_validator(mode="after")
@@ -118,20 +118,22 @@ class MemberSettings(Settings):
 
 
 class PseudoLabelSettings(Settings):
-    """A stage that guesses the labels of unverified clips with a member's nets (Akiyama & Sato §2.2)."""
+    """Pseudo labels: the labels of unverified clips, guessed by a member's nets (Akiyama & Sato §2.2)."""
 
-    member: Name
-    temperature: Positive = 2.0  # T: the mean guess to this power, then divided by its sum
-    folds: Literal["same", "all"] = "same"  # all: nets of other folds know this fold's validation labels: they leak
+    member: Name  # the member that guesses
+    temperature: Positive = 2.0  # T: the mean of the scores to the power of T, then divided by its sum
+    folds: Literal["same", "all"] = "same"  # the folds whose nets guess; all: the nets of other folds leak validation labels
 
 
 class VoterSettings(Settings):
-    """A member's part in an ensemble: which of its nets' weights vote, on which views of a clip, and how much they count."""
+    """A member's part in an ensemble: which weights of its nets vote, on which views of a clip, and with what weight."""
 
-    weight: Positive = 1.0
-    weights: Literal["best", "last", "snapshots"] | None = None  # by default the member's validation.keep
-    snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None  # some of them, by number
-    views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None  # by default the member's
+    weight: Positive = 1.0  # in the ensemble's mean, all votes of the member together
+    weights: Literal["best", "last", "snapshots"] | None = None  # by default those of the member's validation.keep
+    snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = (
+        None  # numbers of the snapshots that vote; by default all
+    )
+    views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None  # by default the views of the member
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -144,19 +146,19 @@ class VoterSettings(Settings):
 
 
 class EnsembleSettings(Settings):
-    """How members' scores become one (Jeong & Lim §3.4, equation 8; Akiyama & Sato §3.6).
+    """How the scores of members are combined (Jeong & Lim §3.4, equation 8; Akiyama & Sato §3.6).
 
-    An ensemble is no part of what is trained: it can be added to the recipe of a finished run, and is scored then.
+    Training does not depend on ensembles: an ensemble can be added to the recipe of a finished run, and is scored then.
     """
 
-    title: str = ""  # for people: what a publication calls it
-    quoted: float | None = None  # the figure that the publication has for it
+    title: str = ""  # for people: its name in a publication
+    quoted: float | None = None  # its figure in the publication
     rule: Literal["geometric_mean", "arithmetic_mean"] = "geometric_mean"
-    members: dict[Name, VoterSettings] = Field(default_factory=dict)  # every member with weight 1 where none is named
+    members: dict[Name, VoterSettings] = Field(default_factory=dict)  # if empty: all members with weight 1
 
 
 class PublishedSettings(Settings):
-    """The data that the system was published with: what ``--plan`` counts with where there is no store."""
+    """The numbers of the data that the system was published with, for ``--plan`` without a store."""
 
     verified: Annotated[int, Field(ge=1)]
     unverified: Annotated[int, Field(ge=0)]
@@ -165,26 +167,28 @@ class PublishedSettings(Settings):
 
 
 class Recipe(Settings):
-    """A whole system. See ``recipes/`` for complete ones."""
+    """The settings of a whole system. See ``recipes/`` for complete recipes."""
 
     name: Annotated[str, Field(pattern=SAFE_NAME)]
     title: str
     source: str = ""  # the publication
     seed: Annotated[int, Field(ge=0)] = 0
-    unverified: Literal["other_folds", "all"] = "other_folds"  # whether a fold's own unverified clips train in it
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the net's arithmetic; auto: the faster one on the machine
+    unverified: Literal["other_folds", "all"] = (
+        "other_folds"  # the unverified clips that may train in a fold: with all, also those of the fold itself
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # what nets compute in; auto: the faster one on the machine
     published: PublishedSettings | None = None
     members: Annotated[dict[Name, MemberSettings], Field(min_length=1)]
     pseudo_labels: dict[Name, PseudoLabelSettings] = Field(default_factory=dict)
-    # The first is the run's own: its figures stand first, and it becomes the bundle.
+    # The first ensemble is the run's own: its figures come first, and it becomes the bundle.
     ensembles: Annotated[dict[Name, EnsembleSettings], Field(min_length=1)] = Field(
         default_factory=lambda: {"all": EnsembleSettings()}
     )
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        for name, stage in self.pseudo_labels.items():
-            self._require_member(f"pseudo_labels.{name}.member", stage.member)
+        for name, settings in self.pseudo_labels.items():
+            self._require_member(f"pseudo_labels.{name}.member", settings.member)
         for name, member in self.members.items():
             if member.start_from is not None:
                 self._require_member(f"members.{name}.start_from", member.start_from)
@@ -195,11 +199,13 @@ class Recipe(Settings):
         for name in self.members:
             self._refuse_circle(name, [])
         for name, ensemble in self.ensembles.items():
-            for of, voter in ensemble.members.items():
-                self._require_member(f"ensembles.{name}.members", of)
-                taken = self.members[of].snapshots
-                if (voter.snapshots or voter.weights == "snapshots") and max(voter.snapshots or (1,)) > taken:
-                    raise ValueError(f"ensembles.{name}.members.{of}.snapshots: the schedule of {of} takes {taken or 'none'}")
+            for voter_name, voter in ensemble.members.items():
+                self._require_member(f"ensembles.{name}.members", voter_name)
+                snapshots = self.members[voter_name].snapshots
+                if (voter.snapshots or voter.weights == "snapshots") and max(voter.snapshots or (1,)) > snapshots:
+                    raise ValueError(
+                        f"ensembles.{name}.members.{voter_name}.snapshots: the schedule of {voter_name} takes {snapshots or 'none'}"
+                    )
         return self
 
     def _require_member(self, where: str, name: str) -> None:
@@ -213,22 +219,22 @@ class Recipe(Settings):
             self._refuse_circle(needed, [*above, name])
 
     def needs(self, member: str) -> list[str]:
-        """The members that must be trained before this one: whose weights it starts from, who guess its pseudo labels."""
+        """The members that must be trained before this one: it starts from their weights, or they guess its pseudo labels."""
         settings = self.members[member]
-        found = [settings.start_from] if settings.start_from else []
+        needed = [settings.start_from] if settings.start_from else []
         if settings.soft:
-            found.append(self.pseudo_labels[settings.soft.labels].member)
-        return list(dict.fromkeys(found))
+            needed.append(self.pseudo_labels[settings.soft.labels].member)
+        return list(dict.fromkeys(needed))
 
     def leaks(self, member: str) -> bool:
-        """Whether validation labels reach its training, through pseudo labels guessed by nets of other folds."""
+        """Whether validation labels get into a member's training, through pseudo labels guessed by nets of other folds."""
         soft = self.members[member].soft
         return (soft is not None and self.pseudo_labels[soft.labels].folds == "all") or any(map(self.leaks, self.needs(member)))
 
     def voters(self, ensemble: str) -> dict[str, VoterSettings]:
-        """The members of an ensemble in the recipe's order, all of them where it names none."""
-        named = self.ensembles[ensemble].members
-        return {name: named.get(name, VoterSettings()) for name in self.members if not named or name in named}
+        """The members of an ensemble and how they vote, in the recipe's order; all members if the ensemble names none."""
+        voters = self.ensembles[ensemble].members
+        return {name: voters.get(name, VoterSettings()) for name in self.members if not voters or name in voters}
 
     def training_settings(self) -> dict[str, Any]:
         """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out."""
@@ -236,15 +242,15 @@ class Recipe(Settings):
         return self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
 
     def fingerprint(self) -> str:
-        """32 hex digits that change with any setting that training depends on."""
+        """32 hex digits that change if a setting that training depends on changes."""
         return hashlib.sha256(json.dumps(self.training_settings(), sort_keys=True).encode()).hexdigest()[:32]
 
     def to_yaml(self) -> str:
-        """The recipe with every value spelled out; loads to an equal recipe."""
+        """The recipe as YAML with all values; loading it gives an equal recipe."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
     def choose_members(self, names: Sequence[str] | None) -> list[str]:
-        """The named members in the recipe's order, all by default.
+        """The names of members to train, in the recipe's order; all if ``names`` is None.
 
         Raises:
             RecipeError: there is no such member.
