@@ -1,4 +1,4 @@
-"""``python -m earmark``."""
+"""Runs the command line: ``python -m earmark``."""
 
 from earmark.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: registers the commands, and turns errors into one line and an exit status."""
+"""The command line: it registers the commands, and turns errors into one line and an exit status."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ from earmark.commands.train import train
 from earmark.errors import EarmarkError, EarmarkWarning, one_line
 from earmark.machine import share_the_cores
 
-RESUMED = ("demo", "prepare", "train")  # commands that go on where they were stopped
+RESUMED = ("demo", "prepare", "train")  # commands that go on where they were, if they were stopped
 
 app = typer.Typer(
     add_completion=False,
@@ -47,7 +47,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    pass  # `run` looks for --debug itself: it must know even where parsing fails
+    pass  # `run` looks for --debug itself, since it must know even if the options cannot be parsed
 
 
 def main() -> None:
@@ -56,9 +56,16 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command and returns its exit status; errors become one line on stderr."""
+    """Runs one command.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Returns:
+        The exit status; an error is printed as one line on stderr.
+    """
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
+    arguments = [argument for argument in arguments if argument != "--debug"]  # at any place
     share_the_cores()  # before a command loads torch
     warnings.simplefilter("default" if debug else "ignore")
     warnings.simplefilter("always", EarmarkWarning)
@@ -66,7 +73,7 @@ def run(arguments: list[str]) -> int:
     try:
         result = typer.main.get_command(app)(arguments or ["--help"], prog_name="earmark", standalone_mode=False)
         status = result if isinstance(result, int) else OK
-        if status == INTERRUPTED:  # typer has caught it
+        if status == INTERRUPTED:  # typer has caught the exception
             raise KeyboardInterrupt
         return status
     except typer.TyperException as error:
@@ -78,18 +85,18 @@ def run(arguments: list[str]) -> int:
         tell(f"error: {one_line(str(error))}")
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
-        goes_on = arguments and arguments[0] in RESUMED
-        tell("stopped; what is done is kept, and the same command goes on from there" if goes_on else "stopped")
+        can_go_on = arguments and arguments[0] in RESUMED
+        tell("stopped; what is done is kept, and the same command goes on from there" if can_go_on else "stopped")
         return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # the reader of our output has gone; typer turns that into an exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor can the interpreter's last flush fail
+    except (BrokenPipeError, SystemExit):  # the output is closed; typer turns that into SystemExit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush cannot fail
         return OK
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("earmark"):
             raise
         tell(f"error: this needs {error.name}, which is not installed; pip install 'earmark[train]' brings it")
         return UNUSABLE
-    except OSError as error:  # what the file system refuses, wherever we asked it
+    except OSError as error:  # an error of the file system at any place
         if debug:
             traceback.print_exc()
         where = error.filename2 or error.filename

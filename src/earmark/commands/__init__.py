@@ -1,1 +1,1 @@
-"""One file a command: its options, the call, what it prints. What takes long to import is imported when the command runs."""
+"""The commands, one file each: options, the call, what is printed. Slow imports happen only when a command runs."""

@@ -22,12 +22,12 @@ def corrupt(
     from earmark.data.manifest import read_manifest, write_manifest
     from earmark.errors import ManifestError
 
-    found = read_manifest(manifest, label_separator)
+    clean = read_manifest(manifest, label_separator)
     if out.parent.resolve() != manifest.parent.resolve():
         raise ManifestError(str(out), [f"must lie in {manifest.parent}: file names are relative to the manifest"])
     if out.exists() and out.samefile(manifest):
         raise ManifestError(str(out), ["is the manifest itself; write to another file"])
-    clips = plant(found.clips, kind, rate, seed, label_separator)
+    clips = plant(clean.clips, kind, rate, seed, label_separator)
     write_manifest(out, clips, label_separator)
     wrong = sum(clip.extra[TRUTH] != label_separator.join(clip.labels) for clip in clips)
     say(

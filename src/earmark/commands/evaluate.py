@@ -40,16 +40,16 @@ def evaluate(
     if ensemble is not None and ensemble not in opened.recipe.ensembles:
         raise EarmarkError(f"--ensemble {ensemble}: the recipe has {listed(opened.recipe.ensembles)}")
     if split == "test":
-        if submission is not None:  # what is missing is told before hours of scoring
+        if submission is not None:  # now, so that missing tables do not show after hours of scoring
             submission_layout(data.source, Path(data.root))
         with arithmetic_threads(threads):
             metrics = evaluate_test(opened, data)
         show_metrics(metrics, as_json, f"scores: {run / 'test.parquet'}")
         if submission is not None:
-            without = write_submission(opened, data, submission, ensemble)
+            missing = write_submission(opened, data, submission, ensemble)
             tell(
                 f"submission: {submission}"
-                + (f"; {without:,} clips without scores have the same for every class" if without else "")
+                + (f"; {missing:,} clips without scores have the same for every class" if missing else "")
             )
     else:
         from earmark.training.train import finish

@@ -1,4 +1,4 @@
-"""A run's figures as lines."""
+"""Printing the metrics of a run."""
 
 import json
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from typing import Any
 
 from earmark.commands.shared import say
 
-METRICS = ("map@3", "accuracy", "lwlrap")  # as in `earmark.assess.metrics`, which takes long to import
+METRICS = ("map@3", "accuracy", "lwlrap")  # as in `earmark.assess.metrics`, which is slow to import
 
 
 def show_metrics(metrics: Any, as_json: bool, where: str) -> None:
-    """Prints what ``metrics.json`` or ``metrics-test.json`` holds.
+    """Prints the content of ``metrics.json`` or ``metrics-test.json``.
 
     Args:
         metrics: a `RunMetrics` or `TestMetrics`.
-        as_json: as it is.
-        where: the last line, for people: the files to look at.
+        as_json: print JSON instead of lines for people.
+        where: the last of these lines, which names the files to look at.
     """
     if as_json:
         say(json.dumps(metrics, ensure_ascii=False))
@@ -32,7 +32,7 @@ def show_metrics(metrics: Any, as_json: bool, where: str) -> None:
 
 
 def _rows(metrics: Any) -> Iterator[tuple[str, Any]]:
-    """Titles and figures: the run's own, by usage, by member, by ensemble."""
+    """The titles and figures to print: of the run's own ensemble, by usage, by member, by ensemble."""
     yield "verified clips", metrics
     yield "all labelled clips", {**metrics["all"], "leaks": metrics.get("leaks")}
     for usage, figures in metrics.get("usage", {}).items():
@@ -42,8 +42,8 @@ def _rows(metrics: Any) -> Iterator[tuple[str, Any]]:
         for name, figures in rows.items() if len(rows) > 1 else ():
             title = f"{part.removesuffix('s')} {name}" + (f" ({figures['title']})" if figures.get("title") else "")
             yield f"{title}, verified", figures
-            for usage, of_usage in figures.get("usage", {}).items():
-                yield f"{title}, verified, {usage}", of_usage
+            for usage, usage_figures in figures.get("usage", {}).items():
+                yield f"{title}, verified, {usage}", usage_figures
 
 
 def _remarks(figures: Any) -> str:

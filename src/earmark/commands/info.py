@@ -19,12 +19,12 @@ def info(
     """Show what a model or a recipe is: members, rates, parameters, labels, size, licence."""
     from earmark.assess.describe import describe
 
-    found = describe(model, classes)
+    description = describe(model, classes)
     if as_json:
-        say(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(description, ensure_ascii=False))
         return
-    for key, value in found.items():
+    for key, value in description.items():
         if key != "members":
             say(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    for member in found["members"]:
+    for member in description["members"]:
         say("  " + "  ".join(f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in member.items()))

@@ -29,10 +29,12 @@ def prepare(
     manifest = scan(source, root, label_separator, errata=not no_errata)
     for line in describe(manifest):
         say(line)
-    made = build(manifest, str(root), out, rates, jobs)
-    store = made.store
+    prepared = build(manifest, str(root), out, rates, jobs)
+    store = prepared.store
     shown_rates = ", ".join(map(str, store.sample_rates))
-    say(f"{out}: {store.clip_count:,} clips, {len(made.bad):,} bad, {shown_rates} Hz{', unchanged' if made.unchanged else ''}")
-    if made.bad:
-        tell_bad(list(made.bad), len(manifest.clips), str(out / "bad.csv"))
+    say(
+        f"{out}: {store.clip_count:,} clips, {len(prepared.bad):,} bad, {shown_rates} Hz{', unchanged' if prepared.unchanged else ''}"
+    )
+    if prepared.bad:
+        tell_bad(list(prepared.bad), len(manifest.clips), str(out / "bad.csv"))
         raise typer.Exit(SKIPPED)

@@ -1,4 +1,4 @@
-"""What commands have in common: lines of the answer and of the work, exit status, options."""
+"""What several commands use: printing lines, exit statuses, options."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from earmark.errors import EarmarkError, one_line
 
 OK, FAULT, UNUSABLE, SKIPPED = 0, 1, 2, 3  # exit status
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
-MISSING_FILE = "no such file"  # the reason of `audio.opened`
+MISSING_FILE = "no such file"  # the reason that `audio.opened` gives
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU's arithmetic; by default one a core.")]
@@ -18,31 +18,40 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def say(text: str) -> None:
-    """A line of the answer, on stdout."""
+    """Prints a line of the command's result, on stdout."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def tell(text: str) -> None:
-    """A line about the work, on stderr."""
+    """Prints a line about the command's work, on stderr."""
     sys.stderr.write(text + "\n")
 
 
-def numbers(text: str, what: str) -> list[int]:
+def numbers(text: str, option: str) -> list[int]:
+    """The whole numbers in a text with commas between them, such as ``0,1``.
+
+    Args:
+        text: value of the option.
+        option: name of the option, in the error message.
+
+    Raises:
+        EarmarkError: a part is no whole number.
+    """
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise EarmarkError(f"{what} {text!r}: whole numbers with commas between them are needed") from None
+        raise EarmarkError(f"{option} {text!r}: whole numbers with commas between them are needed") from None
 
 
-def tell_bad(bad: Sequence[tuple[str, str]], of: int, ledger: str | None) -> None:
-    """Names the files that were skipped.
+def tell_bad(bad: Sequence[tuple[str, str]], file_count: int, ledger: str | None) -> None:
+    """Prints the files that were skipped, with the reasons.
 
     Args:
-        bad: names and reasons.
-        of: all files.
-        ledger: the table that lists them all; then missing files are told as one count, and only the first few others are
-            named. Where None, every file is.
+        bad: names and reasons of the skipped files.
+        file_count: number of all files.
+        ledger: the table that lists all skipped files; then missing files are only counted, and at most 20 of the others are
+            named. If None, every file is named.
     """
     if ledger is None:
         for name, reason in bad:
@@ -51,7 +60,7 @@ def tell_bad(bad: Sequence[tuple[str, str]], of: int, ledger: str | None) -> Non
     missing = [name for name, reason in bad if reason == MISSING_FILE]
     if missing:
         tell(
-            f"skipped: {len(missing):,} of {of:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}"
+            f"skipped: {len(missing):,} of {file_count:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}"
         )
     others = [(name, reason) for name, reason in bad if reason != MISSING_FILE]
     for name, reason in others[:20]:

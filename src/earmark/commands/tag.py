@@ -31,11 +31,11 @@ def tag(
     keep_freed_memory()
     tagger = Tagger.load(model, precision, device)
     with arithmetic_threads(threads):
-        done = tag_files(tagger, paths, top_k, threshold, form, out)
+        result = tag_files(tagger, paths, top_k, threshold, form, out)
     if out is not None:
-        tell(f"{done.tagged:,} files tagged: {out}")
-    if done.bad:
-        tell_bad(list(done.bad), done.tagged + len(done.bad), str(done.ledger) if done.ledger else None)
-        if not done.tagged:
-            raise EarmarkError(f"none of the {len(done.bad):,} files could be used")
+        tell(f"{result.tagged:,} files tagged: {out}")
+    if result.bad:
+        tell_bad(list(result.bad), result.tagged + len(result.bad), str(result.ledger) if result.ledger else None)
+        if not result.tagged:
+            raise EarmarkError(f"none of the {len(result.bad):,} files could be used")
         raise typer.Exit(SKIPPED)

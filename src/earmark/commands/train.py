@@ -38,25 +38,26 @@ def train(
     from earmark.data.store import Store
     from earmark.recipe import load_recipe
 
-    chosen = load_recipe(recipe, set_ or [])
-    names = None if members is None else members.split(",")
-    wanted = None if folds is None else numbers(folds, "--folds")
+    loaded_recipe = load_recipe(recipe, set_ or [])
+    member_names = None if members is None else members.split(",")
+    fold_numbers = None if folds is None else numbers(folds, "--folds")
     if not plan and (store is None or out is None):
         raise EarmarkError(f"Missing option '--{'store' if store is None else 'out'}'.")
-    opened = None if store is None else Store.open(store)
+    opened_store = None if store is None else Store.open(store)
     if plan and jobs > 1:
         raise EarmarkError("--plan counts the hours of one net after the other; leave --jobs out")
     if plan:
         from earmark.training.plan import plan as make_plan
         from earmark.training.plan import plan_lines
 
-        planned = make_plan(chosen, opened, names, wanted, device, threads)
+        planned = make_plan(loaded_recipe, opened_store, member_names, fold_numbers, device, threads)
         for line in [json.dumps(planned, ensure_ascii=False)] if as_json else plan_lines(planned):
             say(line)
         return
-    assert opened is not None and out is not None  # else refused above
+    assert opened_store is not None and out is not None  # else refused above
     from earmark.training.train import TrainRequest
     from earmark.training.train import train as run_training
 
-    metrics = run_training(TrainRequest(chosen, opened, out, names, wanted, device, allow_bad, jobs, threads))
+    request = TrainRequest(loaded_recipe, opened_store, out, member_names, fold_numbers, device, allow_bad, jobs)
+    metrics = run_training(request)
     show_metrics(metrics, as_json, f"report: {out / 'report.html'}   model: {out / 'bundle'}")
