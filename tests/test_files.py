@@ -5,9 +5,9 @@ from earmark import files
 
 def test_baskets_are_of_few_files_and_few_bytes() -> None:
     sizes = [1, 1, 1, 1, 8, 2, 30, 0, 0]
-    assert [list(basket) for basket in files.baskets(sizes, most=3, weight=10)] == [[0, 1, 2], [3, 4], [5], [6], [7, 8]]
-    assert [list(basket) for basket in files.baskets(sizes, most=3, weight=10, first=6)] == [[6], [7, 8]]
-    assert list(files.baskets([], most=3, weight=10)) == []
+    assert [list(basket) for basket in files.baskets(sizes, max_files=3, max_bytes=10)] == [[0, 1, 2], [3, 4], [5], [6], [7, 8]]
+    assert [list(basket) for basket in files.baskets(sizes, max_files=3, max_bytes=10, first=6)] == [[6], [7, 8]]
+    assert list(files.baskets([], max_files=3, max_bytes=10)) == []
 
 
 def folder(path: Path, text: str) -> Path:

@@ -10,10 +10,13 @@ __version__ = "0.1.0"
 
 
 def load(model: "Path | str") -> "Tagger":
-    """Loads a trained model: a bundle, or the run directory around one.
+    """Loads a trained model.
+
+    Args:
+        model: folder of a bundle, or the run directory that contains it.
 
     Raises:
-        BundleError: it cannot be loaded.
+        BundleError: the model cannot be loaded.
     """
     from earmark.machine import share_the_cores
     from earmark.tagging.tagger import Tagger

@@ -1,17 +1,17 @@
-"""The errors that are a user's to mend: each message says what is wrong, where, and what would be valid."""
+"""Errors that the user can correct. Each message says what is wrong, where, and what would be valid."""
 
 from collections.abc import Iterable, Sequence
 
-SHOWN_FAULTS = 20
+SHOWN_FAULTS = 20  # in the message of a `ManifestError`, at most
 
 
 def one_line(text: str) -> str:
-    """Control characters escaped: a name from outside cannot break a line of ours."""
+    """The text with control characters escaped, so that no name of a file or label can break a line."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in order, with commas between them."""
+    """The names in alphabetical order, with commas between them."""
     return ", ".join(sorted(names))
 
 
@@ -20,15 +20,15 @@ class EarmarkError(Exception):
 
 
 class AudioError(EarmarkError):
-    """One audio file cannot be used; the reason, without the file's name, in one line."""
+    """One audio file cannot be used. The message is the reason in one line, without the file's name."""
 
 
 class ManifestError(EarmarkError):
-    """A table of clips is wrong. All faults are found before this is raised; the first 20 are shown, the rest counted.
+    """A table of clips is wrong. The message has the first 20 faults and the number of the others.
 
     Args:
-        where: the table.
-        faults: one line each.
+        where: the table, or the command or option that is wrong.
+        faults: all faults, one line each.
     """
 
     def __init__(self, where: str, faults: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class RecipeError(EarmarkError):
 
 
 class StoreError(EarmarkError):
-    """A store cannot be built, or is not what is asked for."""
+    """A store cannot be built or opened, or does not have what is needed."""
 
 
 class RunError(EarmarkError):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; locks; files in baskets."""
+"""Writing files and folders completely or not at all; locks; groups of files that are read together."""
 
 import csv
 import fcntl
@@ -14,9 +14,9 @@ from earmark.errors import EarmarkError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside ``path``; what the block wrote there takes the place of ``path`` when it ends well.
+    """Gives a temporary path beside ``path``. When the block ends without an error, the file written there replaces ``path``.
 
-    A reader, or the next start after a crash, finds the old content or the new one, never a part.
+    Readers, and the next start after a crash, find either the old file or the complete new one.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -29,13 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes text as UTF-8, completely or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
 def write_rows(file: TextIO, rows: Iterable[Sequence[object]]) -> None:
-    """Writes CSV rows that read back as they are; Python's writer alone does not quote a lone carriage return."""
+    """Writes CSV rows so that reading gives the same cells; Python's writer alone does not quote a single carriage return."""
     plain = csv.writer(file, lineterminator="\n")
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in rows:
@@ -44,10 +44,14 @@ def write_rows(file: TextIO, rows: Iterable[Sequence[object]]) -> None:
 
 @contextmanager
 def locked(lock: Path, what: Path) -> Iterator[None]:
-    """Keeps other processes out of ``what`` while the block runs. The empty file ``lock`` stays: removing it would race.
+    """Keeps other earmark processes out of a folder while the block runs.
+
+    Args:
+        lock: an empty file that is locked. It stays afterwards: another process may have opened it already.
+        what: the folder, in error messages.
 
     Raises:
-        EarmarkError: another process is in it, or the lock cannot be made.
+        EarmarkError: another process has the lock, or the lock cannot be made.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -65,35 +69,39 @@ def locked(lock: Path, what: Path) -> Iterator[None]:
 
 
 def put_folder(partial: Path, final: Path) -> None:
-    """A finished folder takes its place, and an old one of that name goes.
+    """Renames a finished folder to its final name, and removes the folder that had this name.
 
-    Stopped between the two renames, the old one is left as ``.NAME.old``; see `take_back`.
+    If the process stops between the two renames, the old folder is left as ``.NAME.old``; see `take_back`.
+
+    Args:
+        partial: the finished folder, under a temporary name.
+        final: its final path.
     """
-    aside = _aside(final)
+    old = _old_path(final)
     if final.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        final.rename(aside)
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
     partial.rename(final)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def take_back(final: Path) -> None:
-    """Cleans up behind a `put_folder` that was stopped."""
-    aside = _aside(final)
-    if not aside.exists():
+    """Cleans up after a `put_folder` that was stopped: the folder ``final`` is then the new one, or else the old one."""
+    old = _old_path(final)
+    if not old.exists():
         return
-    if final.exists():  # stopped before the very last step
-        shutil.rmtree(aside)
+    if final.exists():  # stopped before the last step
+        shutil.rmtree(old)
     else:  # stopped between the two renames
-        aside.rename(final)
+        old.rename(final)
 
 
-def _aside(final: Path) -> Path:
+def _old_path(final: Path) -> Path:
     return final.with_name(f".{final.name}.old")
 
 
 def link_or_copy(old: Path, new: Path) -> None:
-    """The same file under a second name; a copy where the file system has no hard links."""
+    """Gives the file ``old`` the second name ``new``; makes a copy if the file system has no hard links."""
     new.unlink(missing_ok=True)
     try:
         os.link(old, new)
@@ -101,23 +109,26 @@ def link_or_copy(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
 
 
-def baskets(sizes: Sequence[int], most: int, weight: int, first: int = 0) -> Iterator[range]:
-    """Neighbouring files that are read together: as many as are small together; a large one alone.
+def baskets(sizes: Sequence[int], max_files: int, max_bytes: int, first: int = 0) -> Iterator[range]:
+    """Groups of neighbouring files to read together: several small files, or a single large file.
 
     Args:
-        sizes: bytes of each file.
-        most: files in a basket.
-        weight: bytes in a basket, where there are several files in it.
-        first: the file to begin with.
+        sizes: size of each file in bytes.
+        max_files: number of files in a basket, at most.
+        max_bytes: size of a basket in bytes, at most; a basket with a single file may be larger.
+        first: index of the first file.
 
-    >>> list(baskets([1, 1, 9, 1], most=2, weight=5))
+    Yields:
+        The indices of the files of each basket.
+
+    >>> list(baskets([1, 1, 9, 1], max_files=2, max_bytes=5))
     [range(0, 2), range(2, 3), range(3, 4)]
     """
-    begin, full = first, 0
-    for number in range(first, len(sizes)):
-        if number > begin and (number - begin == most or full + sizes[number] > weight):
-            yield range(begin, number)
-            begin, full = number, 0
-        full += sizes[number]
+    begin, total_bytes = first, 0
+    for index in range(first, len(sizes)):
+        if index > begin and (index - begin == max_files or total_bytes + sizes[index] > max_bytes):
+            yield range(begin, index)
+            begin, total_bytes = index, 0
+        total_bytes += sizes[index]
     if begin < len(sizes):
         yield range(begin, len(sizes))

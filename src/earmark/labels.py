@@ -1,4 +1,4 @@
-"""Label names ↔ class indices."""
+"""Names of labels ↔ indices of classes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The K classes of a data set or a model, in the order of a model's scores.
+    """The K classes of a data set or a model, in the order of the scores.
 
     >>> labels = LabelSet(("Bark", "Cello"))
     >>> labels.encode([("Cello",), ("Bark", "Cello"), ()]).tolist()
@@ -28,10 +28,10 @@ class LabelSet:
         return len(self.names)
 
     def encode(self, labels: Iterable[Sequence[str]]) -> NDArray[np.bool_]:
-        """Bool ``[N, K]`` from each clip's label names.
+        """Which classes are labels of each clip, bool ``[N, K]``, from the names of each clip's labels.
 
         Raises:
-            KeyError: a name that is not in the set.
+            KeyError: a name is not in the set.
         """
         index = {name: i for i, name in enumerate(self.names)}
         rows = [[index[name] for name in clip] for clip in labels]
@@ -41,6 +41,12 @@ class LabelSet:
         return encoded
 
     def decode(self, scores: NDArray[np.floating], top_k: int | None = None, threshold: float = 0.0) -> list[tuple[str, float]]:
-        """One clip's scores ``[K]`` as (name, score), best first: at most ``top_k`` of them, none below ``threshold``."""
+        """The best labels of a clip with scores ``[K]``, as (name, score), best first.
+
+        Args:
+            scores: the clip's scores, ``[K]``.
+            top_k: number of labels, at most; all if None.
+            threshold: labels with lower scores are left out.
+        """
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [(self.names[i], float(scores[i])) for i in best if scores[i] >= threshold]

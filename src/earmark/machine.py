@@ -1,4 +1,4 @@
-"""What the machine is told, for speed."""
+"""Settings of the machine for speed: memory, device, threads."""
 
 import ctypes
 import os
@@ -12,22 +12,22 @@ SPINS = "10000"  # some tenths of a millisecond: the fewest that cost a quiet ma
 
 
 def share_the_cores() -> None:
-    """Makes threads that wait for each other sleep soon, so that what they wait for gets the core. To be called before torch is loaded.
+    """Makes PyTorch's threads that wait for each other sleep soon. Call it before torch is imported.
 
-    PyTorch's threads (GNU OpenMP's) wait for each other hundreds of times a step. By default they watch for milliseconds, each
-    holding a core; on a machine that is busy with something else as well the thread they wait for then does not run, and
-    training falls to a fortieth of its speed. OpenMP reads the environment once, when torch brings it: after that this does nothing. Processes
-    that are started later inherit it. What the user has said about waiting (``GOMP_SPINCOUNT``, ``OMP_WAIT_POLICY``) holds.
+    The threads (GNU OpenMP's) wait for each other hundreds of times in a training step. By default they spin for milliseconds, and
+    hold a core meanwhile. On a machine with other busy programs the thread that they wait for then cannot run, and training falls
+    to a fortieth of its speed. OpenMP reads the environment once, when torch is imported; later calls change nothing. Processes
+    that are started afterwards inherit the setting. What the user has set (``GOMP_SPINCOUNT``, ``OMP_WAIT_POLICY``) holds.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def keep_freed_memory() -> None:
-    """Makes glibc keep the memory that tensors give back.
+    """Makes glibc keep freed memory for the next tensors.
 
-    By default it returns large blocks to the system at once, and every step pays for the same pages again: a third of the
-    time of a small net's step on a CPU.
+    By default it returns large blocks to the system at once, and the system must provide them again for every step, which takes a
+    third of the time of a small net's step on a CPU.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         m_mmap_max, m_trim_threshold = -4, -1
@@ -35,25 +35,25 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def choose_device(asked: str) -> str:
-    """``cpu`` or ``cuda``; for ``auto`` the GPU where there is one.
+def choose_device(requested: str) -> str:
+    """The device to use, ``cpu`` or ``cuda``, if ``auto``, ``cpu`` or ``cuda`` was requested; ``auto`` means the GPU if there is one.
 
     Raises:
         EarmarkError: a GPU was asked for, and there is none.
     """
     import torch
 
-    if asked == "auto":
+    if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and not torch.cuda.is_available():
+    if requested == "cuda" and not torch.cuda.is_available():
         raise EarmarkError("--device cuda: there is no GPU here; leave it out, or say --device cpu")
-    return asked
+    return requested
 
 
 @contextmanager
 def arithmetic_threads(count: int | None) -> Iterator[None]:
-    """Inside the block PyTorch computes with so many threads (None: as it would); after it with as many as before."""
-    import torch  # here: commands that compute nothing do not wait for it
+    """Makes PyTorch compute with this number of threads while the block runs; None leaves the number as it is."""
+    import torch  # here, so that commands without computations do not import it
 
     before = torch.get_num_threads()
     if count is not None:

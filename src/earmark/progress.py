@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, only on a terminal."""
+"""Progress bars, on stderr, and only if that is a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +10,20 @@ _hidden = False
 
 
 def hide_bars() -> None:
-    """Shows no bars in this process from now on: another one has the terminal."""
+    """Shows no more progress bars in this process, because another process shows its own."""
     global _hidden
     _hidden = True
 
 
 class Bar:
-    """One bar; see `progress_bar`."""
+    """A progress bar; make one with `progress_bar`."""
 
     def __init__(self, progress: Progress, total: int, completed: int) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=total, completed=completed, note="")
 
     def update(self, completed: int, note: str | None = None) -> None:
-        """Sets how much is done, and what stands behind the bar; the old note stays where there is no new one."""
+        """Sets how much is done, and the note after the bar; without a new note, the old one stays."""
         if note is None:
             self._progress.update(self._task, completed=completed)
         else:
@@ -32,18 +32,18 @@ class Bar:
 
 @contextmanager
 def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = False) -> Iterator[Bar]:
-    """A bar that shows while the block runs, and is gone after it.
+    """Shows a progress bar while the block runs, and removes it afterwards.
 
     Args:
-        title: in front of it.
-        total: when it is full.
-        completed: where it begins.
-        hidden: show nothing, because something else is being written to the terminal.
+        title: the text before the bar.
+        total: number of things to do, at which the bar is full.
+        completed: number of things that are done at the beginning.
+        hidden: show nothing, because something else is written to the terminal.
     """
     console = Console(stderr=True)
     progress = Progress(
         TextColumn(title, markup=False),
-        BarColumn(bar_width=10),  # all of it fits into 80 columns
+        BarColumn(bar_width=10),  # so that a line has at most 80 columns
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),

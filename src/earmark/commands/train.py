@@ -58,6 +58,6 @@ def train(
     from earmark.training.train import TrainRequest
     from earmark.training.train import train as run_training
 
-    request = TrainRequest(loaded_recipe, opened_store, out, member_names, fold_numbers, device, allow_bad, jobs)
+    request = TrainRequest(loaded_recipe, opened_store, out, member_names, fold_numbers, device, allow_bad, jobs, threads)
     metrics = run_training(request)
     show_metrics(metrics, as_json, f"report: {out / 'report.html'}   model: {out / 'bundle'}")
