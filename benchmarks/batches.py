@@ -1,10 +1,10 @@
-"""Batches: the share of a training step that is not the net, and the batch pipeline against a per-file DataLoader.
+"""Batches: the share of a training step that is not the net, and earmark's batches compared with a DataLoader of files.
 
     python benchmarks/batches.py STORE         a store at 16,000 Hz
 
-Not the net: choosing, cutting, mixing, and the mel front end. The share is measured inside the steps. The DataLoader does what
-is usually done: a worker process a core opens a WAV file of the clip (already at the right rate), cuts a window, mixes it with
-one of another file.
+Not the net: choosing, cutting, mixing, and the mel front end. The share is measured inside the steps. The DataLoader works as
+usual: it has a worker process for each core, which opens a clip's WAV file (already at the right sample rate), cuts a window, and
+mixes it with a window of another file.
 """
 
 import os
@@ -53,7 +53,7 @@ class Files(torch.utils.data.Dataset[torch.Tensor]):
 
 
 def timed(owner: Any, name: str, into: list[float]) -> None:
-    """Adds up the seconds that an object's method takes."""
+    """Makes an object's method add the seconds of each call to the list ``into``."""
     original: Callable[..., Any] = getattr(owner, name)
 
     def run(*arguments: Any, **named: Any) -> Any:
@@ -66,7 +66,7 @@ def timed(owner: Any, name: str, into: list[float]) -> None:
 
 
 def shares(recipe: str, member: str, clips: ClipSet, precision: str, runs: int, steps: int, sets: list[str]) -> tuple[object, ...]:
-    """Medians over runs of so many steps."""
+    """A row of the table: examples a second, and shares of the time, as medians over runs of several training steps."""
     settings = load_recipe(recipe, sets).members[member]
     piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))
     trainer = FoldTrainer(piece, make_fabric("cpu", precision))
@@ -77,17 +77,17 @@ def shares(recipe: str, member: str, clips: ClipSet, precision: str, runs: int, 
     timed(stream, "next", batch)
     timed(trainer.plain_net.frontend, "power", front)
     timed(trainer.plain_net.frontend, "compress", front)
-    found = []
+    measured = []
     for _ in range(runs):
         batch.clear(), front.clear()
         begun = time.perf_counter()
         for _ in range(steps):
             trainer.step()
         whole = time.perf_counter() - begun
-        found.append((steps / whole, sum(batch) / whole, sum(front) / whole, (sum(batch) + sum(front)) / whole))
-    a_second, in_batch, in_front, both = (statistics.median(each) for each in zip(*found, strict=True))
+        measured.append((steps / whole, sum(batch) / whole, sum(front) / whole, (sum(batch) + sum(front)) / whole))
+    steps_a_second, in_batch, in_front, both = (statistics.median(column) for column in zip(*measured, strict=True))
     examples = len(clips.labels) * settings.batch.clips_per_class if settings.batch.sampling == "balanced" else settings.batch.size
-    return (f"{recipe} {member}", examples * a_second, f"{in_batch:.1%}", f"{in_front:.1%}", f"{both:.1%}")
+    return (f"{recipe} {member}", examples * steps_a_second, f"{in_batch:.1%}", f"{in_front:.1%}", f"{both:.1%}")
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
         folder = Path(scratch)
         clips = load_clips(store_for(given, folder), RATE)
         clips = clips[~clips.test]
-        int(clips.pcm.sum())  # reads all of it: a training reads a clip hundreds of times, so the first time does not count
+        int(clips.pcm.sum())  # reads all samples from the disk now: in a training, the first of hundreds of passes hardly matters
         sets = SMALL if given.smoke else []
         rows = [shares(recipe, member, clips, given.precision, runs, 2 if given.smoke else 6, sets) for recipe, member in NETS]
         columns = ("member", "clips/s", "choosing, cutting, mixing", "mel front end", "together, of a step's time")
@@ -123,7 +123,7 @@ def main() -> None:
             runs,
         )
         slow = next(iter(seconds.values()))
-        rows = [(name, size * count / each, slow / each) for name, each in seconds.items()]
+        rows = [(name, size * count / time_taken, slow / time_taken) for name, time_taken in seconds.items()]
         show(f"Mixed windows of {window:,} samples, {size} a batch", ("", "examples/s", "times the DataLoader"), rows)
 
 

@@ -1,12 +1,12 @@
-"""A multi-label data set with known wrong labels, made of ESC-50: what the 2019 system is tried on where its own data is not.
+"""A multi-label data set with known wrong labels, made of ESC-50, to try the 2019 system on without its own data.
 
     python benchmarks/esc50_pairs.py ESC-50 OUT --sample-rate 16000
 
-Every ESC-50 clip is used once. Half of the new clips are one ESC-50 clip, half are two of different classes added up at equal
-peak, the second from a random moment on; such a clip has both labels. Official folds 1 and 2 become fold 0, folds 3 and 4
-fold 1, fold 5 the test split. In each, two fifths of the *recordings* make verified clips and the others unverified ones, so
-that with `unverified: all` no recording that is scored is trained on. Two fifths of the unverified clips then get a wrong label
-(`earmark data corrupt --kind class`: each class is always taken for the same other one). Writes OUT/*.wav, OUT/clean.csv and
+Every ESC-50 clip is used once. Half of the new clips are one ESC-50 clip; half are two clips of different classes, added at equal
+peak, the second from a random moment on, with both labels. Official folds 1 and 2 become fold 0, folds 3 and 4
+fold 1, fold 5 the test split. In each, two fifths of the *recordings* make verified clips, the others unverified clips, so
+that with `unverified: all` no net is trained on a recording that it is scored on. Two fifths of the unverified clips then get a wrong label
+(`earmark data corrupt --kind class`: each class is always mistaken for the same other class). Writes OUT/*.wav, OUT/clean.csv and
 OUT/manifest.csv (with the truth in the column `true_labels`).
 """
 
@@ -22,11 +22,12 @@ from earmark.data.corrupt import corrupt
 from earmark.data.manifest import Clip, write_manifest
 
 SIDES = (("train", 0, {"1", "2"}), ("train", 1, {"3", "4"}), ("test", None, {"5"}))  # split, fold, official folds
-LEVEL = 0.5  # peak of a source in the mix
-VERIFIED, NOISE = 0.4, 0.4
+LEVEL = 0.5  # peak of each ESC-50 clip in the mix
+VERIFIED, NOISE = 0.4, 0.4  # share of verified recordings, share of wrong labels
 
 
 def read(path: Path, sample_rate: int) -> audio.Samples:
+    """The samples of a file at a sample rate, mono, with the peak `LEVEL`."""
     samples, rate = audio.read(path)
     return audio.peak_normalised(audio.resample(audio.to_mono(samples), rate, sample_rate)) * LEVEL
 
@@ -44,19 +45,19 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     clips = []
     for split, fold, official in SIDES:
-        own = [row for row in rows if row["fold"] in official]
+        side_rows = [row for row in rows if row["fold"] in official]
         for verified in (True,) if split == "test" else (True, False):
-            pool = {name: taken(rng, own, name, verified, split) for name in sorted({row["category"] for row in own})}
+            pool = {name: sources(rng, side_rows, name, verified, split) for name in sorted({row["category"] for row in side_rows})}
             while any(pool.values()):
-                # The classes that have most sources left come first, so that all run out together.
+                # The classes with the most sources left come first, so that all are used up together.
                 first = pop(rng, pool, None)
                 samples, labels = read(find(options.esc50, first), options.sample_rate), [first["category"]]
-                if rng.random() < 0.5 and any(sources for name, sources in pool.items() if name != first["category"]):
+                if rng.random() < 0.5 and any(left for name, left in pool.items() if name != first["category"]):
                     second = pop(rng, pool, first["category"])
-                    other = read(find(options.esc50, second), options.sample_rate)
+                    added = read(find(options.esc50, second), options.sample_rate)
                     moment = int(rng.integers(len(samples)))
-                    samples = np.pad(samples, (0, max(moment + len(other) - len(samples), 0)))
-                    samples[moment : moment + len(other)] += other
+                    samples = np.pad(samples, (0, max(moment + len(added) - len(samples), 0)))
+                    samples[moment : moment + len(added)] += added
                     labels.append(second["category"])
                 name = f"{split}-{len(clips):04}.wav"
                 soundfile.write(options.out / name, samples, options.sample_rate)
@@ -65,22 +66,23 @@ def main() -> None:
     write_manifest(options.out / "manifest.csv", corrupt(clips, "class", NOISE, options.seed))
 
 
-def taken(rng: np.random.Generator, rows: list[dict[str, str]], name: str, verified: bool, split: str) -> list[dict[str, str]]:
-    """The sources of a class for verified or for unverified clips, in random order; a recording's takes stay together."""
-    of_class = [row for row in rows if row["category"] == name]
-    recordings = sorted({row["src_file"] for row in of_class})
+def sources(rng: np.random.Generator, rows: list[dict[str, str]], name: str, verified: bool, split: str) -> list[dict[str, str]]:
+    """The sources of a class for verified or for unverified clips, in random order; clips of a recording stay together."""
+    class_rows = [row for row in rows if row["category"] == name]
+    recordings = sorted({row["src_file"] for row in class_rows})
     checked = set(recordings[: max(round(VERIFIED * len(recordings)), 1)]) if split == "train" else set(recordings)
-    chosen = [row for row in of_class if (row["src_file"] in checked) == verified]
+    chosen = [row for row in class_rows if (row["src_file"] in checked) == verified]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def pop(rng: np.random.Generator, pool: dict[str, list[dict[str, str]]], but: str | None) -> dict[str, str]:
-    most = max(len(sources) for name, sources in pool.items() if name != but)
-    return pool[rng.choice([name for name, sources in pool.items() if name != but and len(sources) == most])].pop()
+def pop(rng: np.random.Generator, pool: dict[str, list[dict[str, str]]], excluded: str | None) -> dict[str, str]:
+    """Takes a source of one of the classes that have the most left; never of the class ``excluded``."""
+    most = max(len(left) for name, left in pool.items() if name != excluded)
+    return pool[rng.choice([name for name, left in pool.items() if name != excluded and len(left) == most])].pop()
 
 
 def find(root: Path, row: dict[str, str]) -> Path:
-    """The clip's file; ESC-50 is published as WAV and as Ogg, with the class folders or without."""
+    """The file of a clip; ESC-50 is published as WAV and as Ogg, with class folders and without."""
     return next(
         path for path in (root / "audio" / row["filename"], root / row["filename"], *root.rglob(row["filename"])) if path.is_file()
     )

@@ -1,8 +1,8 @@
-"""Several nets at once: the folds of one recipe, each in a process of its own, against one after the other.
+"""Several nets at once: the folds of a recipe trained in parallel processes, compared with one after the other.
 
     python benchmarks/jobs.py STORE --jobs 5 --device cuda
 
-Clips a second are the sum over the nets that train at the same time, without start and end; seconds are of the whole command.
+Clips a second are the sum over the nets that train at the same time, without start and end. Seconds are those of the whole command.
 """
 
 import statistics
@@ -41,8 +41,8 @@ def main() -> None:
                 train(TrainRequest(recipe, store, out, [given.member], folds, given.device, jobs=jobs))
                 whole[jobs].append(time.perf_counter() - begun)
                 logs = [read_metrics_log(out / "members" / given.member / f"fold{fold}" / "metrics.csv") for fold in folds]
-                each = [statistics.median(float(row["clips_per_second"]) for row in log) for log in logs]
-                speed[jobs].append(sum(each) if jobs > 1 else statistics.mean(each))
+                net_speeds = [statistics.median(float(row["clips_per_second"]) for row in log) for log in logs]
+                speed[jobs].append(sum(net_speeds) if jobs > 1 else statistics.mean(net_speeds))
         rows = [
             (
                 jobs,

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders that take turns, tables, the machine in words, sounds where none are given."""
+"""What the benchmarks share: contenders that take turns, tables, a line about the machine, rendered sounds for --smoke."""
 
 import argparse
 import os
@@ -24,11 +24,11 @@ SMALL = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]", "members.*.input.
 
 
 def options(description: str | None, root: str | None = None) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes.
+    """A parser with the options that every benchmark has.
 
     Args:
-        description: the script's own.
-        root: what its first argument is; none is taken without it.
+        description: description of the script.
+        root: description of its first argument, a path; without it, the script has no such argument.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if root:
@@ -39,12 +39,12 @@ def options(description: str | None, root: str | None = None) -> argparse.Argume
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]], runs: int, warm: bool = True) -> dict[str, float]:
-    """Median seconds of each contender. They take turns, so that a slow minute of the machine is everybody's.
+    """Median seconds of each contender. They take turns, so that a slow minute of the machine affects all of them.
 
     Args:
-        contenders: by name.
-        runs: of each.
-        warm: whether each runs once before.
+        contenders: functions to measure, by name.
+        runs: number of measured runs of each.
+        warm: whether each first runs once without being measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(runs + warm):
@@ -53,17 +53,17 @@ def take_turns(contenders: Mapping[str, Callable[[], object]], runs: int, warm: 
             run()
             if turn >= warm:
                 seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def wait_for(device: str) -> None:
-    """Until a GPU has done what it was given."""
+    """Waits until a GPU has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table in Markdown, with the machine and the day below it."""
+    """Prints a table in Markdown, with the machine and the date below it."""
     cells = [[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     lines = [f"### {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(row) + " |" for row in cells]
@@ -72,7 +72,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
 
 
 def machine() -> str:
-    """The day, the processor, its cores, any GPU, and PyTorch's version."""
+    """A line with the date, the processor and its cores, the GPU if there is one, and PyTorch's version."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
@@ -85,14 +85,14 @@ def machine() -> str:
 
 
 def rendered(folder: Path, per_kind: int = SMOKE_CLIPS) -> Path:
-    """A manifest of rendered sounds in two folds, in place of real ones."""
+    """Renders sounds in two folds, and returns the path of their manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder / "manifest.csv", render_clips(folder, per_kind, 1.0, 2, seed=0))
     return folder / "manifest.csv"
 
 
 def store_for(given: argparse.Namespace, folder: Path) -> Store:
-    """The store that a benchmark was given; with ``--smoke`` one of rendered sounds, made in a folder."""
+    """The store that the user named; with ``--smoke`` a store of rendered sounds, made in ``folder``."""
     if not given.smoke:
         return Store.open(given.root)
     return prepare(read_manifest(rendered(folder / "sounds")), "benchmark", folder / "store", [RATE]).store

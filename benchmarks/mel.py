@@ -1,9 +1,9 @@
-"""Mel spectrograms: earmark's two front ends against librosa, torchlibrosa and a plain torch.stft, on the same sounds.
+"""Mel spectrograms: earmark's two front ends compared with librosa, torchlibrosa and a plain torch.stft, on the same sounds.
 
     python benchmarks/mel.py STORE         a store of any clips at 16,000 and 44,100 Hz
 
-Every contender makes power in mel bands (no decibels) of five-second sounds and may use all cores; librosa does so with one
-sound a thread. The last column is the largest difference from librosa's power, over the largest power there is.
+Every contender computes the power in mel bands (no decibels) of five-second sounds and may use all cores; librosa gets one sound
+for each thread. The last column is the largest difference from librosa's power, divided by librosa's largest power.
 """
 
 import os
@@ -27,7 +27,7 @@ SIZES = {"2019": (44100, 2560, 347, 128, 20.0), "2018": (16000, 1024, 128, 64, 0
 
 
 def sounds(store: Store | None, rate: int, count: int) -> np.ndarray:
-    """float32 ``[count, SECONDS * rate]``."""
+    """Sounds of the store, or noise without one, float32 ``[count, SECONDS * rate]``."""
     if store is None:
         return np.random.default_rng(0).normal(0, 0.1, (count, SECONDS * rate)).astype(np.float32)
     clips = load_clips(store, rate)
@@ -35,39 +35,39 @@ def sounds(store: Store | None, rate: int, count: int) -> np.ndarray:
 
 
 def contenders(system: str, batch: torch.Tensor) -> dict[str, Callable[[], torch.Tensor]]:
-    """Each gives mel power ``[B, bands, frames]`` of the batch, with frames centred on multiples of the hop."""
+    """Functions that compute the mel power ``[B, bands, frames]`` of the batch, with frames centred on multiples of the hop."""
     rate, n_fft, hop, bands, lowest = SIZES[system]
     filters, window = mel_filter_bank(rate, n_fft, bands, lowest), torch.hann_window(n_fft)
 
-    def of_librosa() -> torch.Tensor:
-        def one(sound: np.ndarray) -> np.ndarray:
+    def librosa_power() -> torch.Tensor:
+        def sound_power(sound: np.ndarray) -> np.ndarray:
             return librosa.feature.melspectrogram(
                 y=sound, sr=rate, n_fft=n_fft, hop_length=hop, n_mels=bands, fmin=lowest, pad_mode="reflect"
             )
 
         with ThreadPoolExecutor(CORES) as pool:
-            return torch.from_numpy(np.stack(list(pool.map(one, batch.numpy()))))
+            return torch.from_numpy(np.stack(list(pool.map(sound_power, batch.numpy()))))
 
-    def of_stft() -> torch.Tensor:
+    def stft_power() -> torch.Tensor:
         spectrum = torch.stft(batch, n_fft, hop, window=window, center=True, pad_mode="reflect", return_complex=True)
         return filters @ spectrum.abs().square()
 
-    found = {"librosa": of_librosa, "torch.stft": of_stft}
+    functions = {"librosa": librosa_power, "torch.stft": stft_power}
     try:
         import torchlibrosa
 
         spectrogram = torchlibrosa.Spectrogram(n_fft=n_fft, hop_length=hop)
         bank = torchlibrosa.LogmelFilterBank(sr=rate, n_fft=n_fft, n_mels=bands, fmin=lowest, is_log=False)
-        found["torchlibrosa"] = lambda: bank(spectrogram(batch))[:, 0].transpose(1, 2)
+        functions["torchlibrosa"] = lambda: bank(spectrogram(batch))[:, 0].transpose(1, 2)
     except ModuleNotFoundError:
         pass
     if system == "2019":
         net = StandardisedLogMel(rate)
-        return {**found, "earmark": lambda: net.power(batch)}
+        return {**functions, "earmark": lambda: net.power(batch)}
     first = LogMel(rate)
     padded = torch.nn.functional.pad(batch, (n_fft // 2, n_fft // 2), mode="reflect")
     return {
-        **found,
+        **functions,
         "earmark, the bands alone": lambda: first.mel_power(padded.unfold(1, n_fft, hop)).transpose(1, 2),
         "earmark, with its trained normalisation": lambda: first.power(batch),
     }
@@ -82,17 +82,17 @@ def main() -> None:
     store = None if given.smoke else Store.open(given.root)
     for system, (rate, n_fft, hop, bands, _) in SIZES.items():
         batch = torch.from_numpy(sounds(store, rate, 2 if given.smoke else given.count))
-        each = contenders(system, batch)
-        seconds = take_turns(each, 1 if given.smoke else given.runs)
-        truth = each["librosa"]()
+        functions = contenders(system, batch)
+        seconds = take_turns(functions, 1 if given.smoke else given.runs)
+        truth = functions["librosa"]()
         rows = []
-        for name, run in each.items():
-            found = run()
-            # With its normalisation it is the power of another signal, and has another number of frames.
-            far = float((found - truth).abs().max() / truth.max()) if found.shape == truth.shape and "trained" not in name else None
-            rows.append(
-                (name, len(batch) / seconds[name], seconds["librosa"] / seconds[name], "–" if far is None else f"{far:.1e}")
-            )
+        for name, run in functions.items():
+            power = run()
+            difference = "–"
+            # With trained normalisation it is the power of another signal, and has another number of frames.
+            if power.shape == truth.shape and "trained" not in name:
+                difference = f"{float((power - truth).abs().max() / truth.max()):.1e}"
+            rows.append((name, len(batch) / seconds[name], seconds["librosa"] / seconds[name], difference))
         title = f"{len(batch)} sounds of {SECONDS} s: FFT {n_fft:,}, hop {hop}, {bands} bands at {rate:,} Hz ({system})"
         show(title, ("", "sounds/s", "times librosa", "difference"), rows)
 

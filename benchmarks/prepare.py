@@ -1,10 +1,10 @@
-"""Preparing: how fast sounds become a store, against librosa and against decoding and resampling alone.
+"""Preparing: how fast a store is made, compared with librosa and with decoding and resampling alone.
 
     python benchmarks/prepare.py esc50 ESC-50
 
 Contenders: a loop over `librosa.load` on one core; decoding (soundfile, and PyAV where it is installed) and resampling (soxr)
-and nothing else on all cores; `earmark prepare`. Then the same from 16-bit WAV files at the store's rate, against copying those
-files; and the most memory that `earmark prepare` takes for a tenth of the clips and for all.
+and nothing else on all cores; `earmark prepare`. Then `earmark prepare` of 16-bit WAV files at the store's sample rate, compared with
+copying those files; and the most memory that `earmark prepare` takes for a tenth of the clips and for all clips.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ CORES = os.cpu_count() or 1
 
 
 def bare_soundfile(path: Path, rate: int) -> int:
-    samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-    return len(soxr.resample(samples.mean(axis=1), own, rate))
+    samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return len(soxr.resample(samples.mean(axis=1), file_rate, rate))
 
 
 def bare_pyav(path: Path, rate: int) -> int:
@@ -43,12 +43,12 @@ def bare_pyav(path: Path, rate: int) -> int:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         frames = [frame.to_ndarray() for frame in container.decode(stream)]
-        own = stream.rate
+        file_rate = stream.rate
     samples = np.concatenate(frames, axis=1).astype(np.float32)
-    return len(soxr.resample(samples.mean(axis=0), own, rate))
+    return len(soxr.resample(samples.mean(axis=0), file_rate, rate))
 
 
-def over(paths: list[Path], work: object, rate: int) -> None:
+def in_threads(paths: list[Path], work: object, rate: int) -> None:
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(lambda path: work(path, rate), paths))  # type: ignore[operator]
 
@@ -59,14 +59,14 @@ def into_store(manifest: Manifest, rate: int, out: Path) -> None:
 
 
 def peak_memory(manifest: Path, rate: int, out: Path) -> float:
-    """Of the whole command, in MB."""
+    """The most memory that the command `earmark prepare` takes, in MB."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "earmark", "prepare", "manifest", str(manifest), "--out", str(out), "--sample-rate", str(rate)]
     most = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        # Not resource.getrusage: that counts the process that started it, too.
+        # Not resource.getrusage, whose result also depends on the process that started the command.
         while process.poll() is None:
-            with contextlib.suppress(OSError, StopIteration):  # it has just ended
+            with contextlib.suppress(OSError, StopIteration):  # the process has just ended
                 lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
                 most = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
             time.sleep(0.01)
@@ -89,13 +89,13 @@ def main() -> None:
         paths = [manifest.path(clip) for clip in manifest.clips]
         contenders = {
             "librosa.load, one after the other": lambda: [librosa.load(path, sr=rate) for path in paths],
-            f"soundfile + soxr alone, {CORES} threads": lambda: over(paths, bare_soundfile, rate),
+            f"soundfile + soxr alone, {CORES} threads": lambda: in_threads(paths, bare_soundfile, rate),
             "earmark prepare": lambda: into_store(manifest, rate, folder / "store"),
         }
         try:
             import av  # noqa: F401
 
-            contenders[f"PyAV + soxr alone, {CORES} threads"] = lambda: over(paths, bare_pyav, rate)
+            contenders[f"PyAV + soxr alone, {CORES} threads"] = lambda: in_threads(paths, bare_pyav, rate)
         except ModuleNotFoundError:
             sys.stderr.write("PyAV is not installed: pip install '.[bench]'\n")
         seconds = take_turns(contenders, runs)
@@ -103,14 +103,14 @@ def main() -> None:
         show(
             f"{len(paths):,} files → a store at {rate:,} Hz",
             ("", "files/s", "earmark is … times as fast"),
-            [(name, len(paths) / each, each / ours) for name, each in seconds.items()],
+            [(name, len(paths) / time_taken, time_taken / ours) for name, time_taken in seconds.items()],
         )
 
         wavs = folder / "wav"
         wavs.mkdir()
         for number, path in enumerate(paths):
-            samples, own = audio.read(path)
-            soundfile.write(wavs / f"{number}.wav", audio.resample(audio.to_mono(samples), own, rate), rate, subtype="PCM_16")
+            samples, file_rate = audio.read(path)
+            soundfile.write(wavs / f"{number}.wav", audio.resample(audio.to_mono(samples), file_rate, rate), rate, subtype="PCM_16")
         clips = [replace(clip, file_name=f"{number}.wav") for number, clip in enumerate(manifest.clips)]
         write_manifest(wavs / "manifest.csv", clips)
         in_wav = scan("manifest", wavs / "manifest.csv", ",")
@@ -126,12 +126,12 @@ def main() -> None:
         show(
             f"{len(paths):,} WAV files at {rate:,} Hz already, {megabytes:,.0f} MB",
             ("", "MB/s", "earmark is … times as fast"),
-            [(name, megabytes / each, each / ours) for name, each in seconds.items()],
+            [(name, megabytes / time_taken, time_taken / ours) for name, time_taken in seconds.items()],
         )
         write_manifest(wavs / "few.csv", few := clips[::10])
         used = [
-            (len(some), peak_memory(wavs / name, rate, folder / "store"))
-            for some, name in ((few, "few.csv"), (clips, "manifest.csv"))
+            (len(chosen), peak_memory(wavs / name, rate, folder / "store"))
+            for chosen, name in ((few, "few.csv"), (clips, "manifest.csv"))
         ]
         show("The most memory of earmark prepare", ("clips", "MB"), used)
 

@@ -1,10 +1,10 @@
-"""Training steps: clips a second of the nets with everything around them, against plain code and against the arithmetic.
+"""Training steps: clips a second of whole training steps, compared with plain code and with the bare arithmetic.
 
     python benchmarks/step.py STORE [--device cuda]
 
-*plain* is the same net written one operation after the other (tests/reference/densenet.py), in eager float32, on batches that
-are ready; the *floor* is the time that the net's multiplications alone would take at the rate that one large matrix product
-reaches on the machine. Every member named takes its whole batch, from the store to the optimiser's step.
+*plain* is the same net written one operation after the other (tests/reference/densenet.py), in eager float32, on batches that are
+made already. The *floor* is the time that the net's multiplications alone would take at the speed of one large matrix product on
+this machine. Every other row measures whole steps, from the store to the optimiser's step.
 """
 
 import sys
@@ -28,12 +28,12 @@ from tests.reference.densenet import PlainNet
 
 MEMBERS = {"cochlear2018": ("logmel-16k", "waveform-16k"), "akiyama2019": ("row1", "row8"), "esc50-cpu": ("logmel-16k",)}
 SMALL_2019 = ["members.*.backbone.width=10", "members.*.batch.size=4"]
-MATRIX = 4096
+MATRIX = 4096  # rows and columns
 
 
 def trainer(settings: MemberSettings, store: Store, device: str, precision: str) -> FoldTrainer:
     rate = settings.input.sample_rate if settings.input.sample_rate in store.sample_rates else store.sample_rates[0]
-    clips = load_clips(store, rate)  # at whatever rate there is: the numbers of samples are the member's own
+    clips = load_clips(store, rate)  # another rate will do: the numbers of samples are those of the member
     few = clips[:0]
     return FoldTrainer(Piece("benchmark", Path(), settings, clips, few, np.random.SeedSequence(0)), make_fabric(device, precision))
 
@@ -52,10 +52,10 @@ def plain_step(settings: MemberSettings, classes: int, device: str, sound: torch
     return step
 
 
-def multiplications(one: FoldTrainer) -> int:
+def multiplications(trainer: FoldTrainer) -> int:
     """Floating-point operations of a step's convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter:
-        one.step()
+        trainer.step()
     return counter.get_total_flops()
 
 
@@ -106,16 +106,16 @@ def measure(store: Store, recipes: str, device: str, runs: int, smoke: bool) -> 
             seconds = take_turns(contenders, runs)
             plain = seconds.get("plain, float32")
             work = multiplications(ours["float32"])
-            for name, each in seconds.items():
+            for name, time_taken in seconds.items():
                 floor = work / rates[name.rpartition(", ")[2]]
                 rows.append(
                     (
                         f"{recipe} {member}",
                         name,
-                        size / each,
-                        plain / each if plain else "–",
-                        f"{floor / each:.0%}",
-                        300_000 * each / 60,
+                        size / time_taken,
+                        plain / time_taken if plain else "–",
+                        f"{floor / time_taken:.0%}",
+                        300_000 * time_taken / 60,
                     )
                 )
     columns = ("member", "", "clips/s", "times plain", "of the floor's speed", "minutes for 300,000 batches")

@@ -1,4 +1,4 @@
-"""Tagging files: earmark's full-size log-mel net of 2018 and PANNs' CNN14 from files to tags, and decoding alone.
+"""Tagging files: earmark's full-size log-mel net of 2018 and PANNs' CNN14, from files to tags, and decoding alone.
 
     python benchmarks/tag.py FOLDER --count 1000
 
@@ -40,25 +40,32 @@ def untrained(recipe: str, member: str, sets: list[str], precision: Literal["flo
     settings = load_recipe(recipe, sets).members[member]
     net = new_net(settings, CLASSES).eval()
     parts = {"input": settings.input, "frontend": settings.frontend, "backbone": settings.backbone, "head": settings.head}
-    one = BundleMember(
+    bundle_member = BundleMember(
         name=member, fold=0, file="none.safetensors", **parts, activation=net.activation, weight=1.0, views=["whole"],
         parameters=parameter_count(net),
     )  # fmt: skip
     labels = [f"class {k}" for k in range(CLASSES)]
     about = BundleData(source="none", clips=0, fingerprint="")
     config = BundleConfig(
-        earmark="", recipe=recipe, fingerprint="", labels=labels, rule="geometric_mean", members=[one], data=about, licence=""
+        earmark="",
+        recipe=recipe,
+        fingerprint="",
+        labels=labels,
+        rule="geometric_mean",
+        members=[bundle_member],
+        data=about,
+        licence="",
     )
     return Tagger(config, LabelSet(tuple(labels)), (net,), precision)
 
 
 def cnn14() -> Callable[[np.ndarray], object] | None:
-    """CNN14 as published, without its package's own start, which loads a table from the network."""
-    found = importlib.util.find_spec("panns_inference")
-    if found is None or found.submodule_search_locations is None:
+    """CNN14 as published; its package is not imported as usual, since that loads a table from the network."""
+    spec = importlib.util.find_spec("panns_inference")
+    if spec is None or spec.submodule_search_locations is None:
         return None
     package = types.ModuleType("panns_inference")
-    package.__path__ = list(found.submodule_search_locations)
+    package.__path__ = list(spec.submodule_search_locations)
     sys.modules["panns_inference"] = package
     from panns_inference.models import Cnn14
 
@@ -72,8 +79,8 @@ def cnn14() -> Callable[[np.ndarray], object] | None:
 
 
 def decoded(path: Path, rate: int) -> audio.Samples:
-    samples, own = audio.read(path)
-    return audio.resample(audio.to_mono(samples), own, rate)
+    samples, file_rate = audio.read(path)
+    return audio.resample(audio.to_mono(samples), file_rate, rate)
 
 
 def main() -> None:
@@ -93,7 +100,7 @@ def main() -> None:
         info = soundfile.info(paths[0])
         seconds_of_sound = info.frames / info.samplerate
         taggers = {f"earmark tag, {kind}": untrained("cochlear2018", "logmel-16k", sets, kind) for kind in ("float32", "bfloat16")}
-        other = None if given.smoke else cnn14()
+        cnn14_scores = None if given.smoke else cnn14()
         few = paths[: given.cnn14_count]
 
         def decode(paths: list[Path], rate: int) -> None:
@@ -101,24 +108,24 @@ def main() -> None:
                 list(pool.map(lambda path: decoded(path, rate), paths))
 
         def tag_with_cnn14() -> None:
-            assert other is not None
+            assert cnn14_scores is not None
             with ThreadPoolExecutor(CORES) as pool:
                 for first in range(0, len(few), BASKET_FILES):
                     sounds = list(pool.map(lambda path: decoded(path, 32000), few[first : first + BASKET_FILES]))
                     length = max(map(len, sounds))
-                    other(np.stack([audio.pad_to(sound, length) for sound in sounds]))
+                    cnn14_scores(np.stack([audio.pad_to(sound, length) for sound in sounds]))
 
         contenders: dict[str, tuple[int, Callable[[], object]]] = {
             "decoding to 16,000 Hz alone": (len(paths), lambda: decode(paths, 16000)),
         }
-        for name, one in taggers.items():
-            contenders[name] = (len(paths), lambda one=one: tag_files(one, paths, 3, 0.0, "csv", folder / "tags.csv"))
-        if other is not None:
+        for name, tagger in taggers.items():
+            contenders[name] = (len(paths), lambda tagger=tagger: tag_files(tagger, paths, 3, 0.0, "csv", folder / "tags.csv"))
+        if cnn14_scores is not None:
             contenders["CNN14"] = (len(few), tag_with_cnn14)
         seconds = take_turns({name: run for name, (_, run) in contenders.items()}, 1 if given.smoke else given.runs, warm=False)
-        speed = {name: contenders[name][0] / each for name, each in seconds.items()}
+        speed = {name: contenders[name][0] / time_taken for name, time_taken in seconds.items()}
         slow, fast = (speed[name] for name in taggers)
-        rows = [(name, each, each * seconds_of_sound, slow / each, fast / each) for name, each in speed.items()]
+        rows = [(name, rate, rate * seconds_of_sound, slow / rate, fast / rate) for name, rate in speed.items()]
         size = taggers["earmark tag, float32"].config.members[0].parameters
         show(
             f"{len(paths):,} files of {seconds_of_sound:.1f} s to tags ({size:,} parameters)",

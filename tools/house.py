@@ -1,4 +1,4 @@
-"""Draws the house: which room imports which, and what lies in each. ``python tools/house.py`` renews the picture in CONTRIBUTING.md."""
+"""Draws the house: which room imports which, and the files of each. ``python tools/house.py`` renews it in CONTRIBUTING.md."""
 
 import ast
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ PACKAGE = REPOSITORY / "src" / "earmark"
 PAGE = REPOSITORY / "CONTRIBUTING.md"
 BEGIN, END = "<!-- house -->", "<!-- /house -->"
 
-#: The rooms from the top of the house down. A room may import those below it that it names here, all of whose rooms it may then
-#: import too, and the floor: the modules that lie in the package itself.
+#: The rooms, from the top of the house down. A room may import the rooms that it names here, and all rooms that those may import.
+#: The floor is made of the modules in the package itself.
 ROOMS: dict[str, tuple[str, ...]] = {
     "commands": ("training",),
     "training": ("assess",),
@@ -24,15 +24,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "audio": ("floor",),
     "floor": (),
 }
-TOP = {"cli", "__main__", "__init__"}  # modules of the package itself that stand on the roof
+TOP = {"cli", "__main__", "__init__"}  # modules in the package itself that belong to the room `commands`
 
 
 def room_of(module: str) -> str:
-    """The room of a module that is given by its path below the package, with dots."""
-    first = module.split(".")[0]
-    if first in ROOMS:
-        return first
-    return "commands" if first in TOP or not first else "floor"
+    """The room of a module, which is given by its name below the package: ``data.store``."""
+    name = module.split(".")[0]
+    if name in ROOMS:
+        return name
+    return "commands" if name in TOP or not name else "floor"
 
 
 def rooms_below(room: str) -> set[str]:
@@ -41,17 +41,17 @@ def rooms_below(room: str) -> set[str]:
 
 
 def source_files() -> list[Path]:
-    """All modules of the package."""
+    """The files of all modules of the package."""
     return sorted(PACKAGE.rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    """A file's module below the package: ``data.store``."""
+    """The name of a file's module below the package: ``data.store``."""
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
-    """Modules of the package that a file imports, and whether it does so when it is itself imported."""
+    """The modules of the package that a file imports, each with whether this happens as soon as the file is imported."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inner = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)}
     for node in ast.walk(tree):
@@ -67,27 +67,27 @@ def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def arrows() -> dict[str, set[str]]:
-    """Which room imports which, by the code."""
-    found: dict[str, set[str]] = {room: set() for room in ROOMS}
+    """The rooms that each room imports, as the code has it."""
+    imported: dict[str, set[str]] = {room: set() for room in ROOMS}
     for path in source_files():
         room = room_of(module_of(path))
-        found[room] |= {room_of(module) for module, _ in imports_of(path)} - {room}
-    return found
+        imported[room] |= {room_of(module) for module, _ in imports_of(path)} - {room}
+    return imported
 
 
 def reached(drawn: dict[str, set[str]], room: str) -> set[str]:
-    """The rooms that arrows lead to from a room."""
+    """The rooms that can be reached from a room along the arrows."""
     return drawn[room].union(*(reached(drawn, below) for below in drawn[room]))
 
 
 def picture() -> str:
-    """The house in Markdown: a graph of the rooms, and what lies in each."""
+    """The house in Markdown: a graph of the rooms, and a table with the files of each room."""
     drawn = arrows()
     lines = ["```mermaid", "graph TD"]
     for room, below in drawn.items():
-        # An arrow to a room that other arrows lead to as well says nothing more.
-        direct = [other for other in below if not any(other in reached(drawn, between) for between in below - {other})]
-        lines += [f"    {room} --> {other}" for other in sorted(direct, key=list(ROOMS).index)]
+        # An arrow is left out if its room is also reached by other arrows.
+        direct = [target for target in below if not any(target in reached(drawn, between) for between in below - {target})]
+        lines += [f"    {room} --> {target}" for target in sorted(direct, key=list(ROOMS).index)]
     lines += ["```", "", "| room | what it is | files |", "|---|---|---|"]
     for room in ROOMS:
         names = [module_of(path) for path in source_files()]
@@ -104,7 +104,7 @@ def _purpose(room: str) -> str:
 
 
 def drawn_page(page: str) -> str:
-    """A page with the picture as it is now between its two marks."""
+    """A page in which the present picture replaces what is between the two marks."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{picture()}{END}{after}"

@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
 
 
 def choose_device(requested: str) -> str:
-    """The device to use, ``cpu`` or ``cuda``, if ``auto``, ``cpu`` or ``cuda`` was requested; ``auto`` means the GPU if there is one.
+    """The device to use, ``cpu`` or ``cuda``; for ``auto`` it is ``cuda`` if there is a GPU.
 
     Raises:
         EarmarkError: a GPU was asked for, and there is none.

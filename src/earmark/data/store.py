@@ -2,7 +2,7 @@
 
 A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and one ``pcm-RATE.i16`` (little-endian) for each rate.
 ``clips.parquet`` has a row for each clip and rate: the columns of the manifest, the content hash, and ``sample_rate`` (Hz),
-``offset`` and ``length`` (in samples of the PCM file), ``scale`` (sample = pcm / 32768 · scale), ``peak`` (largest absolute sample),
+``offset`` and ``length`` (in samples of the PCM file), ``scale`` (sample = pcm / 32768 · scale), ``peak`` (the largest sample),
 ``lead`` and ``tail`` (samples of digital silence at the beginning and at the end).
 """
 
