@@ -32,9 +32,8 @@ def prepare(
     prepared = build(manifest, str(root), out, rates, jobs)
     store = prepared.store
     shown_rates = ", ".join(map(str, store.sample_rates))
-    say(
-        f"{out}: {store.clip_count:,} clips, {len(prepared.bad):,} bad, {shown_rates} Hz{', unchanged' if prepared.unchanged else ''}"
-    )
+    unchanged = ", unchanged" if prepared.unchanged else ""
+    say(f"{out}: {store.clip_count:,} clips, {len(prepared.bad):,} bad, {shown_rates} Hz{unchanged}")
     if prepared.bad:
         tell_bad(list(prepared.bad), len(manifest.clips), str(out / "bad.csv"))
         raise typer.Exit(SKIPPED)
