@@ -226,8 +226,8 @@ def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, 
         passes = len(stage.needs) * len(member.unbiased_weights)
         window = member.input.window
         mean_length = window if clips is None else float(clips.length.mean()) * member.input.sample_rate / clips.sample_rate
-        forward_seconds = seconds[recipe.pseudo_labels[stage.name].member] * FORWARD_SHARE * mean_length / window
-        hours = passes * count * forward_seconds / 3600
+        clip_seconds = seconds[recipe.pseudo_labels[stage.name].member]
+        hours = passes * count * clip_seconds * FORWARD_SHARE * mean_length / window / 3600
         return PlannedStage(stage.title, stage.kind, needs, count, 0, 0, "", 0, 0, hours)
     settings = recipe.members[stage.name]
     counts = _counts(recipe, clips, stage.fold)
