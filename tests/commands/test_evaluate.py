@@ -21,9 +21,10 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--submission", "{here}/s.csv"], "--submission is for --split test"),
-        (["--ensemble", "all"], "--ensemble is for --split test"),
-        (["--ensemble", "all", "--submission", "{here}/s.csv"], "--submission is for --split test"),
+        (["--submission", "{here}/s.csv"], "--submission: only with --split test"),
+        (["--ensemble", "all"], "--ensemble: only with --split test"),
+        (["--threads", "2"], "--threads: only with --split test"),
+        (["--ensemble", "all", "--submission", "{here}/s.csv"], "--submission and --ensemble: only with --split test"),
         (["--split", "test", "--ensemble", "all"], "--ensemble says whose scores a --submission has"),
         (["--split", "test", "--ensemble", "al", "--submission", "{here}/s.csv"], "--ensemble al: the recipe has all"),
         (

@@ -28,7 +28,10 @@ VOTER = ["weight", "weights", "snapshots", "views"]
         (("members", "balanced"), MEMBER),
         (("members", "batch", "batch", "balanced"), BALANCED),
         (("members", "optimiser", "batch", "shuffled"), SHUFFLED),
-        (("members", "A", "batch", "shuffled", "mix"), ["kind", "chance", "alpha", "self_mix"]),
+        (
+            ("members", "A", "batch", "shuffled", "mix"),
+            ["kind", "chance", "alpha", "self_mix", "level_frame", "level_hop", "level_floor"],
+        ),
         (("members", "A", "batch", "shuffled", "gain"), ["chance", "unit", "range"]),
         (("members", "mix", "batch", "balanced", "frequency_mask"), ["chance", "width"]),
         (("members", "A", "optimiser", "sgd"), ["name", "momentum", "nesterov"]),

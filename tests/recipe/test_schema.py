@@ -30,7 +30,7 @@ def test_what_only_says_what_is_scored_does_not_change_the_fingerprint(change: s
     changed, plain = load_recipe("akiyama2019", [change]), load_recipe("akiyama2019")
     assert changed != plain
     assert changed.fingerprint() == plain.fingerprint()
-    assert changed.trained() == plain.trained()
+    assert changed.training_settings() == plain.training_settings()
 
 
 def other_values(value: Any) -> list[Any]:

@@ -111,8 +111,7 @@ def test_guessing_is_a_third_of_training_for_each_net_and_clip(akiyama: dict[str
 
 def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, Any]) -> None:
     found = {ensemble["name"]: ensemble for ensemble in akiyama["ensembles"]}
-    own = ("leak-free", "submission1", "submission2")
-    assert {name: (found[name]["predictions"], found[name]["leaks"]) for name in own} == {
+    assert {name: (ensemble["predictions"], ensemble["leaks"]) for name, ensemble in found.items()} == {
         "leak-free": (170, False),
         "submission1": (170, True),
         "submission2": (95, True),
@@ -122,11 +121,6 @@ def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, 
         # Table 3: cycles × two paddings × folds, of A, B, C, D, E, F, A + C, A + B + C, D + E + F.
         **{f"table3-{row}": (cycles * 2 * 5, row in (2, 8)) for row, cycles in enumerate((8, 7, 6, 3, 5, 6, 14, 21, 14), start=1)},
     }
-    # Of table 3: 5 folds × 2 paddings × 8, 7, 6, 3, 5 and 6 cycles.
-    single = [80, 70, 60, 30, 50, 60]
-    combined = [single[0] + single[2], sum(single[:3]), sum(single[3:])]
-    assert [found[f"table3-{number}"]["predictions"] for number in range(1, 10)] == single + combined
-    assert all(found[name]["predictions"] == 5 for name in found if name.startswith(("table1", "table2")))
     assert found["submission1"]["members"] == {"A": 3, "B": 4, "C": 3, "D": 1, "E": 1, "F": 1}
     assert found["leak-free"]["members"] == {"A": 3, "row6": 4, "C": 3, "D": 1, "E": 1, "F": 1}
     assert {ensemble["rule"] for ensemble in found.values()} == {"arithmetic_mean"}
