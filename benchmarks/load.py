@@ -33,6 +33,7 @@ from earmark.training.trainer import FoldTrainer, make_fabric
 CORES = os.cpu_count() or 1
 NETS = {"tiny": ("logmel", "float32"), "esc50-cpu": ("logmel-16k", "bfloat16")}
 LOOP = "while True: pass"
+ENDLESS = "members.*.schedule=[{batches: 1000000, rate: 1.0e-3}]"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -91,7 +92,7 @@ def work(recipe: str, store: str, threads: int, small: bool) -> None:
     keep_freed_memory()
     torch.set_num_threads(threads)
     member, precision = NETS[recipe]
-    settings = load_recipe(recipe, SMALL if small else []).members[member]
+    settings = load_recipe(recipe, [ENDLESS, *(SMALL if small else [])]).members[member]
     clips = load_clips(Store.open(Path(store)), RATE)
     piece = Piece("benchmark", Path(), settings, clips, clips[:0], np.random.SeedSequence(0))
     trainer = FoldTrainer(piece, make_fabric("cpu", precision))

@@ -27,6 +27,7 @@ from earmark.machine import keep_freed_memory
 from earmark.nets.member import new_net
 from earmark.nets.tagnet import parameter_count
 from earmark.recipe import load_recipe
+from earmark.scoring.torch_scorer import TorchScorer
 from earmark.tagging.bulk import BASKET_FILES, find_audio, tag_files
 from earmark.tagging.bundle import BundleConfig, BundleData, BundleMember
 from earmark.tagging.tagger import Tagger
@@ -56,7 +57,7 @@ def untrained(recipe: str, member: str, sets: list[str], precision: Literal["flo
         data=about,
         licence="",
     )
-    return Tagger(config, LabelSet(tuple(labels)), (net,), precision)
+    return Tagger(config, LabelSet(tuple(labels)), (TorchScorer(net, settings.input, CLASSES, precision),))
 
 
 def cnn14() -> Callable[[np.ndarray], object] | None:

@@ -50,15 +50,29 @@ def choose_device(requested: str) -> str:
     return requested
 
 
-@contextmanager
-def arithmetic_threads(count: int | None) -> Iterator[None]:
-    """Makes PyTorch compute with this number of threads while the block runs; None leaves the number as it is."""
-    import torch  # here, so that commands without computations do not import it
+def compute_with(threads: int) -> None:
+    """Makes PyTorch compute with this number of threads where the calling thread asks for it; nothing if there is no PyTorch."""
+    if "torch" in sys.modules:  # else nothing here computes with it
+        sys.modules["torch"].set_num_threads(threads)
 
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """After the block PyTorch computes with as many threads as before it, whatever threads inside the block have set."""
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if before is not None:
+            compute_with(before)
+
+
+@contextmanager
+def arithmetic_threads(count: int | None) -> Iterator[None]:
+    """Makes PyTorch compute with this number of threads while the block runs; None leaves the number as it is."""
+    import torch  # noqa: F401  (here, so that commands without computations do not import it)
+
+    with threads_kept():
+        if count is not None:
+            compute_with(count)
+        yield

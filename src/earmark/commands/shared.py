@@ -13,7 +13,7 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it
 MISSING_FILE = "no such file"  # the reason that `audio.opened` gives
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU's arithmetic; by default one a core.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads on the CPU; by default one a core.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

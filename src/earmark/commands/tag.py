@@ -24,14 +24,12 @@ def tag(
     threads: ThreadsOption = None,
 ) -> None:
     """Tag audio files, and those below folders."""
-    from earmark.machine import arithmetic_threads, keep_freed_memory
+    from earmark.machine import keep_freed_memory
     from earmark.tagging.bulk import tag_files
     from earmark.tagging.tagger import Tagger
 
     keep_freed_memory()
-    tagger = Tagger.load(model, precision, device)
-    with arithmetic_threads(threads):
-        result = tag_files(tagger, paths, top_k, threshold, form, out)
+    result = tag_files(Tagger.load(model, precision, device), paths, top_k, threshold, form, out, threads)
     if out is not None:
         tell(f"{result.tagged:,} files tagged: {out}")
     if result.bad:

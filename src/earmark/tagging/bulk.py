@@ -3,16 +3,20 @@
 import io
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from earmark import audio, files
 from earmark.errors import AudioError, EarmarkError
+from earmark.machine import compute_with, threads_kept
 from earmark.progress import progress_bar
 from earmark.tagging.formats import TaggedFile, header, render
 from earmark.tagging.tagger import Tag, Tagger
@@ -57,7 +61,13 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
 
 
 def tag_files(
-    tagger: Tagger, files_and_folders: Sequence[Path], top_k: int, threshold: float, form: str, out: Path | None
+    tagger: Tagger,
+    files_and_folders: Sequence[Path],
+    top_k: int,
+    threshold: float,
+    form: str,
+    out: Path | None,
+    threads: int | None = None,
 ) -> Tagged:
     """Tags files and all audio files below folders, each sound as a whole.
 
@@ -68,6 +78,7 @@ def tag_files(
         threshold: lowest score of a label that is given.
         form: format of the output: ``table``, ``csv`` or ``jsonl``.
         out: the file to write, complete or not at all; None for stdout.
+        threads: files in work at once; by default as many as there are cores.
 
     Raises:
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
@@ -79,24 +90,17 @@ def tag_files(
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     try:
-        with (
-            ThreadPoolExecutor(os.cpu_count() or 1) as decoders,
-            _output(out) as stream,
-            progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar,
-        ):
+        with _output(out) as stream, progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar:
             stream.write(header(form))
-            for indices in files.baskets([_size(path) for path in paths], BASKET_FILES, BASKET_BYTES):
-                basket = paths[indices.start : indices.stop]
-                decoded = list(decoders.map(partial(_decode, tagger), basket))
-                usable = [file for file in decoded if isinstance(file, DecodedFile)]
-                scores = iter(tagger.combined([file.sound for file in usable]) if usable else ())
-                for path, file in zip(basket, decoded, strict=True):
-                    if isinstance(file, AudioError):
-                        bad.append((str(path), str(file)))
+            done = 0
+            for basket in _scored(tagger, paths, threads or os.cpu_count() or 1):
+                for path, scored in basket:
+                    if isinstance(scored, AudioError):
+                        bad.append((str(path), str(scored)))
                         continue
-                    tags = [Tag(*pair) for pair in tagger.labels.decode(next(scores), top_k, threshold)]
-                    stream.write(render(TaggedFile(str(path), 0.0, file.seconds, tags), form))
-                bar.update(indices.stop)
+                    tags = [Tag(*pair) for pair in tagger.labels.decode(scored.scores, top_k, threshold)]
+                    stream.write(render(TaggedFile(str(path), 0.0, scored.seconds, tags), form))
+                bar.update(done := done + len(basket))
         ledger = _write_ledger(out, bad) if out is not None else None
     except OSError as error:
         if out is None:
@@ -106,24 +110,58 @@ def tag_files(
 
 
 @dataclass(frozen=True)
-class DecodedFile:
-    """The sound of a file that could be read.
+class ScoredFile:
+    """The scores of a file that could be read.
 
     Attributes:
         seconds: length of the file.
-        sound: mono samples ``[samples]`` by sample rate in Hz, for each rate that the model takes.
+        scores: float32 ``[K]``.
     """
 
     seconds: float
-    sound: Mapping[int, audio.Samples]
+    scores: NDArray[np.float32]
 
 
-def _decode(tagger: Tagger, path: Path) -> DecodedFile | AudioError:
-    try:
-        samples, rate = audio.read(path)
-        return DecodedFile(samples.shape[1] / rate, tagger.resampled(audio.to_mono(samples), rate))
-    except AudioError as error:
-        return error
+Basket = list[tuple[Path, ScoredFile | AudioError]]
+
+
+def _scored(tagger: Tagger, paths: Sequence[Path], threads: int) -> Iterator[Basket]:
+    """Baskets of files with their scores, or why a file is bad, in the order of the paths.
+
+    Threads take a basket each, and compute alone: threads that share the steps of a small net spend their time on waiting
+    for each other. Where there are fewer files than threads, they do share the steps.
+    """
+    workers = min(threads, len(paths))
+    few = -(-len(paths) // workers)  # so that every thread has files
+    baskets = files.baskets([_size(path) for path in paths], min(BASKET_FILES, few), BASKET_BYTES)
+    with threads_kept(), ThreadPoolExecutor(workers, initializer=compute_with, initargs=(threads // workers,)) as pool:
+        waiting: deque[Future[Basket]] = deque()
+        try:
+            for indices in baskets:
+                waiting.append(pool.submit(_score_basket, tagger, paths[indices.start : indices.stop]))
+                if len(waiting) > workers:  # one more than are in work: bounds the memory
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _score_basket(tagger: Tagger, paths: Sequence[Path]) -> Basket:
+    seconds: list[float] = []
+    sounds: list[Mapping[int, audio.Samples]] = []
+    errors: dict[Path, AudioError] = {}
+    for path in paths:
+        try:
+            samples, rate = audio.read(path)
+            sounds.append(tagger.resampled(audio.to_mono(samples), rate))
+            seconds.append(samples.shape[1] / rate)
+        except AudioError as error:
+            errors[path] = error
+    scores = tagger.combined(sounds) if sounds else ()
+    scored = (ScoredFile(length, of_file) for length, of_file in zip(seconds, scores, strict=True))
+    return [(path, errors[path] if path in errors else next(scored)) for path in paths]
 
 
 def _size(path: Path) -> int:
