@@ -70,6 +70,8 @@ def make_alone(path: Path, store: Path, stage: Stage) -> None:
 def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
     """The pairs of weights and view that a finished net lacks scores for, because an ensemble was added to the recipe."""
     written = {(block.weights, block.view) for block in read_predictions(run.scores_file(name, fold))[1]}
+    if not written:  # the fold holds no clip out: its file is empty, and stays so
+        return []
     return [pair for pair in needed_scores(run.recipe, name) if pair not in written]
 
 
