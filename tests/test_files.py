@@ -1,6 +1,13 @@
+import csv
+import io
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from earmark import files
+from earmark.errors import EarmarkError
 
 
 def test_baskets_are_of_few_files_and_few_bytes() -> None:
@@ -40,3 +47,56 @@ def test_a_linked_file_is_the_same_file(tmp_path: Path) -> None:
     new.write_text("in the way")
     files.link_or_copy(old, new)
     assert new.samefile(old)
+
+
+def test_a_file_is_the_old_one_or_the_new_one_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old\r\n")
+    assert path.read_bytes() == b"old\r\n"
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as partial:
+        assert partial.parent == tmp_path  # of one file system with it, else it could not take its place at once
+        partial.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old\n"
+    with files.replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old\n"
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=2, max_size=3), max_size=4
+    )
+)
+def test_rows_read_back_as_they_are(rows: list[list[str]]) -> None:
+    text = io.StringIO(newline="")
+    files.write_rows(text, rows)
+    assert list(csv.reader(io.StringIO(text.getvalue(), newline=""))) == rows
+
+
+def test_a_lock_keeps_others_out_and_names_what_is_in_use(tmp_path: Path) -> None:
+    lock, what = tmp_path / "new" / ".lock", tmp_path / "new"
+    with (
+        files.locked(lock, what),
+        pytest.raises(EarmarkError, match="new is in use by another earmark process"),
+        files.locked(lock, what),
+    ):
+        pass
+    with files.locked(lock, what):
+        assert lock.read_bytes() == b""
+    (tmp_path / "file").touch()
+    with pytest.raises(EarmarkError, match="cannot write what: "), files.locked(tmp_path / "file" / ".lock", Path("what")):
+        pass
+
+
+def test_where_there_are_no_links_a_file_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_here(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("os.link", none_here)
+    (tmp_path / "old").write_text("x")
+    files.link_or_copy(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "new").read_text() == "x"
+    assert not (tmp_path / "new").samefile(tmp_path / "old")

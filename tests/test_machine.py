@@ -1,10 +1,14 @@
-"""What the machine is told: in processes of their own, since OpenMP reads the environment once."""
+"""What the machine is told, part of it in processes of their own, since OpenMP reads the environment once."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from earmark.errors import EarmarkError
+from earmark.machine import arithmetic_threads, choose_device
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
@@ -43,6 +47,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [COMMAND, LOAD, WORKER], ids=["a command", "load", "a process of --jobs"])
 def test_threads_that_wait_sleep_soon(code: str) -> None:
     plain = shown_by_openmp("import torch")
@@ -50,6 +55,7 @@ def test_threads_that_wait_sleep_soon(code: str) -> None:
     assert shown_by_openmp(code)["GOMP_SPINCOUNT"] == "10000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [{"GOMP_SPINCOUNT": "77"}, {"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "passive"}])
 def test_what_the_user_says_holds(said: dict[str, str]) -> None:
     assert shown_by_openmp(COMMAND, **said) == shown_by_openmp("import torch", **said)
@@ -58,3 +64,27 @@ def test_what_the_user_says_holds(said: dict[str, str]) -> None:
 def test_importing_sets_nothing() -> None:
     code = "import os; before = dict(os.environ); import earmark, earmark.cli, earmark.machine; assert os.environ == before"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "chosen"), [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")]
+)
+def test_the_gpu_is_taken_where_there_is_one_unless_the_cpu_is_asked_for(
+    asked: str, gpu: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert choose_device(asked) == chosen
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EarmarkError, match="--device cuda: there is no GPU here; leave it out, or say --device cpu"):
+        choose_device("cuda")
+
+
+def test_threads_are_as_before_after_the_block_also_where_it_fails() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), arithmetic_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before

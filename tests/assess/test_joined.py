@@ -78,36 +78,38 @@ def test_an_ensemble_weighs_each_clips_scores_by_hand(tmp_path: Path) -> None:
         other={"members": {"p": {"weights": "best", "views": ["pad8"], "weight": 2}, "q": {"views": ["pad8"]}}},
     )
     write(tmp_path, ALL)
-    found = out_of_fold(Run(tmp_path, recipe), table_of())
-    assert found.main.clips.clip_id.tolist() == NAMES
+    result = out_of_fold(Run(tmp_path, recipe), table_of())
+    assert result.main.clips.clip_id.tolist() == NAMES
     for row, clip in enumerate(NAMES):
         q = (of("q", "last", "whole", clip) + of("q", "last", "pad8", clip)) / 2
-        assert np.allclose(found.main.scores[row], 0.75 * of("p", "last", "whole", clip) + 0.25 * q, atol=1e-6)
+        assert np.allclose(result.main.scores[row], 0.75 * of("p", "last", "whole", clip) + 0.25 * q, atol=1e-6)
         product = of("p", "best", "pad8", clip) ** (2 / 3) * of("q", "last", "pad8", clip) ** (1 / 3)
-        assert np.allclose(found.ensembles["other"].scores[row], product / product.sum(), atol=1e-6)
-        assert np.allclose(found.members["p"].scores[row], of("p", "last", "whole", clip), atol=1e-6)  # not its other scores
-        assert np.allclose(found.members["q"].scores[row], of("q", "last", "whole", clip), atol=1e-6)
-    assert {name: len(votes) for name, votes in found.votes.items()} == {"both": 2 * (1 + 2), "other": 2 * 2}
+        assert np.allclose(result.ensembles["other"].scores[row], product / product.sum(), atol=1e-6)
+        assert np.allclose(result.members["p"].scores[row], of("p", "last", "whole", clip), atol=1e-6)  # not its other scores
+        assert np.allclose(result.members["q"].scores[row], of("q", "last", "whole", clip), atol=1e-6)
+    assert {name: len(votes) for name, votes in result.votes.items()} == {"both": 2 * (1 + 2), "other": 2 * 2}
 
 
 def test_an_ensemble_covers_the_clips_that_all_its_members_have_scores_of(tmp_path: Path) -> None:
     """One member was taught by clips of its own fold that the other was not."""
     recipe = recipe_of(both={**OWN, "members": {"p": {}, "q": {}}}, alone={**OWN, "members": {"q": {}}})
     write(tmp_path, {"p": "abcdef", "q": "bcdf"})
-    found = out_of_fold(Run(tmp_path, recipe), table_of())
-    assert found.main.clips.clip_id.tolist() == ["d", "f", "b", "c"]
+    result = out_of_fold(Run(tmp_path, recipe), table_of())
+    assert result.main.clips.clip_id.tolist() == ["d", "f", "b", "c"]
     for row, clip in enumerate("dfbc"):
-        assert np.allclose(found.main.scores[row], (of("p", "last", "whole", clip) + of("q", "last", "whole", clip)) / 2, atol=1e-6)
-    assert found.ensembles["alone"].clips.clip_id.tolist() == ["d", "f", "b", "c"]
-    assert found.members["p"].clips.clip_id.tolist() == NAMES
-    assert found.members["p"].clips.positive.tolist() == table_of().positive.tolist()  # labels stay with their clips
+        assert np.allclose(
+            result.main.scores[row], (of("p", "last", "whole", clip) + of("q", "last", "whole", clip)) / 2, atol=1e-6
+        )
+    assert result.ensembles["alone"].clips.clip_id.tolist() == ["d", "f", "b", "c"]
+    assert result.members["p"].clips.clip_id.tolist() == NAMES
+    assert result.members["p"].clips.positive.tolist() == table_of().positive.tolist()  # labels stay with their clips
 
 
 def test_an_ensemble_has_no_clips_of_a_fold_that_one_of_its_members_has_not(tmp_path: Path) -> None:
     write(tmp_path, {"p": "abcdef", "q": "abc"})
-    found = out_of_fold(Run(tmp_path, recipe_of(both=OWN, alone={**OWN, "members": {"p": {}}})), table_of())
-    assert found.main.clips.clip_id.tolist() == ["a", "b", "c"]
-    assert found.ensembles["alone"].clips.clip_id.tolist() == NAMES
+    result = out_of_fold(Run(tmp_path, recipe_of(both=OWN, alone={**OWN, "members": {"p": {}}})), table_of())
+    assert result.main.clips.clip_id.tolist() == ["a", "b", "c"]
+    assert result.ensembles["alone"].clips.clip_id.tolist() == NAMES
 
 
 @pytest.mark.parametrize(
@@ -145,13 +147,13 @@ def test_figures_are_over_the_clips_that_have_labels_and_may_be_judged() -> None
     scores = np.array([[3, 2, 1], [3, 2, 1], [3, 2, 1], [3, 2, 1], [1, 2, 3], [3, 2, 1]], np.float32) / 6
     joined = Joined(table_of(positive=positive, scored=scored), scores)
     assert joined.judgeable.clips.clip_id.tolist() == [NAMES[i] for i in (0, 1, 3, 5)]
-    found = joined.estimates()
-    assert found is not None
-    assert found["accuracy"].value == 1 / 4
+    result = joined.estimates()
+    assert result is not None
+    assert result["accuracy"].value == 1 / 4
     # MAP@3: places 1; 2 and 3 of three guesses; 3; 2.
-    assert found["map@3"].value == pytest.approx((1 + (1 / 2 + 2 / 3) / 2 + 1 / 3 + 1 / 2) / 4)
+    assert result["map@3"].value == pytest.approx((1 + (1 / 2 + 2 / 3) / 2 + 1 / 3 + 1 / 2) / 4)
     judged = positive[[0, 1, 3, 5]]
     lwlrap = sklearn.metrics.label_ranking_average_precision_score(judged, scores[[0, 1, 3, 5]], sample_weight=judged.sum(axis=1))
-    assert found["lwlrap"].value == pytest.approx(lwlrap)
-    assert found["lwlrap"].clips == 4
+    assert result["lwlrap"].value == pytest.approx(lwlrap)
+    assert result["lwlrap"].clips == 4
     assert joined.chosen(np.array([0, 0, 1, 0, 1, 0], bool)).estimates() is None

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 import scipy.signal
+from hypothesis import given
+from hypothesis import strategies as st
 
 from earmark import audio
+from earmark.errors import AudioError
 
 
 def tone(rate: int, channels: int = 1, seconds: float = 0.5) -> np.ndarray:
@@ -43,3 +46,43 @@ def test_model_input_trims_pads_in_the_middle_and_normalises() -> None:
     assert audio.model_input(samples, 4, trim_silence=True).tolist() == [0, 0.5, -1, 0]
     assert audio.model_input(samples, 4, trim_silence=False).tolist() == [0, 0, 0.5, -1, 0, 0, 0]
     assert audio.model_input(np.zeros(3, np.float32), 2, trim_silence=True).tolist() == [0, 0]
+
+
+@given(st.integers(0, 20), st.integers(0, 40))
+def test_a_short_clip_lies_in_the_middle_of_zeros_and_a_long_one_stays(length: int, wanted: int) -> None:
+    samples = np.arange(1, length + 1, dtype=np.float32)
+    found = audio.pad_to(samples, wanted)
+    missing = max(wanted - length, 0)
+    assert found.tolist() == [0] * (missing // 2) + samples.tolist() + [0] * (missing - missing // 2)  # an odd one behind
+    assert found.dtype == np.float32
+
+
+def test_a_tiled_clip_begins_with_itself_and_is_cut_at_the_window() -> None:
+    samples = np.array([0.5, -0.25, 0.125], np.float32)
+    assert audio.model_input(samples, 7, tile=True, peak=False).tolist() == [0.5, -0.25, 0.125, 0.5, -0.25, 0.125, 0.5]
+    assert audio.model_input(samples, 2, tile=True, peak=False).tolist() == samples.tolist()
+    trimmed = audio.model_input(np.array([0, 0.5, 0], np.float32), 3, tile=True, trim_silence=True)
+    assert trimmed.tolist() == [1, 1, 1]  # the silence is gone before the clip is repeated
+    assert audio.model_input(samples, 0).tolist() == [1, -0.5, 0.25]  # nothing is filled to no window
+
+
+def test_the_peak_is_that_of_either_sign_and_silence_stays() -> None:
+    assert audio.peak_normalised(np.array([0.25, -0.5], np.float32)).tolist() == [0.5, -1]
+    assert audio.peak_normalised(np.zeros(2, np.float32)).tolist() == [0, 0]
+    assert audio.peak_normalised(np.zeros(0, np.float32)).tolist() == []
+
+
+def test_the_sounding_part_of_an_all_silent_clip_is_one_sample() -> None:
+    assert audio.sounding_part(10, 2, 3) == (2, 5)
+    assert audio.sounding_part(4, 4, 0) == (3, 1)
+    first, count = audio.sounding_part(np.array([10, 4, 1]), np.array([0, 4, 1]), np.array([9, 0, 0]))
+    assert (first.tolist(), count.tolist()) == ([0, 3, 0], [1, 1, 1])
+
+
+def test_the_same_rate_changes_nothing_and_too_few_samples_are_refused() -> None:
+    samples = tone(8000)[:, 0].astype(np.float32)
+    assert audio.resample(samples, 8000, 8000) is samples
+    with pytest.raises(AudioError, match="too short: 1 samples at 96000 Hz leave none at 8000 Hz"):
+        audio.resample(samples[:1], 96000, 8000)
+    with pytest.raises(AudioError, match="resampling makes infinite samples"):
+        audio.resample(np.tile(np.repeat([3.4e38, -3.4e38], 20), 50).astype(np.float32), 44100, 16000)

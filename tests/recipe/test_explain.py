@@ -75,12 +75,12 @@ def test_a_place_is_told_as_it_is_written_whatever_the_member_is_called(name: st
 def test_every_fault_is_told_at_once_with_what_there_is(tmp_path: Path) -> None:
     data = member_called("m", batch={"sampling": "sorted"}, schedule=[{"rate": -1, "batches": 2}], head="wide")
     data["ensembles"] = {"all": {"members": {"m": {"weigth": 2}}, "quote": 1}}
-    found = said_of(data, tmp_path).removeprefix("r.yaml: ").split("; ")
-    assert "members.m.batch: no kind 'sorted'" in found
-    assert "there are balanced, shuffled" in found
-    assert "members.m.schedule.0.rate: Input should be greater than 0" in found
-    assert "ensembles.all.members.m.weigth: no such setting" in found
-    assert "there are weight, weights, snapshots, views" in found
-    assert "ensembles.all.quote: no such setting" in found
-    assert [part for part in found if part.startswith("members.m.head")]
-    assert not [part for part in found if part.startswith("members.m.schedule:")]  # an item is wrong, not the list too short
+    parts = said_of(data, tmp_path).removeprefix("r.yaml: ").split("; ")
+    assert "members.m.batch: no kind 'sorted'" in parts
+    assert "there are balanced, shuffled" in parts
+    assert "members.m.schedule.0.rate: Input should be greater than 0" in parts
+    assert "ensembles.all.members.m.weigth: no such setting" in parts
+    assert "there are weight, weights, snapshots, views" in parts
+    assert "ensembles.all.quote: no such setting" in parts
+    assert [part for part in parts if part.startswith("members.m.head")]
+    assert not [part for part in parts if part.startswith("members.m.schedule:")]  # an item is wrong, not the list too short

@@ -18,9 +18,9 @@ def block(seed: int, clips: list[str], member: str, fold: int, weights: str, vie
     return Block(np.array(clips), scores, member, fold, weights, view)
 
 
-def same(one: Block, other: Block) -> bool:
-    keys = [(b.member, b.fold, b.weights, b.view, b.clip_id.tolist()) for b in (one, other)]
-    return keys[0] == keys[1] and one.scores.tobytes() == other.scores.tobytes()
+def same(left: Block, right: Block) -> bool:
+    keys = [(b.member, b.fold, b.weights, b.view, b.clip_id.tolist()) for b in (left, right)]
+    return keys[0] == keys[1] and left.scores.tobytes() == right.scores.tobytes()
 
 
 BLOCKS = [
@@ -33,12 +33,12 @@ BLOCKS = [
 
 def test_what_was_written_reads_back_to_the_last_bit_and_in_order(tmp_path: Path) -> None:
     write_predictions(tmp_path / "oof.parquet", LABELS, BLOCKS)
-    labels, found = read_predictions(tmp_path / "oof.parquet")
+    labels, blocks = read_predictions(tmp_path / "oof.parquet")
     assert labels == LABELS
-    assert len(found) == 4
-    assert all(same(one, other) for one, other in zip(found, BLOCKS, strict=True))
-    assert found[0].scores.dtype == np.float32
-    assert found[2].clip_id.dtype.kind == "U"
+    assert len(blocks) == 4
+    assert all(same(left, right) for left, right in zip(blocks, BLOCKS, strict=True))
+    assert blocks[0].scores.dtype == np.float32
+    assert blocks[2].clip_id.dtype.kind == "U"
     assert [path.name for path in tmp_path.iterdir()] == ["oof.parquet"]
 
 
@@ -58,14 +58,14 @@ def test_rows_of_several_blocks_may_lie_among_each_other(tmp_path: Path) -> None
     write_predictions(tmp_path / "oof.parquet", LABELS, BLOCKS)
     table = pyarrow.parquet.read_table(tmp_path / "oof.parquet")
     pyarrow.parquet.write_table(table.take([7, 3, 0, 6, 2, 1, 5, 4]), tmp_path / "sorted.parquet")
-    found = read_predictions(tmp_path / "sorted.parquet")[1]
-    assert [(b.member, b.weights, b.view, b.clip_id.tolist()) for b in found] == [
+    blocks = read_predictions(tmp_path / "sorted.parquet")[1]
+    assert [(b.member, b.weights, b.view, b.clip_id.tolist()) for b in blocks] == [
         ("first", "2", "whole", ["c.wav"]),
         ("second", "best", "pad8", ["a.wav", "b.wav"]),
         ("second", "best", "whole", ["b.wav", "a.wav"]),
         ("first", "10", "whole", ["new\nline.wav", "Жук.wav", "comma,.wav"]),
     ]
-    assert found[3].scores.tolist() == BLOCKS[2].scores[::-1].tolist()
+    assert blocks[3].scores.tolist() == BLOCKS[2].scores[::-1].tolist()
 
 
 def test_joined_files_are_read_as_one(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_joined_files_are_read_as_one(tmp_path: Path) -> None:
     write_predictions(paths[0], LABELS, BLOCKS[2:])
     write_predictions(paths[1], LABELS, BLOCKS[:2])
     join_predictions(paths, tmp_path / "oof.parquet")
-    labels, found = read_predictions(tmp_path / "oof.parquet")
+    labels, blocks = read_predictions(tmp_path / "oof.parquet")
     assert labels == LABELS
-    assert all(same(one, other) for one, other in zip(found, [*BLOCKS[2:], *BLOCKS[:2]], strict=True))
+    assert all(same(left, right) for left, right in zip(blocks, [*BLOCKS[2:], *BLOCKS[:2]], strict=True))
 
 
 def without(column: str) -> pyarrow.Table:
@@ -100,9 +100,9 @@ DAMAGED = {
 
 def test_the_table_that_is_damaged_here_was_whole(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(whole(), tmp_path / "oof.parquet")
-    labels, [found] = read_predictions(tmp_path / "oof.parquet")
+    labels, [blocks] = read_predictions(tmp_path / "oof.parquet")
     assert labels.names == ("x", "y", "z")
-    assert found.scores.tolist() == [[0.5, 0.25, 0.25]]
+    assert blocks.scores.tolist() == [[0.5, 0.25, 0.25]]
 
 
 def refusal(path: Path) -> str:

@@ -136,6 +136,6 @@ def ways(weights: str, *views: str) -> set[tuple[str, str]]:
     ],
 )
 def test_a_member_is_scored_in_every_way_that_anything_needs_and_in_each_once(member: str, needed: set[tuple[str, str]]) -> None:
-    found = needed_scores(PAPER, member)
-    assert set(found) == needed
-    assert len(found) == len(needed)
+    scored = needed_scores(PAPER, member)
+    assert set(scored) == needed
+    assert len(scored) == len(needed)

@@ -23,10 +23,10 @@ def test_a_group_has_no_more_clips_than_the_settings_allow() -> None:
 
 @given(LENGTHS, st.sampled_from([0.0, 0.01, 0.05, 0.2]), st.sampled_from([500, 5000, 10**9]), st.sampled_from([0, 70]))
 def test_groups_are_those_of_the_slow_rules(lengths: list[int], patience: float, most: int, extra: int) -> None:
-    found = [group.tolist() for group in length_groups(np.array(lengths, np.int64), bounds(patience, most), extra)]
-    assert found == grouping.groups(lengths, patience, most, extra)
-    assert sorted(i for group in found for i in group) == list(range(len(lengths)))  # every clip once
-    for group in found:
+    groups = [group.tolist() for group in length_groups(np.array(lengths, np.int64), bounds(patience, most), extra)]
+    assert groups == grouping.groups(lengths, patience, most, extra)
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))  # every clip once
+    for group in groups:
         own = [lengths[i] for i in group]
         assert max(own) <= min(own) * (1 + patience)  # with patience 0: all of one length
         assert len(own) == 1 or len(own) * (max(own) + extra) <= most
@@ -82,8 +82,8 @@ def test_as_many_groups_are_few_enough_as_the_recipe_says(groups: int, clips_per
 
 
 def test_groups_begin_with_the_shortest_and_equals_keep_their_order() -> None:
-    found = length_groups(np.array([30, 10, 20, 10, 30, 10]), ScoringSettings())
-    assert [group.tolist() for group in found] == [[1, 3, 5], [2], [0, 4]]
+    groups = length_groups(np.array([30, 10, 20, 10, 30, 10]), ScoringSettings())
+    assert [group.tolist() for group in groups] == [[1, 3, 5], [2], [0, 4]]
     assert length_groups(np.array([], np.int64), ScoringSettings()) == []
 
 

@@ -62,9 +62,9 @@ def test_scores_come_in_the_order_of_sounds_and_views_whatever_went_together(len
     taken: list[int] = []
     told: list[int] = []
     telling = scorer()
-    found = telling.scores(sounds_of(lengths, taken), VIEWS, grouping, told.append)
-    assert (found.shape, found.dtype) == ((3, len(lengths), 4), np.float32)
-    for of_view, padding in zip(found, (8, 0, 32), strict=True):
+    scores = telling.scores(sounds_of(lengths, taken), VIEWS, grouping, told.append)
+    assert (scores.shape, scores.dtype) == ((3, len(lengths), 4), np.float32)
+    for of_view, padding in zip(scores, (8, 0, 32), strict=True):
         assert of_view[:, 0].tolist() == list(range(len(lengths)))
         assert of_view[:, 1].tolist() == lengths
         assert set(of_view[:, 2].tolist()) <= {padding}
@@ -75,9 +75,9 @@ def test_scores_come_in_the_order_of_sounds_and_views_whatever_went_together(len
 
 def test_by_default_only_sounds_of_equal_length_go_together_the_shortest_first() -> None:
     telling = scorer()
-    found = telling.scores(sounds_of([7, 5, 7, 6, 5]))
+    scores = telling.scores(sounds_of([7, 5, 7, 6, 5]))
     assert telling.asked == [[5, 5], [6], [7, 7]]
-    assert found.shape == (1, 5, 4)
+    assert scores.shape == (1, 5, 4)
 
 
 def test_a_group_is_bounded_with_the_widest_view_in_samples() -> None:
@@ -126,9 +126,9 @@ def test_a_stores_clips_are_scored_at_the_length_that_the_net_gets(store: Store,
     """Their lengths are told before any samples are read: both must agree, or a group would be cut short."""
     clips = load_clips(store, 8000)[:20]
     telling = scorer(**input)
-    [found] = score_clips(telling, clips)
+    [scores] = score_clips(telling, clips)
     lengths = [len(net_input(clips.samples(i), telling.input)) for i in range(20)]
-    assert found[:, 1].tolist() == lengths
+    assert scores[:, 1].tolist() == lengths
     assert [len(set(group)) for group in telling.asked] == [1] * len(telling.asked)
     assert len(telling.asked) == len(set(lengths))
 

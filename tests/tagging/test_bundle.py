@@ -1,6 +1,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from earmark.errors import BundleError
+from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle, write_card
+
 
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
     bundle = finished_run / "bundle"
@@ -15,3 +20,46 @@ def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path)
     card = (bundle / "README.md").read_text()
     assert "10 classes" in card
     assert "2 nets" in card
+
+
+def test_a_bundle_reads_back_as_it_was_written_and_a_run_around_it_will_do(finished_run: Path) -> None:
+    bundle = finished_run / "bundle"
+    config = read_bundle(bundle)
+    assert config == BundleConfig.model_validate_json((bundle / "config.json").read_text())
+    assert (config.format, config.version, config.rule, config.recipe) == ("earmark-bundle", 1, "geometric_mean", "tiny")
+    assert [(member.name, member.fold, member.snapshot) for member in config.members] == [
+        ("logmel", 0, "last"),
+        ("logmel", 1, "last"),
+    ]
+    assert config.data.clips == 80
+    assert bundle_folder(finished_run) == bundle_folder(bundle) == bundle
+    assert bundle_folder(finished_run / "members") == finished_run / "members"  # no model, as reading it will say
+
+
+def test_the_card_adds_up_and_names_rates_rule_and_figures(finished_run: Path, tmp_path: Path) -> None:
+    config = read_bundle(finished_run / "bundle")
+    first = config.members[0]
+    other = first.model_copy(update={"input": first.input.model_copy(update={"sample_rate": 8000}), "parameters": 1000})
+    config = config.model_copy(update={"members": [first.model_copy(update={"parameters": 2345}), other], "licence": ""})
+    write_card(tmp_path, config, ["out-of-fold MAP@3: 0.5"])
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert lines[0] == "# tiny"
+    assert "- 2 nets, 3,345 parameters in all, at 8,000 Hz, 16,000 Hz; combined by the geometric mean of their scores" in lines
+    assert "- trained on manifest: 80 clips; licence of the data: not known" in lines
+    assert "- out-of-fold MAP@3: 0.5" in lines
+    assert lines[-1].startswith("Classes: bell, chirps, ")
+
+
+@pytest.mark.parametrize("file", ["../w.safetensors", "/w.safetensors", "w.pt", ".w.safetensors", "a/w.safetensors"])
+def test_weights_lie_in_the_bundles_own_folder(file: str, finished_run: Path, tmp_path: Path) -> None:
+    data = json.loads((finished_run / "bundle/config.json").read_text())
+    data["members"][1]["file"] = file
+    (tmp_path / "config.json").write_text(json.dumps(data))
+    with pytest.raises(BundleError, match=r"config\.json: members\.1\.file: String should match pattern"):
+        read_bundle(tmp_path)
+
+
+def test_all_missing_weights_are_named(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((finished_run / "bundle/config.json").read_bytes())
+    with pytest.raises(BundleError, match=r": logmel-fold0\.safetensors, logmel-fold1\.safetensors is missing$"):
+        read_bundle(tmp_path)

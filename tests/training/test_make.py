@@ -51,12 +51,12 @@ def test_only_scores_that_are_missing_are_made_and_they_come_behind(run: Run, st
     assert missing_scores(run, "logmel", 0) == [("best", "pad4")]
     score_held_out(run, run.info, "logmel", 0, load_clips(store, 16000))
     assert missing_scores(run, "logmel", 0) == []
-    found = read_predictions(run.scores_file("logmel", 0))[1]
-    assert [(block.weights, block.view) for block in found] == [("last", "whole"), ("best", "whole"), ("best", "pad4")]
-    for block, before in zip(found, kept, strict=False):
+    blocks = read_predictions(run.scores_file("logmel", 0))[1]
+    assert [(block.weights, block.view) for block in blocks] == [("last", "whole"), ("best", "whole"), ("best", "pad4")]
+    for block, before in zip(blocks, kept, strict=False):
         assert block.scores.tobytes() == before.scores.tobytes()
-    assert found[2].clip_id.tolist() == last.clip_id.tolist()
-    assert np.allclose(found[2].scores.sum(axis=1), 1, atol=1e-5)
+    assert blocks[2].clip_id.tolist() == last.clip_id.tolist()
+    assert np.allclose(blocks[2].scores.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_net_whose_fold_holds_nothing_out_misses_no_scores(run: Run, store: Store) -> None:

@@ -18,8 +18,8 @@ State = dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def clips(store: Store) -> ClipSet:
-    found = load_clips(store, 16000)
-    return found[~found.test & (found.fold == 1)]
+    stored = load_clips(store, 16000)
+    return stored[~stored.test & (stored.fold == 1)]
 
 
 def stepped(clips: ClipSet, *sets: str) -> tuple[State, list[tuple[float, State]], State]:
@@ -56,8 +56,8 @@ def by_hand(first: State, steps: list[tuple[float, State]], epsilon: float, befo
     return last
 
 
-def farthest(one: State, other: State) -> float:
-    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+def farthest(left: State, right: State) -> float:
+    return max(float(np.abs(left[name] - right[name]).max()) for name in left)
 
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-3])
