@@ -42,6 +42,7 @@ def test_files_are_found_once(tmp_path: Path) -> None:
     assert find_audio([tmp_path / "a.wav", tmp_path]) == [tmp_path / "a.wav"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_fault(finished_run: Path, rendered: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-m", "earmark", "tag", str(rendered.parent / "audio" / "0001.wav"), "--model", str(finished_run)]

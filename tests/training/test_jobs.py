@@ -63,6 +63,7 @@ def made(folder: Path) -> set[str]:
     return {path.name.removesuffix(" made") for path in folder.glob("* made")}
 
 
+@pytest.mark.slow
 def test_a_stage_waits_for_what_it_needs(tmp_path: Path) -> None:
     make_at_once([A0, A1, LABELS, B0], [], partial(note, tmp_path), 3)
     assert made(tmp_path) == {"A fold 0", "A fold 1", "pseudo labels of-A", "B fold 0"}

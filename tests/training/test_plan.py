@@ -210,6 +210,7 @@ def test_a_plan_as_json_is_the_plan(store: Store, tmp_path: Path, capsys: pytest
     assert not out.exists()  # nothing is begun
 
 
+@pytest.mark.slow
 def test_nets_are_really_tried_with_and_without_a_store(store: Store) -> None:
     """On the store's clips, or on noise; in the precision that is faster here."""
     published = "published={verified: 100, unverified: 50, classes: 6, folds: 5}"
@@ -224,6 +225,7 @@ def test_nets_are_really_tried_with_and_without_a_store(store: Store) -> None:
         assert clips is None or {stage["clips"] for stage in planned["stages"]} == {clips}
 
 
+@pytest.mark.slow
 def test_every_stream_of_a_net_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member with noisy and soft clips takes longer than the first task alone."""
     from earmark.training import trainer

@@ -237,6 +237,7 @@ def test_the_label_separator_is_heeded(tmp_path: Path) -> None:
     assert faults_of(tmp_path)[0] == "train_curated.csv row 1: label 'Slam;Bark' is not in the vocabulary"
 
 
+@pytest.mark.slow
 def test_the_real_tables(real_data: Path) -> None:
     root = real_data / "fsdkaggle2019"
     if not root.is_dir():
