@@ -1,4 +1,4 @@
-"""Front ends: waveform ``float32 [B, T]`` → image ``[B, C, F, N]``, inside the model, so that they train and export with it."""
+"""Front ends: waveform, float32 ``[B, T]`` → image ``[B, C, F, N]``. They are part of the net: trained and exported with it."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,16 +16,16 @@ Count = TypeVar("Count", int, NDArray[np.int64])
 
 
 class FrontEnd(nn.Module):
-    """What every front end has: two stages, so that augmentations and filling can act between them.
+    """A front end. It has two halves, `power` and `compress`, so that augmentation and padding can act between them.
 
     Attributes:
-        out_channels: C of the image.
-        bands: F of the image.
-        hop_length: samples a step of the last axis N of `power`'s result; 1 where that is the waveform itself.
-        context: samples of true signal on each side that ``power(waveform, with_context=True)`` expects.
-        shortest: samples; `power` first centres a shorter waveform in so many samples of silence.
-        fills: where zeros are appended to shorter examples' power when lengths differ in a batch that is scored.
-        trainable_power: `power` has something to train, or depends on the batch: its result is not to be kept.
+        out_channels: number of channels C of the image.
+        bands: number of rows F of the image.
+        hop_length: samples from one step of the axis N to the next; 1 if `power` returns the waveform itself.
+        context: samples of real signal that ``power(waveform, with_context=True)`` expects at each end of the waveform.
+        shortest: in samples; a shorter waveform is centred in silence of this length before `power` uses it.
+        fills: where shorter examples in a batch to be scored get zeros of power: on the ``right`` or on ``both`` sides.
+        trainable_power: whether `power` has something to train or depends on the batch; its results must not be stored then.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, out_channels, F, N]``.
@@ -40,19 +40,16 @@ class FrontEnd(nn.Module):
     trainable_power: bool
 
     def power(self, waveform: Tensor, with_context: bool = False) -> Tensor:
-        """Waveform ``[B, T]`` → ``[B, F, N]``, in which sounds add and zero is silence.
+        """Waveform ``[B, T]`` → power ``[B, F, N]``; sounds are mixed by adding their power, and silence is zero.
 
         Args:
             waveform: −1..1.
-            with_context: the first and last `context` samples are there only so that the frames in between see true signal.
+            with_context: whether the waveform has `context` more samples at each end, so that all frames see real signal.
         """
         raise NotImplementedError
 
     def frames(self, samples: Count) -> Count:
-        """How many steps N `power` makes of so many samples: of one number, or of an array of them.
-
-        They are at least `shortest`, or, with context, the ones between the two contexts.
-        """
+        """Number of steps N that `power` makes of a number of samples (at least `shortest`, without context)."""
         return -(-samples // self.hop_length)
 
     def compress(self, power: Tensor) -> Tensor:
@@ -63,41 +60,44 @@ class FrontEnd(nn.Module):
         return self.compress(self.power(waveform))
 
 
-Stage = TypeVar("Stage", bound=Callable[..., Tensor])
+Method = TypeVar("Method", bound=Callable[..., Tensor])
 
 
-def _without_autocast(stage: Stage) -> Stage:
-    """A stage in the precision of its window, float32: spectra need its range and its digits."""
+def _without_autocast(method: Method) -> Method:
+    """A front end's method without autocast, in the precision of the window: spectra need the range and the digits of float32."""
 
-    @wraps(stage)
+    @wraps(method)
     def exact(self: Any, sound: Tensor, *rest: Any, **named: Any) -> Tensor:
         with torch.autocast(sound.device.type, enabled=False):
-            return stage(self, sound.to(self.mel_power.window.dtype), *rest, **named)
+            return method(self, sound.to(self.mel_power.window.dtype), *rest, **named)
 
-    return cast(Stage, exact)
+    return cast(Method, exact)
 
 
 class LogMel(FrontEnd):
-    """Log-mel image of Jeong & Lim §3.2.1 (figure 2a), in kapre 0.1's order.
+    """Log-mel image of Jeong & Lim §3.2.1 (figure 2a), computed in the same order as in kapre 0.1.
 
     BatchNorm of the waveform → STFT (periodic Hann window, *same* padding: ``ceil(T / hop_length)`` frames) → power →
     mel bands → dB of the *square root* of the mel power, relative to a maximum, clipped below → BatchNorm per band.
 
-    In training the maximum is the whole batch's or each example's own. kapre took the batch's until its version 0.1.3.1, which was
-    current when Jeong & Lim released their code, and each example's from February 2019 on. With the batch's maximum a gain on
-    an example is seen in its image; with the example's own it is not. When clips are scored the maximum is always the
-    example's own: a clip's scores do not depend on what is scored beside it.
+    In training, the maximum is taken over the whole batch or over each example. kapre took the batch's maximum up to version
+    0.1.3.1, which was current when Jeong & Lim released their code, and the example's maximum from February 2019 on. Relative to
+    the batch's maximum, a gain changes an example's image; relative to the example's maximum, it does not. In scoring, the
+    maximum is always the example's, so that a clip's scores do not depend on the other clips in the batch.
 
     Args:
         sample_rate: in Hz; sets the bands.
-        n_fft: window and FFT length in samples.
-        hop_length: in samples.
+        n_fft: length of window and FFT, in samples.
+        hop_length: samples from one frame to the next.
         n_mels: number of mel bands F.
-        reference: the maximum in training: ``batch`` or ``example``.
-        floor: mel power below which there is no difference (kapre: 1e-10, of the square root).
+        reference: what the maximum is taken over in training: ``batch`` or ``example``.
+        floor: lower mel power counts as this (kapre: 1e-10, for the square root).
         dynamic_range: dB below the maximum at which the image is clipped.
-        epsilon: of the batch normalisations.
-        momentum: of the batch normalisations' running statistics (PyTorch's sense: the share of the new value).
+        epsilon: added to the variances in the batch normalisations.
+        momentum: share of the newest batch in the batch normalisations' running statistics (PyTorch's convention).
+
+    Raises:
+        ValueError: an argument is out of its range.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, 1, n_mels, ceil(T / hop_length)]``.
@@ -144,10 +144,10 @@ class LogMel(FrontEnd):
     ) -> Tensor:
         """Waveform ``[B, T]`` → mel power ``[B, n_mels, N]``.
 
-        The BatchNorm's gain g and bias b act on the normalised waveform x before the STFT, which is linear:
-        |STFT(g·x + b)|² = g²·|X|² + 2gb·Re(X·O*) + b²·|O|² with O the STFT of ones. The mel bands are linear in turn, so g
-        and b train on mel bands alone, and no gradient has to go back through the STFT, where it would cost more than a layer.
-        What x is multiplied by to have a variance of 1 goes into g.
+        BatchNorm's gain g and bias b act on the normalised waveform x, before the STFT. The STFT is linear, so
+        |STFT(g·x + b)|² = g²·|X|² + 2gb·Re(X·O*) + b²·|O|², where X is the STFT of x, and O the STFT of a signal of ones. Mel bands
+        of these three terms are enough to train g and b, so no gradient has to go back through the STFT, which would cost more
+        time than a layer. The factor that gives x a variance of 1 is multiplied into g.
         """
         samples = waveform.shape[1]
         count = -(-samples // self.hop_length)
@@ -156,9 +156,9 @@ class LogMel(FrontEnd):
         padded, factor = self.waveform_norm.centred(waveform, before, after)
         padded_ones = nn.functional.pad(torch.ones_like(waveform[:1]), (before, after))
         frames, ones = (signal.unfold(1, self.n_fft, self.hop_length)[:, :count] for signal in (padded, padded_ones))
-        # Frames that begin before the signal, and frames up to the last that ends within it.
-        begins, ends = min(-(-before // self.hop_length), count), (samples + before - self.n_fft) // self.hop_length + 1
-        inner = slice(begins, min(max(begins, ends), count))
+        # Inner frames lie wholly within the signal, without padding: from the first that begins in it to the last that ends in it.
+        begin, end = min(-(-before // self.hop_length), count), (samples + before - self.n_fft) // self.hop_length + 1
+        inner = slice(begin, min(max(begin, end), count))
         mel_signal, products = self.mel_power.with_products(frames, ones, inner)
         return affine_power(self.waveform_gain * factor, self.waveform_bias, mel_signal, products).transpose(1, 2)
 
@@ -166,18 +166,18 @@ class LogMel(FrontEnd):
     def compress(self, power: Tensor) -> Tensor:
         """Mel power ``[B, n_mels, N]`` → normalised dB image ``[B, 1, n_mels, N]``."""
         level = torch.log10(power.clamp(min=self.floor))
-        of_batch = self.training and self.reference == "batch"
-        loudest = level.amax(dim=(0, 1, 2) if of_batch else (1, 2), keepdim=True)
-        # dB, 10·log10, of the square root: a literal square root has an infinite gradient at zero.
+        over_batch = self.training and self.reference == "batch"
+        loudest = level.amax(dim=(0, 1, 2) if over_batch else (1, 2), keepdim=True)
+        # 5·log10 is the dB value, 10·log10, of the square root. A literal square root has an infinite gradient at zero.
         relative = torch.add(-5 * loudest, level, alpha=5)
         clipped = relative.clamp(min=-self.dynamic_range).transpose(1, 2)
-        # As rows of bands, the way they lie in memory: to the same result without moving them.
+        # Frames are rows of bands in memory. Normalised as rows they give the same result, and nothing has to be moved.
         rows = self.band_norm(clipped.flatten(0, 1))
         return rows.view(clipped.shape).transpose(1, 2).unsqueeze(1)
 
 
 class Waveform(FrontEnd):
-    """The waveform itself as a one-row image (Jeong & Lim §3.2.1, waveform variant): BatchNorm only.
+    """The normalised waveform as an image with one row (Jeong & Lim §3.2.1, waveform variant): only BatchNorm.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, 1, 1, T]``.
@@ -190,7 +190,7 @@ class Waveform(FrontEnd):
 
     def __init__(
         self,
-        sample_rate: int,  # noqa: ARG002  (every front end is given it)
+        sample_rate: int,  # noqa: ARG002  (every front end takes it)
         epsilon: float = 1e-3,
         momentum: float = 0.01,
     ) -> None:
@@ -211,22 +211,25 @@ class Waveform(FrontEnd):
 
 
 class StandardisedLogMel(FrontEnd):
-    """Log-mel image of Akiyama & Sato §3.2.2: each example has zero mean and unit variance. Nothing is trained.
+    """Log-mel image of Akiyama & Sato §3.2.2: each example has mean 0 and variance 1. Nothing is trained.
 
     STFT (periodic Hann window, centred, reflected at both ends: ``1 + T // hop_length`` frames) → power → mel bands → dB,
     clipped below relative to the example's maximum → minus the example's mean, divided by its standard deviation.
-    Augmentations act on the mel power, between the two stages.
+    Augmentations act on the mel power, between the two halves.
 
     Args:
         sample_rate: in Hz; sets the bands.
-        n_fft: window and FFT length in samples.
-        hop_length: in samples (347 at 44.1 kHz: 127 frames a second).
+        n_fft: length of window and FFT, in samples.
+        hop_length: samples from one frame to the next (347 at 44.1 kHz: 127 frames a second).
         n_mels: number of mel bands F.
         f_min: lower edge of the lowest band, in Hz.
         f_max: upper edge of the highest band, in Hz; half the sample rate by default.
-        floor: mel power below which there is no difference (1e-10 is −100 dB).
+        floor: lower mel power counts as this (1e-10 is −100 dB).
         dynamic_range: dB below the example's maximum at which the image is clipped.
-        epsilon: dB added to the example's standard deviation.
+        epsilon: added to the example's standard deviation, in dB.
+
+    Raises:
+        ValueError: an argument is out of its range.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, 1, n_mels, 1 + T // hop_length]`` for an even n_fft. A waveform of at most
@@ -260,15 +263,15 @@ class StandardisedLogMel(FrontEnd):
         self.bands, self.n_fft, self.hop_length = n_mels, n_fft, hop_length
         self.floor, self.dynamic_range, self.epsilon = floor, dynamic_range, epsilon
         self.context = n_fft // 2
-        self.shortest = self.context + 1  # a reflection does not repeat the last sample itself
+        self.shortest = self.context + 1  # the reflection of n samples needs n + 1: the sample at the end is not repeated
         self.mel_power = MelPower(sample_rate, n_fft, n_mels, f_min, f_max)
 
     @_without_autocast
     def power(self, waveform: Tensor, with_context: bool = False) -> Tensor:
         """Waveform ``[B, T]`` → mel power ``[B, n_mels, N]``.
 
-        With context the frames are those of the whole clip's power that lie over the waveform without its two contexts,
-        where that begins at a multiple of the hop.
+        With context, the frames are the same as in the power of the whole clip, if the part of the clip that they cover begins at
+        a multiple of `hop_length`.
         """
         padded = waveform if with_context else self._reflected(waveform)
         return self.mel_power(padded.unfold(1, self.n_fft, self.hop_length)).transpose(1, 2)
@@ -278,22 +281,23 @@ class StandardisedLogMel(FrontEnd):
         return 1 + (samples + 2 * self.context - self.n_fft) // self.hop_length
 
     def _reflected(self, waveform: Tensor) -> Tensor:
+        """The waveform, if too short centred in silence, with `context` reflected samples at each end."""
         missing = self.shortest - waveform.shape[1]
         if missing > 0:
             waveform = nn.functional.pad(waveform, (missing // 2, missing - missing // 2))
         return nn.functional.pad(waveform, (self.context, self.context), mode="reflect")
 
     def decibels(self, power: Tensor) -> Tensor:
-        """Mel power ``[B, n_mels, N]`` → dB of the same shape, clipped below: zero power becomes the lowest value there is."""
+        """Mel power ``[B, n_mels, N]`` → dB ``[B, n_mels, N]``, clipped below; zero power gets the example's lowest value."""
         decibels = 10 * torch.log10(power.clamp(min=self.floor))
         return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - self.dynamic_range)
 
     @_without_autocast
     def compress(self, power: Tensor) -> Tensor:
-        """Mel power ``[B, n_mels, N]`` → standardised dB image ``[B, 1, n_mels, N]``; zeros where all is the same."""
+        """Mel power ``[B, n_mels, N]`` → standardised dB image ``[B, 1, n_mels, N]``; zeros if all its values are equal."""
         decibels = self.decibels(power)
-        # Relative to the maximum silence is 0 exactly. Around −100 dB its rounded mean would differ from its values, and
-        # that difference would be divided by itself.
+        # Relative to its maximum, silence is exactly 0. At −100 dB the mean would have a rounding error, which the division by a
+        # deviation near 0 would make large.
         relative = decibels - decibels.amax(dim=(1, 2), keepdim=True)
         centred = relative - relative.mean(dim=(1, 2), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2), keepdim=True).sqrt()
@@ -301,7 +305,7 @@ class StandardisedLogMel(FrontEnd):
 
 
 class RawWaveform(FrontEnd):
-    """The waveform as it is, a one-row image (Akiyama & Sato §3.2.1). Nothing is trained.
+    """The unchanged waveform as an image with one row (Akiyama & Sato §3.2.1). Nothing is trained.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, 1, 1, T]``.
@@ -317,7 +321,7 @@ class RawWaveform(FrontEnd):
 
     def __init__(
         self,
-        sample_rate: int,  # noqa: ARG002  (every front end is given it)
+        sample_rate: int,  # noqa: ARG002  (every front end takes it)
     ) -> None:
         super().__init__()
 

@@ -1,4 +1,4 @@
-"""Heads: backbone map ``[B, C, F, N]`` → outputs ``[B, K]`` → scores ``[B, K]``."""
+"""Heads: a backbone's map ``[B, C, F, N]`` → outputs ``[B, K]`` → scores ``[B, K]``."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module):
-    """What every head has.
+    """The last part of a net.
 
     Attributes:
-        activation: what the scores are: each row a distribution, or each a probability of its own.
-        outputs: what ``forward`` gives: probabilities, then the scores themselves, or logits, which losses are exact on.
-        tasks: that ``forward`` can be asked for; the first is the one that is served.
-        split: the backbone's stage from which on the noisy task has copies of its own; None if all stages are shared.
+        activation: what kind of scores the head makes: ``softmax``, a clip's scores add up to 1; ``sigmoid``, each score is the
+            probability of one class.
+        outputs: what ``forward`` returns: ``probabilities``, which are already the scores, or ``logits``, whose losses are exact.
+        tasks: the tasks of ``forward``; the first task is the task that tags.
+        split: name of the first stage of the backbone that the noisy task has a copy of; None if the tasks share all stages.
 
     Shape:
         ``[B, C, F, N]`` → outputs ``[B, K]``, and `activate`: outputs ``[B, K]`` → scores ``[B, K]``, 0..1.
@@ -26,11 +27,15 @@ class Head(nn.Module):
     split: str | None = None
 
     def activate(self, outputs: Tensor) -> Tensor:
-        """What ``forward`` gave ``[B, K]`` → scores ``[B, K]``."""
+        """Outputs of ``forward`` ``[B, K]`` → scores ``[B, K]``."""
         raise NotImplementedError
 
     def check_task(self, task: str) -> None:
-        """Raises ValueError: the head has no such task."""
+        """Checks the name of a task.
+
+        Raises:
+            ValueError: the head has no such task.
+        """
         if task not in self.tasks:
             raise ValueError(f"no task {task!r}; the head has {', '.join(self.tasks)}")
 
@@ -38,18 +43,21 @@ class Head(nn.Module):
 class MeanOfSoftmax(Head):
     """The mean of several softmaxes over one globally averaged map (Jeong & Lim §3.2.3, figure 2c).
 
-    BN → ReLU → ``heads`` × (linear → global average → softmax) → mean. Averaging and a linear map commute, so the
-    average comes first.
+    BN → ReLU → ``heads`` × (linear → global average → softmax) → mean. The average is computed before the linear layer,
+    which gives the same result.
 
     Args:
         in_channels: C of the backbone's map.
         classes: K.
-        heads: n, the number of softmaxes; 1 is an ordinary softmax.
-        epsilon: of the batch normalisation.
-        momentum: of its running statistics (PyTorch's sense).
+        heads: number of softmaxes; 1 is an ordinary softmax.
+        epsilon: added to the variances in the batch normalisation.
+        momentum: share of the newest batch in the batch normalisation's running statistics (PyTorch's convention).
+
+    Raises:
+        ValueError: ``heads`` is below 1.
 
     Shape:
-        ``[B, C, F, N]`` → probabilities ``[B, K]``, each row's sum 1.
+        ``[B, C, F, N]`` → probabilities ``[B, K]``, each row with sum 1.
     """
 
     activation = "softmax"
@@ -64,10 +72,10 @@ class MeanOfSoftmax(Head):
         self.linear = nn.Linear(in_channels, heads * classes)
 
     def initialise(self) -> None:
-        """Glorot-uniform weights for each softmax by itself: as one matrix they would be drawn smaller."""
+        """Draws Glorot-uniform weights for each softmax separately: drawn as a single matrix, they would be smaller."""
         with torch.no_grad():
-            for one in self.linear.weight.unflatten(0, (self.heads, -1)):
-                nn.init.xavier_uniform_(one)
+            for weight in self.linear.weight.unflatten(0, (self.heads, -1)):
+                nn.init.xavier_uniform_(weight)
 
     def forward(self, image: Tensor, task: str = "curated") -> Tensor:
         self.check_task(task)
@@ -81,7 +89,7 @@ class MeanOfSoftmax(Head):
 
 
 class FullyConnected(nn.Module):
-    """Two hidden layers, each linear → ReLU → dropout, and a linear one. ``[B, C]`` → logits ``[B, K]``."""
+    """Two hidden layers (linear → ReLU → dropout), then a linear layer: ``[B, C]`` → logits ``[B, K]``."""
 
     def __init__(self, in_channels: int, classes: int, hidden: int, dropout: Sequence[float]) -> None:
         super().__init__()
@@ -102,17 +110,20 @@ class FullyConnected(nn.Module):
 
 
 class CuratedNoisy(Head):
-    """Global max pooling, then a stack of linear layers a task: curated labels and noisy ones (Akiyama & Sato §2.1, §3.4.3).
+    """Global max pooling, then linear layers for each task: curated and noisy labels (Akiyama & Sato §2.1, §3.4.3).
 
     Args:
         in_channels: C of the backbone's map.
         classes: K.
         activation: ``sigmoid`` for independent classes, ``softmax`` for models E and F.
         hidden: width of both hidden layers.
-        dropout: rates after the first and the second hidden layer.
-        noisy: whether there is the noisy task; serving needs the curated one alone.
-        split: the backbone's stage from which on the noisy task has copies of its own (the paper's §5 leaves open where the
-            tasks best part); None: it shares all stages. `tagnet.build_net` makes the copies.
+        dropout: dropout rates after the first and after the second hidden layer.
+        noisy: whether the head has the noisy task; tagging needs only the curated task.
+        split: name of the backbone's stage from which on the noisy task has copies, made by `tagnet.build_net`; None if the
+            tasks share all stages. (The paper's §5 leaves open where the tasks should part.)
+
+    Raises:
+        ValueError: an argument is out of its range, or ``split`` is given without the noisy task.
 
     Shape:
         ``[B, C, F, N]`` → logits ``[B, K]``, float32 under autocast too.
@@ -150,7 +161,7 @@ class CuratedNoisy(Head):
             self.noisy = FullyConnected(in_channels, classes, hidden, dropout)
 
     def initialise(self) -> None:
-        """PyTorch's own initial weights, which the published net had."""
+        """Draws the weights as PyTorch does by default, and so did the published net."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 module.reset_parameters()

@@ -1,4 +1,4 @@
-"""A member's net: made from its settings, its weights written and read as safetensors."""
+"""A member's net: made from the member's settings; its weights are written and read as safetensors."""
 
 import json
 from collections.abc import Mapping
@@ -20,26 +20,27 @@ def new_net(settings: MemberSettings, classes: int) -> TagNet:
     """The untrained net of a member.
 
     Raises:
-        RecipeError: a setting of its parts is wrong.
+        RecipeError: a setting of the front end, the backbone or the head is wrong.
     """
     return build_net(settings.frontend, settings.backbone, settings.head, settings.input.sample_rate, classes)
 
 
 def planned_net(settings: MemberSettings, classes: int) -> TagNet:
-    """A member's net without numbers in it: only shapes, on PyTorch's meta device.
+    """A member's net with shapes, but without values: on PyTorch's meta device.
 
     Raises:
-        RecipeError: a setting of its parts is wrong.
+        RecipeError: a setting of the front end, the backbone or the head is wrong.
     """
     with torch.device("meta"):
         return new_net(settings, classes)
 
 
 def load_net(settings: MemberSettings, classes: int, path: Path) -> TagNet:
-    """The net of a member with the weights of a file.
+    """The net of a member, with the weights that a file holds.
 
     Raises:
-        RunError: the file is damaged or of another net.
+        RecipeError: a setting of the front end, the backbone or the head is wrong.
+        RunError: the file is damaged, or holds the weights of a different net.
     """
     net = new_net(settings, classes)
     try:
@@ -50,15 +51,15 @@ def load_net(settings: MemberSettings, classes: int, path: Path) -> TagNet:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any] | None = None) -> None:
-    """Writes tensors, and ``state`` as JSON in the file's header."""
+    """Writes tensors to a file, and ``state`` as JSON into the file's header."""
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with files.replacing(path) as partial:
-        # Not save_file, which makes a file that only its owner may read.
+        # Not with save_file: it makes a file that only its owner may read.
         partial.write_bytes(safetensors.torch.save(plain, {"state": json.dumps(state)} if state is not None else None))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Reads what `save_tensors` wrote: the tensors and the state.
+    """The tensors and the state that `save_tensors` wrote to a file.
 
     Raises:
         RunError: the file is damaged.

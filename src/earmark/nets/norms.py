@@ -1,4 +1,4 @@
-"""Batch normalisation where torch's is slow: of images with few channels, and of waveforms."""
+"""Batch normalisation of images with few channels and of waveforms, faster than torch's."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -6,16 +6,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-NARROW, WIDE = 8, 64  # channels; torch's kernels for CPUs take ten times as long for 8 as for 64 with the same numbers in all
+NARROW, WIDE = 8, 64  # channels; torch's CPU kernels take ten times as long for 8 channels as for 64, for equally many numbers
 
 
 def _rows(image: Tensor, width: int) -> Tensor:
-    """``[B, C, F, N]`` with its channels last in memory, as ``[B · F · N · C / width, width]``; the same numbers in place."""
+    """A view ``[B · F · N · C / width, width]`` of an image ``[B, C, F, N]`` whose channels lie last in memory."""
     return image.permute(0, 2, 3, 1).view(-1, width)
 
 
 def _scaled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``image * scale + shift`` by channel, in one pass: float32 within, the image's own precision without."""
+    """``image * scale + shift`` for each channel, in one pass: computed in float32, returned in the image's precision."""
     pack = WIDE // len(scale)
     zeros, ones = torch.zeros(WIDE, dtype=scale.dtype), torch.ones(WIDE, dtype=scale.dtype)
     result = torch.empty_like(image)
@@ -25,12 +25,12 @@ def _scaled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 class _Normalised(torch.autograd.Function):
-    """An image whose channels have mean 0 and variance 1, times a weight, plus a bias; and the mean and variance they had."""
+    """A batch-normalised image, and the mean and the variance of each channel before that, ``[C]``."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
         pack = WIDE // len(weight)
-        # With a weight in float32 the sums are in float32, too, whatever the image is.
+        # The weight is float32, so the sums are float32 too, whatever the image's precision.
         _, means, inverses = torch.native_batch_norm(_rows(image, WIDE), weight.repeat(pack), None, None, None, True, 0.0, epsilon)
         means, variances = means.view(pack, -1), (inverses.view(pack, -1).pow(-2) - epsilon).clamp(min=0)
         mean, variance = means.mean(dim=0), variances.mean(dim=0) + means.var(dim=0, correction=0)
@@ -56,19 +56,20 @@ class _Normalised(torch.autograd.Function):
             0.0,
             [False, True, True],
         )
-        of_weight, of_bias = (each.view(pack, -1).sum(dim=0) for each in sums[1:])
-        # weight · inverse · (gradient − of_bias / count − normalised · of_weight / count), by what it has of each
-        of_gradient = weight * inverse
-        of_image = -of_gradient * inverse * of_weight / count
-        result = _scaled(gradient, of_gradient, -of_gradient * of_bias / count - of_image * mean)
-        result += _scaled(image, of_image, torch.zeros_like(of_image))
-        return result, of_weight, of_bias, None
+        weight_gradient, bias_gradient = (packed.view(pack, -1).sum(dim=0) for packed in sums[1:])
+        # The result is weight · inverse · (gradient − bias_gradient / count − normalised · weight_gradient / count), computed as
+        # a multiple of the gradient, a multiple of the image, and a constant.
+        gradient_factor = weight * inverse
+        image_factor = -gradient_factor * inverse * weight_gradient / count
+        result = _scaled(gradient, gradient_factor, -gradient_factor * bias_gradient / count - image_factor * mean)
+        result += _scaled(image, image_factor, torch.zeros_like(image_factor))
+        return result, weight_gradient, bias_gradient, None
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """The same as its base class, but fast on a CPU where an image has few channels, which lie last in memory.
+    """Like its base class, but faster in training on a CPU if the image has few channels and they lie last in memory.
 
-    Several neighbouring places of the image are taken for one with as many times the channels.
+    Several neighbouring places of the image are computed as one place with 64 channels.
     """
 
     def forward(self, image: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and narrow and on_cpu):
             return super().forward(image)
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        assert self.momentum is not None  # nor has one of the nets' norms none
+        assert self.momentum is not None  # every norm in a net has a momentum
         normalise = cast(Callable[..., tuple[Tensor, Tensor, Tensor]], _Normalised.apply)
         normalised, mean, variance = normalise(image, self.weight, self.bias, self.eps)
         with torch.no_grad():
@@ -89,21 +90,30 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class WaveformNorm(nn.BatchNorm1d):
-    """Batch normalisation of waveforms ``[B, T]``, without gain and bias, for what is linear in the waveform.
+    """Batch normalisation of waveforms ``[B, T]`` without gain and bias, for a front end that multiplies by the factor later.
 
-    It subtracts the mean, and says by what the result has to be multiplied. Its sums are those of its base class with one
-    channel, which runs on one core and takes a third of a front end's time.
+    The sums are the same as in the base class with one channel. But the base class uses only one core for one channel, and would
+    take a third of the front end's time.
     """
 
     def __init__(self, epsilon: float, momentum: float) -> None:
         super().__init__(1, epsilon, momentum, affine=False)
-        self.share = momentum  # of a batch in the running statistics
+        self.share = momentum  # share of the newest batch in the running statistics
 
     @torch.no_grad()
     def centred(self, waveform: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """The waveform minus its mean, between zeros, ``[B, before + T + after]``; and the factor ``[1]``.
+        """The waveform minus the mean, and the factor that gives the result a variance of 1.
 
-        In training mode mean and factor are the batch's, and the running statistics take their share of them.
+        In training mode, mean and factor are those of the batch, and the running statistics are updated; else mean and factor
+        come from the running statistics.
+
+        Args:
+            waveform: ``[B, T]``.
+            before: number of zeros that are put before each waveform.
+            after: number of zeros that are put after each waveform.
+
+        Returns:
+            The waveform ``[B, before + T + after]``, and the factor ``[1]``.
         """
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         clips, samples = waveform.shape

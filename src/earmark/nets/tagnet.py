@@ -20,13 +20,13 @@ class TagNet(nn.Module):
     """Front end → backbone → head.
 
     Args:
-        frontend: of `frontends`.
-        backbone: of `backbones`.
-        head: of `heads`.
-        noisy_stages: the noisy task's own copies of the backbone's last stages; None if it shares them all.
+        frontend: a front end from `frontends`.
+        backbone: a backbone from `backbones`.
+        head: a head from `heads`.
+        noisy_stages: the noisy task's copies of the backbone's last stages; None if the tasks share all stages.
 
     Attributes:
-        activation: how the scores were made (``softmax``, ``sigmoid``): what ensembles and thresholds need to know.
+        activation: what makes the scores, ``softmax`` or ``sigmoid``; ensembles and thresholds need to know it.
 
     Shape:
         waveform ``[B, T]``, −1..1 → scores ``[B, K]``.
@@ -46,21 +46,24 @@ class TagNet(nn.Module):
         activate: bool = True,
         masked: Tensor | None = None,
     ) -> Tensor:
-        """Scores of a batch.
+        """Scores of a batch, ``[B, K]``.
 
         Args:
-            sound: waveform ``[B, T]``, or what the front end's `power` made of it ``[B, F, N]``.
-            domain: which of the two it is.
-            task: of the head's tasks.
-            activate: False gives the head's raw outputs, which losses are computed from.
+            sound: waveforms ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``.
+            domain: what ``sound`` is: ``waveform`` or ``power``.
+            task: a task of the head.
+            activate: whether to return scores; False returns the outputs of the head, from which losses are computed.
             masked: bands whose power is set to zero, bool ``[B, F]``.
+
+        Raises:
+            ValueError: the head has no such task.
         """
         power = self.frontend.power(sound) if domain == "waveform" else sound
         if masked is not None:
             power = power.masked_fill(masked[:, :, None], 0.0)
         image = self.frontend.compress(power)
         if torch.is_autocast_enabled(kind := image.device.type):
-            # Else what a backbone joins with the image, or adds to it, would become float32 again: twice as much to move.
+            # Adding a float32 image to 16-bit features, or joining them, would give float32: twice as many bytes to move.
             image = image.to(torch.get_autocast_dtype(kind))
         # Channels last is the layout that convolutions are fastest in, on CPUs with AVX-512 and on GPUs.
         features = self._features(image.contiguous(memory_format=torch.channels_last), task)
@@ -68,7 +71,7 @@ class TagNet(nn.Module):
         return self.head.activate(outputs) if activate else outputs
 
     def _features(self, image: Tensor, task: str) -> Tensor:
-        """The backbone's map ``[B, C, F, N]``, made by the task's own stages where it has some."""
+        """The backbone's map ``[B, C, F, N]``; the noisy task's copies of stages are used for the noisy task."""
         if task != "noisy" or self.noisy_stages is None:
             return self.backbone(image)
         shared = list(_stages(self.backbone))[: -len(self.noisy_stages)]
@@ -83,40 +86,47 @@ def backbone_names() -> list[str]:
 
 
 def build_net(frontend: Part, backbone: Part, head: Part, sample_rate: int, classes: int) -> TagNet:
-    """Builds the net of a recipe's member, with fresh weights from torch's global generator.
+    """Builds the net of a recipe's member, with new weights drawn from torch's global random generator.
 
-    They are Glorot-uniform and the biases zero (Keras's defaults), but where a part has an `initialise` of its own.
+    Weights are Glorot-uniform and biases zero (Keras's defaults), except in parts that have a method `initialise`.
+
+    Args:
+        frontend: name and arguments of the front end.
+        backbone: name and arguments of the backbone.
+        head: name and arguments of the head.
+        sample_rate: in Hz.
+        classes: number of classes K.
 
     Raises:
-        RecipeError: a name or an argument that is not known, or a value that its class refuses.
+        RecipeError: a name or an argument is unknown, or a value is not allowed.
     """
-    first = _construct("frontend", frontend, FRONTENDS.get(frontend.name), list(FRONTENDS), sample_rate=sample_rate)
+    new_frontend = _construct("frontend", frontend, FRONTENDS.get(frontend.name), list(FRONTENDS), sample_rate=sample_rate)
     known = backbone_names()
     kind = importlib.import_module(f"{backbones.__name__}.{backbone.name}").Backbone if backbone.name in known else None
-    middle = _construct("backbone", backbone, kind, known, in_channels=first.out_channels)
-    last = _construct("head", head, HEADS.get(head.name), list(HEADS), in_channels=middle.out_channels, classes=classes)
-    _initialise(first, middle, last)
+    new_backbone = _construct("backbone", backbone, kind, known, in_channels=new_frontend.out_channels)
+    new_head = _construct("head", head, HEADS.get(head.name), list(HEADS), in_channels=new_backbone.out_channels, classes=classes)
+    _initialise(new_frontend, new_backbone, new_head)
     noisy_stages = None
-    if last.split is not None:
-        names = [name for name, _ in _stages(middle).named_children()] if hasattr(middle, "stages") else []
+    if new_head.split is not None:
+        names = [name for name, _ in _stages(new_backbone).named_children()] if hasattr(new_backbone, "stages") else []
         if not names:
             raise RecipeError(f"head {head.name}: split: backbone {backbone.name} has no named stages to split at")
-        if last.split not in names:
+        if new_head.split not in names:
             raise RecipeError(
-                f"head {head.name}: split: backbone {backbone.name} has no stage {last.split!r}; it has {', '.join(names)}"
+                f"head {head.name}: split: backbone {backbone.name} has no stage {new_head.split!r}; it has {', '.join(names)}"
             )
-        # Last, so that all other weights are those that the net has without a split.
-        other = _construct("backbone", backbone, kind, known, in_channels=first.out_channels)
-        _initialise(other)
-        noisy_stages = nn.Sequential(OrderedDict(list(other.stages.named_children())[names.index(last.split) :]))
-    net = TagNet(first, middle, last, noisy_stages)
+        # Drawn last, so that all other weights are the same as without a split.
+        noisy_backbone = _construct("backbone", backbone, kind, known, in_channels=new_frontend.out_channels)
+        _initialise(noisy_backbone)
+        noisy_stages = nn.Sequential(OrderedDict(list(noisy_backbone.stages.named_children())[names.index(new_head.split) :]))
+    net = TagNet(new_frontend, new_backbone, new_head, noisy_stages)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def serving_head(head: Part) -> Part:
-    """The head that scoring needs: of two tasks the curated one alone.
+    """The settings of a head for scoring: without the noisy task.
 
-    A net built with it has some of the trained net's weights, under the same names; the others are the noisy task's.
+    All weights of a net built with this head are in the trained net too, under the same names.
     """
     if head.name != "curated_noisy":
         return head
@@ -125,15 +135,17 @@ def serving_head(head: Part) -> Part:
 
 
 def parameter_count(net: nn.Module) -> int:
-    """How many numbers are trained: running statistics are not."""
+    """How many numbers are trained; running statistics are not counted."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def _stages(backbone: nn.Module) -> nn.Sequential:
+    """The named stages of a backbone that has them."""
     return cast(nn.Sequential, backbone.stages)
 
 
 def _initialise(*parts: nn.Module) -> None:
+    """Draws the weights of a net's parts: first the Glorot-uniform weights of all parts, then those of the methods `initialise`."""
     for part in parts:
         for module in part.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -142,10 +154,22 @@ def _initialise(*parts: nn.Module) -> None:
                     nn.init.zeros_(module.bias)
     for part in parts:
         if hasattr(part, "initialise"):
-            part.initialise()  # type: ignore[operator]  # a method where it is there
+            part.initialise()  # type: ignore[operator]  # a method, if the part has it
 
 
 def _construct(slot: str, part: Part, kind: Any, known: list[str], **given: Any) -> Any:
+    """Makes a part of a net.
+
+    Args:
+        slot: what the part is: ``frontend``, ``backbone`` or ``head``.
+        part: its name and arguments in the recipe.
+        kind: its class; None if the name is unknown.
+        known: all names that are known.
+        given: arguments that do not come from the recipe.
+
+    Raises:
+        RecipeError: the name or an argument is unknown, or a value is not allowed.
+    """
     if kind is None:
         raise RecipeError(f"{slot}.name: no {slot} {part.name!r}; there are {', '.join(sorted(known))}")
     valid = [name for name in inspect.signature(kind).parameters if name not in given]

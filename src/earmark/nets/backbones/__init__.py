@@ -1,1 +1,1 @@
-"""One file a backbone; the file's name is the backbone's name in a recipe, and its `Backbone` class builds it."""
+"""Backbones, each in its own file. The file's name is the backbone's name in a recipe; its class `Backbone` is the backbone."""

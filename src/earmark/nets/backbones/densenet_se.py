@@ -7,22 +7,22 @@ from torch import Tensor, nn
 
 from earmark.nets.norms import BatchNorm
 
-# Convolutions and poolings are fastest with the channels last in memory, and slow where one of their inputs or gradients has
-# them first. torch decides that anew for each result, so the two operations here that it would decide wrongly say it themselves.
+# Convolutions and poolings are fastest if the channels lie last in memory, and slow if they lie first in an input or a gradient.
+# torch chooses the layout of each result, but wrongly for two operations; `_joined` and `_averages` take their place.
 
 
 def _joined(first: Tensor, second: Tensor) -> Tensor:
-    """Two images one after the other along the channels, which lie last in memory: torch.cat puts them first for one channel."""
+    """Two images joined along the channels, which lie last in memory; torch.cat puts them first for an image with one channel."""
     return torch.cat([first.permute(0, 2, 3, 1), second.permute(0, 2, 3, 1)], dim=3).permute(0, 3, 1, 2)
 
 
 def _averages(image: Tensor) -> Tensor:
-    """``[B, C, F, N]`` → ``[B, C]``, with a gradient whose channels lie last."""
+    """The mean of each channel, ``[B, C, F, N]`` → ``[B, C]``; the channels of the gradient lie last in memory."""
     return image.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)
 
 
 class SqueezeExcitation(nn.Module):
-    """The gate in 0..1 of each channel, computed from all channels' global averages: ``[B, C, F, N]`` → ``[B, C, 1, 1]``."""
+    """A gate in 0..1 for each channel, computed from the means of all channels: ``[B, C, F, N]`` → ``[B, C, 1, 1]``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,27 +49,30 @@ class DenseModule(nn.Module):
         self.bottleneck_norm = BatchNorm(growth, epsilon, momentum)
         self.conv = nn.Conv2d(growth, growth, kernel, padding="same")
         self.excitation = SqueezeExcitation(growth)
-        self.pool = nn.MaxPool2d(pool, ceil_mode=True)  # sizes round up: 64 bands survive eight poolings as 1
+        self.pool = nn.MaxPool2d(pool, ceil_mode=True)  # sizes are rounded up, so eight poolings leave 1 of 64 bands
 
     def forward(self, image: Tensor) -> Tensor:
         narrow = self.bottleneck(self.input_norm(image).relu_())
         features = self.conv(self.bottleneck_norm(narrow).relu_())
-        # Pooling acts on each channel alone and a gate is not negative, so the two parts are pooled before they are scaled and
-        # joined: the same values, and a quarter as much to multiply and copy.
+        # Image and features are pooled before they are scaled and joined. The values are the same, since pooling acts on each
+        # channel separately and no gate is negative, but there is only a quarter as much to multiply and copy.
         return _joined(self.pool(image), self.pool(features) * self.excitation(features))
 
 
 class Backbone(nn.Module):
-    """One dense block: no channel ever leaves the concatenation, so the input itself reaches the head.
+    """One dense block: each module adds channels to those of its input, so that the image itself reaches the head.
 
     Args:
         in_channels: channels of the front end's image.
-        stem: filters of the linear convolution in front, concatenated with its input.
-        growth: the width k of each module in turn.
-        kernel: of every spatial convolution (``[3, 3]`` for log-mel, ``[1, 3]`` for waveforms).
-        pool: of every max-pooling.
-        epsilon: of the batch normalisations (Keras's 1e-3).
-        momentum: of their running statistics, PyTorch's sense (Keras's 0.99 is 0.01 here).
+        stem: number of filters of the first convolution, which is linear; the result is joined with the image.
+        growth: number of channels that each module adds (k in the paper).
+        kernel: size of every spatial convolution (``[3, 3]`` for log-mel, ``[1, 3]`` for waveforms).
+        pool: size of every max-pooling.
+        epsilon: added to the variances in the batch normalisations (1e-3 in Keras).
+        momentum: share of the newest batch in the batch normalisations' running statistics (Keras's 0.99 is 0.01 here).
+
+    Raises:
+        ValueError: ``stem``, ``growth`` or ``epsilon`` is too small.
 
     Shape:
         ``[B, in_channels, F, N]`` → ``[B, out_channels, F', N']``, ``out_channels = in_channels + stem + sum(growth)``.

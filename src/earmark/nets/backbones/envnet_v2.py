@@ -1,4 +1,4 @@
-"""EnvNet-v2 (Tokozume et al. 2018), as Akiyama & Sato §3.4.2 use it: any length, by max pooling over the time."""
+"""EnvNet-v2 (Tokozume et al. 2018) as in Akiyama & Sato §3.4.2: max pooling over time makes it take sounds of any length."""
 
 from collections import OrderedDict
 from typing import Literal
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ZeroPad(nn.Module):
-    """Zeros on both sides of what is shorter than ``min_frames``. ``[B, C, F, N]`` → ``[B, C, F, max(N, min_frames)]``."""
+    """Adds zeros on both sides of images that are too short: ``[B, C, F, N]`` → ``[B, C, F, max(N, min_frames)]``."""
 
     def __init__(self, min_frames: int) -> None:
         super().__init__()
@@ -19,40 +19,43 @@ class ZeroPad(nn.Module):
 
 
 class ChannelsToRows(nn.Module):
-    """What the filters found becomes an image: ``[B, C, 1, N]`` → ``[B, 1, C, N]``."""
+    """Makes the outputs of C filters the rows of an image: ``[B, C, 1, N]`` → ``[B, 1, C, N]``."""
 
     def forward(self, image: Tensor) -> Tensor:
         return image.transpose(1, 2)
 
 
 class MaxOverTime(nn.Module):
-    """The loudest answer of each filter in each row: ``[B, C, F, N]`` → ``[B, C · F, 1, 1]``."""
+    """The largest output of each filter in each row: ``[B, C, F, N]`` → ``[B, C · F, 1, 1]``."""
 
     def forward(self, image: Tensor) -> Tensor:
         return image.amax(dim=3).flatten(1)[:, :, None, None]
 
 
 def convolution(in_channels: int, filters: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
-    """Conv → BN → ReLU, without padding; BN has the bias."""
+    """Conv → BN → ReLU, without padding; only BN has a bias."""
     return nn.Sequential(
         nn.Conv2d(in_channels, filters, kernel, stride, bias=False), nn.BatchNorm2d(filters), nn.ReLU(inplace=True)
     )
 
 
 class Backbone(nn.Module):
-    """Two convolutions over the waveform make an image, as a spectrogram would be, and eight more see that.
+    """Two convolutions over the waveform make an image like a spectrogram; eight more convolutions act on that image.
 
     Args:
         in_channels: channels of the front end's one-row image.
-        width: filters of the first convolution; the others have 2, 1, 1, 2, 2, 4, 4, 8 and 8 times as many.
-        initialisation: of the first weights, which the papers do not tell. ``he``: normal, of variance 2 / inputs. ``released``:
-            PyTorch 1.1's own, which Akiyama & Sato's code leaves as they are: weights uniform within ±1/√inputs, and the gains of
-            the batch normalisations, which are 1 otherwise, uniform in 0..1.
+        width: number of filters of the first convolution; the later ones have 2, 1, 1, 2, 2, 4, 4, 8 and 8 times as many.
+        initialisation: how the first weights are drawn, which the papers do not say. ``he``: from a normal distribution with
+            variance 2 / inputs. ``released``: as by default in PyTorch 1.1, which Akiyama & Sato's code does not change: weights
+            uniform within ±1/√inputs, gains of the batch normalisations uniform in 0..1. (With ``he`` the gains are 1.)
 
     Attributes:
-        stages: sound, layer1 … layer4, by name.
-        min_frames: the fewest samples that leave a value after every layer; shorter images are padded to it (20,570 at every
-            width).
+        stages: the stages by name: sound, layer1 … layer4.
+        min_frames: the fewest samples for which every layer has an output (20,570 for every width); shorter images are padded
+            to this length.
+
+    Raises:
+        ValueError: ``width`` is too small, or the initialisation is unknown.
 
     Shape:
         ``[B, in_channels, 1, T]`` → ``[B, out_channels, 1, 1]``; of 64 rows 10 remain, each with 256 channels: 2,560.
@@ -67,7 +70,7 @@ class Backbone(nn.Module):
         if initialisation not in ("he", "released"):
             raise ValueError(f"no initialisation {initialisation!r}; there are he, released")
         self.initialisation = initialisation
-        rows = (2 * width - 2 * (8 - 1)) // 5  # 2 · width filters, two 8×8 convolutions, pooling by 5
+        rows = (2 * width - 2 * (8 - 1)) // 5  # of 2 · width rows: after two 8×8 convolutions and a pooling by 5
         if rows < 1:
             raise ValueError("width must be at least 10: two 8×8 convolutions and a pooling by 5 act on 2 · width rows")
         sound = [
@@ -89,13 +92,13 @@ class Backbone(nn.Module):
         self.out_channels = 8 * width * rows
 
     def initialise(self) -> None:
-        """Draws the first weights: He et al. (2015), for layers before a ReLU, or as released."""
+        """Draws the first weights: as in He et al. (2015) for layers before a ReLU, or as in the released code."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 if self.initialisation == "he":
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 else:
-                    module.reset_parameters()  # no different today
+                    module.reset_parameters()  # still the same as in PyTorch 1.1
             elif isinstance(module, nn.BatchNorm2d) and self.initialisation == "released":
                 nn.init.uniform_(module.weight)
 
@@ -104,7 +107,7 @@ class Backbone(nn.Module):
 
 
 def _fewest_frames(layers: nn.Sequential) -> int:
-    """How long an input must be for one value at the end, from the last layer back to the first."""
+    """The shortest input for which the last layer has an output, computed from the last layer back to the first."""
     frames = 1
     for layer in reversed(list(layers.modules())):
         if isinstance(layer, nn.Conv2d):

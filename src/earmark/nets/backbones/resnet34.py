@@ -1,4 +1,4 @@
-"""ResNet-34 (He et al., table 1), as Akiyama & Sato §3.4.1 use it: without the final pooling, which is the head's."""
+"""ResNet-34 (He et al., table 1) as in Akiyama & Sato §3.4.1: without the final pooling, which the head does."""
 
 from collections import OrderedDict
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-BLOCKS = (3, 4, 6, 3)  # of each of the four layers (He et al., table 1)
+BLOCKS = (3, 4, 6, 3)  # number of blocks in each layer (He et al., table 1)
 
 
 class BasicBlock(nn.Module):
@@ -33,17 +33,20 @@ class BasicBlock(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Stem (7×7 convolution, max-pool) and four layers of basic blocks; each layer but the first halves the image.
+    """Stem (7×7 convolution, max-pool) and four layers of basic blocks; each layer except the first halves both sides of the image.
 
     Args:
         in_channels: channels of the front end's image.
-        width: channels of the first layer; the others have 2, 4 and 8 times as many.
-        initialisation: of the first weights, which the papers do not tell. ``he``: normal, of variance 2 / (outputs that an input
-            feeds), in every convolution. ``released``: in all but the first, which Akiyama & Sato's code puts in anew and leaves
-            as PyTorch draws it: uniform within ±1/√inputs.
+        width: number of channels of the first layer; the later layers have 2, 4 and 8 times as many.
+        initialisation: how the first weights are drawn, which the papers do not say. ``he``: in every convolution from a normal
+            distribution with variance 2 / (outputs that an input feeds). ``released``: the same, except in the first convolution.
+            Akiyama & Sato's code replaces it, and leaves its weights as PyTorch draws them: uniform within ±1/√inputs.
 
     Attributes:
-        stages: stem, layer1 … layer4, by name.
+        stages: the stages by name: stem, layer1 … layer4.
+
+    Raises:
+        ValueError: ``width`` is below 1, or the initialisation is unknown.
 
     Shape:
         ``[B, in_channels, F, N]`` → ``[B, 8 · width, ceil(F / 32), ceil(N / 32)]``.
@@ -76,7 +79,7 @@ class Backbone(nn.Module):
         self.out_channels = channels
 
     def initialise(self) -> None:
-        """Draws the first weights: those of He et al. (2015) keep the size of gradients."""
+        """Draws the first weights, as in He et al. (2015) so that gradients keep their size from layer to layer."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
