@@ -15,8 +15,8 @@ from earmark.data.augment import (
     cut_scaled,
     frequency_mask,
     gain,
+    keep_frames,
     mixup,
-    only,
     sound_level,
 )
 from tests.reference import augment as reference
@@ -211,7 +211,7 @@ def test_every_place_of_the_kept_frames_is_as_likely() -> None:
 
 
 def test_only_a_run_of_frames_is_kept_by_hand() -> None:
-    kept = only(torch.ones(4, 2, 4), torch.tensor([0, 1, 3, 2]), torch.tensor([4, 2, 5, 0]))
+    kept = keep_frames(torch.ones(4, 2, 4), torch.tensor([0, 1, 3, 2]), torch.tensor([4, 2, 5, 0]))
     assert torch.equal(kept[:, 0], kept[:, 1])
     assert kept[:, 0].int().tolist() == [[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
 
@@ -303,7 +303,7 @@ CALLS: list[tuple[Callable[..., Tensor], tuple[Tensor | int | str, ...]]] = [
     (frequency_mask, (POWER, TWO, TWO)),
     (gain, (POWER, HALF)),
     (additional_crop, (POWER, TWO, TWO, HALF, HALF)),
-    (only, (POWER, TWO, TWO)),
+    (keep_frames, (POWER, TWO, TWO)),
     *((cut_scaled, (PCM, TWO, TWO, TWO, HALF, 6, ends)) for ends in ENDS),
 ]
 

@@ -1,6 +1,6 @@
-"""Batches in passes over all clips, cut, augmented and mixed on the device that trains (Akiyama & Sato §3.3).
+"""Batches from passes over all clips, cut, augmented and mixed on the device that trains (Akiyama & Sato §3.3).
 
-Examples are mixed behind the front end's first stage: as power mels, or as waveforms where the front end leaves them so.
+Examples are mixed between the two halves of the front end: as mel power, or as waveforms if `power` returns the waveform.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ from earmark.errors import RecipeError
 from earmark.recipe import BalancedSettings, ShuffledSettings
 
 Count = TypeVar("Count", int, NDArray[np.int64])
-CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of
+CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of random choices
 
 
-class FirstStage(Protocol):
-    """What a batch needs of a front end; see `earmark.nets.frontends.FrontEnd`."""
+class PowerHalf(Protocol):
+    """The half of a front end that batches are made with; see `earmark.nets.frontends.FrontEnd`."""
 
     hop_length: int
     context: int
@@ -37,9 +37,16 @@ class FirstStage(Protocol):
 
 
 class Passes:
-    """Indices of one pool of clips in an endless row of passes, each in an order of its own.
+    """Indices of a pool of clips, in endless passes over the pool; every pass has a new random order.
 
-    Only how many were drawn has to be kept: the order of a pass follows from the seed and its number.
+    The order of a pass follows from the seed and the number of the pass, so ``drawn`` is the whole state.
+
+    Args:
+        clips: indices of the pool's clips, int64.
+        seed: seed of all orders.
+
+    Attributes:
+        drawn: number of indices drawn so far.
     """
 
     def __init__(self, clips: Array, seed: np.random.SeedSequence) -> None:
@@ -57,6 +64,7 @@ class Passes:
         return np.concatenate(taken)
 
     def _pass(self, number: int) -> Array:
+        """All indices of the pool, in the order of a given pass (from 0)."""
         if number != self._number:
             seed = np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, number))
             self._number, self._order = number, np.random.default_rng(seed).permutation(self.clips)
@@ -65,29 +73,34 @@ class Passes:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where an augmentation falls: the places in the batch, and a number or two for each."""
+    """The examples that an augmentation changes.
+
+    Attributes:
+        at: places in the batch, int64 ``[n]``.
+        values: random numbers for each of these places, ``[n]`` or ``[n, 2]``.
+    """
 
     at: Array
     values: Array
 
 
 class ShuffledBatches:
-    """An endless stream of batches of clips from one or more pools, in equal parts.
+    """An endless stream of batches, with equally many examples from each pool of clips.
 
     Args:
-        clips: all clips of the stream.
-        targets: float32 ``[N, K]``, of each clip.
-        pools: indices into the clips; each batch has the same number of each pool (the first ones get what is left over).
-        window: samples of an example, where the settings name no other.
-        tile: a clip shorter than the window is repeated, not put among zeros.
-        settings: see the recipe.
-        frontend: of the net.
-        seed: of the stream.
-        pcm: the store's samples where the batches are cut from them, int16 ``[samples]``; the clips' own by default.
-        device: of the batches and of the front end; the PCM's own by default.
+        clips: the N clips of the stream.
+        targets: target of each clip, float32 ``[N, K]``.
+        pools: indices of the clips of each pool, int64; if a batch cannot be divided equally, the first pools get one more.
+        window: length of an example in samples, if the settings do not give lengths.
+        tile: whether clips shorter than the window are repeated; else they are padded with zeros.
+        settings: how the recipe draws, changes and mixes examples.
+        frontend: the net's front end.
+        seed: seed of all random choices of the stream.
+        pcm: the store's samples, int16 ``[samples]``, on the CPU or on the device; by default those of ``clips``.
+        device: the device of the batches and of the front end; by default that of ``pcm``.
 
     Raises:
-        RecipeError: an augmentation does not go with the front end, or the front end's first stage has something to train.
+        RecipeError: the front end cannot be used with the settings, see `check_augmentations`.
         ValueError: a pool is empty.
     """
 
@@ -99,7 +112,7 @@ class ShuffledBatches:
         window: int,
         tile: bool,
         settings: ShuffledSettings,
-        frontend: FirstStage,
+        frontend: PowerHalf,
         seed: np.random.SeedSequence,
         pcm: Tensor | None = None,
         device: torch.device | None = None,
@@ -116,18 +129,18 @@ class ShuffledBatches:
         self.scale = to_device(clips.scale / FULL_SCALE, device, torch.float32)
         self.targets = to_device(targets, device)
         self.verified = to_device(clips.verified, device)
-        order, *others = seed.spawn(1 + len(CHOICES))
-        self.pools = [Passes(pool, own) for pool, own in zip(pools, order.spawn(len(pools)), strict=True)]
-        # One generator for each kind of choice, as in BalancedBatches: an augmentation more or less changes nothing else.
-        self.generators = {name: np.random.default_rng(own) for name, own in zip(CHOICES, others, strict=True)}
+        order_seed, *choice_seeds = seed.spawn(1 + len(CHOICES))
+        self.pools = [Passes(pool, pool_seed) for pool, pool_seed in zip(pools, order_seed.spawn(len(pools)), strict=True)]
+        # One generator for each kind of choice, as in BalancedBatches, so that an augmentation does not change the other choices.
+        self.generators = {name: np.random.default_rng(choice) for name, choice in zip(CHOICES, choice_seeds, strict=True)}
 
     def state(self) -> dict[str, Any]:
-        """Where the generators stand, as plain numbers and strings."""
+        """The states of the random generators and of the passes, as plain numbers and strings."""
         states = {name: generator.bit_generator.state for name, generator in self.generators.items()}
         return {**states, "drawn": [pool.drawn for pool in self.pools]}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Sets the random generators and the passes to what `state` returned."""
         for name, generator in self.generators.items():
             generator.bit_generator.state = state[name]
         for pool, drawn in zip(self.pools, state["drawn"], strict=True):
@@ -135,7 +148,7 @@ class ShuffledBatches:
 
     @torch.no_grad()
     def next(self) -> Batch:
-        """The next batch, behind the front end's first stage: ``sound`` is ``[B, F, N]``."""
+        """The next batch, in the domain ``power``: ``sound`` is ``[B, F, N]``."""
         settings, device = self.settings, self.device
         window = int(self.generators["windows"].choice(self.windows))
         first = np.concatenate([pool.take(count) for pool, count in zip(self.pools, self._parts(), strict=True)])
@@ -148,15 +161,15 @@ class ShuffledBatches:
         sound, partner = sound[: len(first)], sound[len(first) :]
         if settings.mix is not None and len(mixed.at):
             at, share = to_device(mixed.at, device), to_device(mixed.values, device, torch.float32)
-            own, other = sound[at], sound[at] if settings.mix.self_mix else partner
+            first_sound, second_sound = sound[at], sound[at] if settings.mix.self_mix else partner
             if settings.mix.kind == "between_class":
                 levels = settings.mix.level_frame, settings.mix.level_hop, settings.mix.level_floor
-                sound[at] = augment.between_class_mix(own[:, 0], other[:, 0], share, *levels)[:, None]
+                sound[at] = augment.between_class_mix(first_sound[:, 0], second_sound[:, 0], share, *levels)[:, None]
             else:
-                sound[at] = augment.mixup(own, other, share)
-            of_partner = to_device(second, device)
-            targets[at] = augment.mixup(targets[at], self.targets[of_partner], share)
-            verified[at] = torch.where(share >= 0.5, verified[at], self.verified[of_partner])
+                sound[at] = augment.mixup(first_sound, second_sound, share)
+            partner_clip = to_device(second, device)
+            targets[at] = augment.mixup(targets[at], self.targets[partner_clip], share)
+            verified[at] = torch.where(share >= 0.5, verified[at], self.verified[partner_clip])
         if settings.gain is not None:
             sound = self._gain(sound)
         if settings.frequency_mask is not None:
@@ -164,11 +177,12 @@ class ShuffledBatches:
         return Batch(sound, targets, verified, "power")
 
     def _parts(self) -> list[int]:
+        """Number of examples in a batch from each pool."""
         size, pools = self.settings.size, len(self.pools)
         return [size // pools + (i < size % pools) for i in range(pools)]
 
     def _chosen(self, stream: str, settings: Any, count: int, draw: Any) -> Chosen:
-        """Which examples an augmentation falls on, and ``draw(generator, n)`` for those."""
+        """Draws which of ``count`` examples an augmentation changes, and ``draw(generator, n)`` for these n examples."""
         if settings is None:
             return Chosen(np.empty(0, np.int64), np.empty(0))
         generator = self.generators[stream]
@@ -176,11 +190,12 @@ class ShuffledBatches:
         return Chosen(at, draw(generator, len(at)))
 
     def _shares(self, generator: np.random.Generator, count: int) -> Array:
+        """Share of the first clip in each mix, float64 ``[count]``."""
         assert self.settings.mix is not None
         return generator.beta(self.settings.mix.alpha, self.settings.mix.alpha, count)
 
     def _partners(self, count: int) -> Array:
-        """Any clips, from each pool with the same chance."""
+        """Indices of the clips to mix with, int64 ``[count]``; every pool has the same chance, and every clip in a pool."""
         generator = self.generators["partners"]
         sizes = np.array([len(pool.clips) for pool in self.pools])
         pool = generator.integers(0, len(sizes), count)
@@ -189,23 +204,28 @@ class ShuffledBatches:
         return partners
 
     def _examples(self, clip: Array, place: Array, window: int) -> Tensor:
-        """A window of each clip, behind the front end's first stage, ``[B, F, N]``.
+        """The front end's `power` of a window of each clip, ``[B, F, N]``.
 
-        The frames of a mel front end are those that scoring makes of the whole clip, at the speed it is played at: the clip's ends
-        are mirrored, a window begins at a frame, and what lies beside a clip in its window is zero power (§3.3.1), not the
-        transform of silence. Tiled clips alone go on beyond their ends, and begin at any sample.
+        With a mel front end, a window has the same frames that scoring makes of the whole clip (played at the drawn speed): the
+        clip is mirrored at its ends, a window begins at a frame, and frames outside the clip have zero power (§3.3.1), which is
+        not the power of silence. Only if clips are tiled, a window begins at any sample and is filled with repetitions.
 
-        Numbers are drawn for every place in the batch and for a partner of each, so that the cut of none depends on how many
-        are mixed: ``place`` says which of them are a clip's.
+        Numbers are drawn for all places in the batch and for a partner at each place, whether it is mixed or not. So the cut of a
+        clip does not depend on how many examples are mixed.
+
+        Args:
+            clip: indices of the clips, int64 ``[B]``.
+            place: index of each clip's numbers among those drawn, int64 ``[B]``.
+            window: length of a window, in samples.
         """
         settings, device, store, frontend = self.settings, self.device, self.pcm.device, self.frontend
         speed = self._speeds()[place]
         length = np.ceil(self.clips.length[clip] / speed).astype(np.int64)
-        # Samples of tiles, frames of all else: of a window, and of each clip.
+        # `size` of a window, `count` of each clip: in samples if clips are tiled, else in frames.
         if self.tile:
             hop, size, count = 1, window, length
         else:
-            # An empty clip is a clip of silence.
+            # A clip without samples has the frames of a short silence.
             hop, size, count = frontend.hop_length, frontend.frames(window), frontend.frames(np.maximum(length, frontend.shortest))
         start = self._starts(size, count, place)
         ends: augment.Ends = "tiles" if self.tile else "mirrored" if frontend.context else "zeros"
@@ -227,11 +247,11 @@ class ShuffledBatches:
             first = np.clip(-start, 0, size)
             count = np.clip(count - start, 0, size) - first
         if ends == "mirrored" and (count < size).any():
-            sound = augment.only(sound, to_device(first, device), to_device(count, device))
+            sound = augment.keep_frames(sound, to_device(first, device), to_device(count, device))
         return sound if settings.additional_crop is None else self._additional_crop(sound, place, first, count)
 
     def _speeds(self) -> Array:
-        """Of every place in the batch and a partner of each, float64 ``[2 · size]``."""
+        """Speed of the clip at each place in the batch, then of its partner, float64 ``[2 · size]``."""
         draws = 2 * self.settings.size
         speed = np.ones(draws)
         if self.settings.speed is not None:
@@ -241,14 +261,15 @@ class ShuffledBatches:
         return speed
 
     def _starts(self, size: int, count: Array, place: Array) -> Array:
-        """Where windows begin, counted from each clip's beginning, int64 ``[B]``.
+        """Where the windows begin, relative to the beginning of each clip, int64 ``[B]``.
 
-        A window lies anywhere within its clip and the clip's edges, or these lie anywhere within it.
+        If the clip with its edges is longer than the window, the window lies anywhere within them. If it is shorter, the clip
+        with its edges lies anywhere within the window.
 
         Args:
-            size: frames of a window.
-            count: frames of each clip.
-            place: in the batch, of each.
+            size: frames of a window (samples if clips are tiled).
+            count: frames of each clip (samples if clips are tiled), int64 ``[B]``.
+            place: index of each clip's numbers among those drawn, int64 ``[B]``.
         """
         edge, spare = round(self.settings.edge * size), count - size
         low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
@@ -257,16 +278,17 @@ class ShuffledBatches:
         return start
 
     def _additional_crop(self, sound: Tensor, place: Array, first: Array, count: Array) -> Tensor:
-        """Of some examples a part of the clip's frames: ``count`` of them, from ``first`` on."""
+        """Sets frames of some clips to zero power; the frames of a clip are ``count`` frames from ``first`` on."""
         draws = 2 * self.settings.size
         shorter = self._chosen("parts", self.settings.additional_crop, draws, self._kept)
-        every_part = np.zeros((draws, 2))
-        every_part[shorter.at] = shorter.values
-        share, position = every_part[place].T
-        count = np.where(np.isin(place, shorter.at), count, 0)  # the others stay as they are
+        values = np.zeros((draws, 2))
+        values[shorter.at] = shorter.values
+        share, position = values[place].T
+        count = np.where(np.isin(place, shorter.at), count, 0)  # 0: the clip stays unchanged
         return augment.additional_crop(sound, *(to_device(a, self.device) for a in (first, count, share, position)))
 
     def _kept(self, generator: np.random.Generator, count: int) -> Array:
+        """Share of the frames to keep and the place where they begin, for each clip, float64 ``[count, 2]``."""
         assert self.settings.additional_crop is not None
         return np.stack([generator.uniform(*self.settings.additional_crop.keep, count), generator.random(count)], axis=1)
 
@@ -285,18 +307,19 @@ class ShuffledBatches:
         return augment.frequency_mask(sound, to_device(first, sound.device), to_device(width, sound.device))
 
 
-def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> None:
-    """Whether a front end can take what the settings ask for.
+def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend: PowerHalf) -> None:
+    """Checks that a front end can be used with the settings of the batches.
 
     Raises:
-        RecipeError: it cannot.
+        RecipeError: an augmentation does not suit the front end, or shuffled batches need a `power` without anything to train.
     """
     faults = list(_faults(settings, frontend))
     if faults:
         raise RecipeError("batch: " + "; ".join(faults))
 
 
-def _faults(settings: BalancedSettings | ShuffledSettings, frontend: FirstStage) -> Iterator[str]:
+def _faults(settings: BalancedSettings | ShuffledSettings, frontend: PowerHalf) -> Iterator[str]:
+    """What is wrong, as parts of an error message."""
     waveform = frontend.hop_length == 1
     if waveform and settings.frequency_mask is not None:
         yield "frequency_mask needs a mel front end"
