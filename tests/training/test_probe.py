@@ -14,8 +14,8 @@ from earmark.training.trainer import FoldTrainer, make_fabric
 from tests.small import small_akiyama
 
 
-@pytest.mark.parametrize(("of_one", "chosen"), [(0.5, 1), (0.95, 4), (2.0, 4)])
-def test_one_thread_is_taken_where_it_is_clearly_faster(
+@pytest.mark.parametrize(("of_one", "chosen"), [(0.5, 1), (1.0, 1), (1.2, 1), (1.3, 4), (3.0, 4)])
+def test_several_threads_must_be_clearly_faster_than_one(
     of_one: float, chosen: int, store: Store, small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = load_clips(store, 16000)

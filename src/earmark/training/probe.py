@@ -1,6 +1,5 @@
 """Short measurements on this machine: which precision is faster, one thread or several, how long a batch takes."""
 
-import math
 import os
 import time
 from dataclasses import replace
@@ -23,7 +22,9 @@ CLASSES = 8  # of the clips, and also the examples in a small batch
 STEPS = 3  # measured at least, and for at least so many seconds: on a busy machine a single step says little
 SECONDS = 0.5
 QUICK = 0.1  # seconds of a small batch: where it takes no longer, whole batches are measured
-CLEARLY_FASTER = 0.9  # of the time with several threads: what one thread must do with, to be chosen
+# How many times as fast as one thread several must be: two are 1.6 times on a quiet machine, and on a busy one now and then as fast
+# as one, but not for long.
+WORTH_IT = 1.25
 
 
 def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> str:
@@ -37,10 +38,10 @@ def faster_precision(settings: MemberSettings, clips: ClipSet, device: str) -> s
 
 
 def faster_threads(settings: MemberSettings, clips: ClipSet, device: str, precision: str, jobs: int = 1) -> int:
-    """The number of threads for each net: PyTorch's, divided among the jobs, or one where one is clearly faster now.
+    """The number of threads for each net: PyTorch's, divided among the jobs, or one where those are not clearly faster now.
 
-    Several threads wait for each other in every step. Beside other busy programs one thread, which waits for nobody, can be
-    twice as fast. The environment variable ``OMP_NUM_THREADS`` is a choice of the user's that holds.
+    Several threads wait for each other in every step. Beside other busy programs one thread, which waits for nobody, is twice
+    as fast. The environment variable ``OMP_NUM_THREADS`` is a choice of the user's that holds.
 
     Args:
         settings: settings of a member.
@@ -54,11 +55,11 @@ def faster_threads(settings: MemberSettings, clips: ClipSet, device: str, precis
         return most
     fabric = make_fabric(device, precision)
     size = _size_to_measure(settings, clips, fabric)
-    fastest = {most: math.inf, 1: math.inf}
-    for threads in (most, 1, most, 1):  # in turns, so that a disturbance of one moment decides nothing
+    seconds = {most: 0.0, 1: 0.0}
+    for threads in (most, 1, most, 1):  # in turns, so that a disturbed moment is not one side's alone
         with arithmetic_threads(threads):
-            fastest[threads] = min(fastest[threads], _seconds_per_step(settings, clips, fabric, size, steps=1))
-    return 1 if fastest[1] < CLEARLY_FASTER * fastest[most] else most
+            seconds[threads] += _seconds_per_step(settings, clips, fabric, size, steps=1)
+    return most if seconds[1] > WORTH_IT * seconds[most] else 1
 
 
 def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -> float:

@@ -215,8 +215,8 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
     threads = request.threads or faster_threads(settings, clips, device, precision, request.jobs)
     if threads == 1 < torch.get_num_threads() // request.jobs and request.threads is None:
         warnings.warn(
-            "one thread trains faster here than several, as where other programs keep the machine busy, and the run keeps to it; "
-            "--threads chooses otherwise at its start",
+            "several threads are no faster here than one, as where other programs keep the machine busy: this run has one; "
+            "--threads N chooses otherwise at its start",
             EarmarkWarning,
             stacklevel=2,
         )
