@@ -95,6 +95,7 @@ def test_store_with_a_file_missing_is_mended(name: str, places: Places, capsys: 
     assert bytes_of(places["here"] / "store") == bytes_of(places["store"])
 
 
+@pytest.mark.slow
 def test_bad_store_is_trained_on_when_told_so(places: Places, capsys: Capture) -> None:
     check(
         Case("", TRAIN_DATA + " --allow-bad", "", status=0, arrange=data(ONE_LESS, *(f"{i}.wav" for i in range(11)))),

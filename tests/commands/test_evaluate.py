@@ -140,6 +140,7 @@ def test_a_run_of_one_member_and_one_ensemble_says_its_figures_once(capsys: Capt
     assert [line.split(":")[0] for line in lines] == ["verified clips", "all labelled clips", "report"]
 
 
+@pytest.mark.slow
 def test_the_published_figure_of_a_built_in_ensemble_stands_in_its_line(
     finished_run: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -252,6 +252,7 @@ def test_a_streams_weight_is_that_of_its_gradient(member: str, weight: str, clip
         assert float((second - first).norm()) < 0.01 * float(first.norm())
 
 
+@pytest.mark.slow
 def test_behind_the_split_the_noisy_task_has_stages_of_its_own(clips: ClipSet) -> None:
     """It teaches those, and the shared ones before them; the curated task's own stay as if it were not there."""
     behind, before, own = "backbone.stages.layer4.0.conv1.weight", "backbone.stages.layer3.0.conv1.weight", "noisy_stages."
@@ -357,6 +358,7 @@ def test_the_released_recipe_has_170_and_95_predictions_too() -> None:
 # ------------------------------------------------------------------------------------------------------------ views and patience
 
 
+@pytest.mark.slow
 def test_views_and_patience_of_the_recipe_reach_the_scores_of_a_run(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

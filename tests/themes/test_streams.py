@@ -239,6 +239,7 @@ def test_dropout_differs_between_passes_and_batches_and_is_the_same_after_a_resu
 # Stopping and going on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("member", "overrides"),
     [

@@ -105,6 +105,7 @@ def test_nets_trained_at_once_are_bit_equal_to_those_trained_one_by_one(
     assert metrics["folds"] == {"logmel": [0, 1]}
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_callers_threads_as_they_were(finished_run: Path, store: Store, small_recipe: Recipe) -> None:
     torch.set_num_threads(2)
     try:

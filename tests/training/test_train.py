@@ -226,6 +226,7 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["evaluate", "train"])
 def test_an_ensemble_that_is_added_to_a_finished_run_is_scored_and_nothing_is_trained(
     how: str, finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -318,6 +319,7 @@ def test_further_scores_need_the_store_that_a_run_was_trained_on(
         finish(Run.open(run), other)
 
 
+@pytest.mark.slow
 def test_every_file_of_weights_has_a_name_of_its_own_in_the_bundle(
     finished_run: Path, store: Store, small_recipe: Recipe, tmp_path: Path
 ) -> None:
