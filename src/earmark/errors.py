@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+NO_SUCH_FILE = "no such file"  # the reason of every file that is missing
 SHOWN_FAULTS = 20  # in the message of a `ManifestError`, at most
 
 

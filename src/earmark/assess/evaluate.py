@@ -107,7 +107,7 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
         raise RunError(f"{store.path} has no test split")
     if clips.labels != run.labels():
         raise RunError(f"{store.path} has other classes than {run.path}")
-    scores = _scores_of_votes(run, list(dict.fromkeys(vote for ensemble_votes in votes.values() for vote in ensemble_votes)), test)
+    scores = _scores_of_votes(run, [vote for ensemble_votes in votes.values() for vote in ensemble_votes], test)
     combined = {
         name: combine(
             (scores[_net_and_view(vote)] for vote in ensemble_votes),

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from earmark.audio.intact import refuse_cut_off
-from earmark.errors import AudioError
+from earmark.errors import NO_SUCH_FILE, AudioError
 
 Samples = NDArray[np.float32]
 Steps = NDArray[np.int16]  # 16-bit samples, −32768..32767
@@ -150,7 +150,7 @@ def content_hash(file: OpenFile) -> str:
 def _plain(error: OSError) -> str:
     """A short reason for an error of the file system."""
     known = {
-        errno.ENOENT: "no such file",
+        errno.ENOENT: NO_SUCH_FILE,
         errno.EISDIR: "is a folder, not a file",
         errno.EACCES: "no permission to read it",
         errno.ELOOP: "a link that leads to itself",

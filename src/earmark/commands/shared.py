@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from earmark.errors import EarmarkError, one_line
+from earmark.errors import NO_SUCH_FILE, EarmarkError, one_line
 
 OK, FAULT, UNUSABLE, SKIPPED = 0, 1, 2, 3  # exit status
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
-MISSING_FILE = "no such file"  # the reason that `audio.opened` gives
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads on the CPU; by default one a core.")]
@@ -57,12 +56,12 @@ def tell_bad(bad: Sequence[tuple[str, str]], file_count: int, ledger: str | None
         for name, reason in bad:
             tell(f"skipped: {one_line(name)}: {reason}")
         return
-    missing = [name for name, reason in bad if reason == MISSING_FILE]
+    missing = [name for name, reason in bad if reason == NO_SUCH_FILE]
     if missing:
         tell(
             f"skipped: {len(missing):,} of {file_count:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}"
         )
-    others = [(name, reason) for name, reason in bad if reason != MISSING_FILE]
+    others = [(name, reason) for name, reason in bad if reason != NO_SUCH_FILE]
     for name, reason in others[:20]:
         tell(f"skipped: {one_line(name)}: {reason}")
     if len(others) > 20:

@@ -1,8 +1,7 @@
 """Decoding the clips of a manifest in parallel: their samples at each wanted rate, as 16-bit PCM."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import numpy as np
 from earmark import audio, files
 from earmark.data.manifest import Clip, Manifest
 from earmark.data.store import PCM
-from earmark.errors import AudioError
+from earmark.errors import NO_SUCH_FILE, AudioError
+from earmark.parallel import in_order
 
 BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes at a time, at most: more would take more memory
 AHEAD = 2  # baskets that a decoding thread may be ahead of the writer, a limit for the memory
@@ -72,18 +72,9 @@ def decode_clips(
     def decode(indices: range) -> list[Decoded | AudioError]:
         return [decode_clip(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in indices]
 
+    baskets = files.baskets([size or 0 for size in sizes], BASKET_CLIPS, BASKET_BYTES, first)
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[list[Decoded | AudioError]]] = deque()
-        try:
-            for indices in files.baskets([size or 0 for size in sizes], BASKET_CLIPS, BASKET_BYTES, first):
-                waiting.append(pool.submit(decode, indices))
-                if len(waiting) >= threads * AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, decode, baskets, ahead=threads * AHEAD)
 
 
 def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded | AudioError:
@@ -99,7 +90,7 @@ def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dic
         The samples and the content hash, or the reason why the clip is bad.
     """
     if path is None:
-        return AudioError("no such file")
+        return AudioError(NO_SUCH_FILE)
     try:
         whole = clip.start is None and clip.end is None
         with audio.opened(path, at_once=whole) as file:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from earmark import files
-from earmark.errors import ManifestError
+from earmark.errors import NO_SUCH_FILE, ManifestError
 from earmark.labels import LabelSet
 
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
@@ -191,7 +191,7 @@ def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[
         with path.open(encoding="utf-8-sig", newline="") as file:  # file names may contain line breaks of any kind
             text = file.read()
     except FileNotFoundError:
-        raise ManifestError(str(path), ["no such file"]) from None
+        raise ManifestError(str(path), [NO_SUCH_FILE]) from None
     except IsADirectoryError:
         raise ManifestError(str(path), ["is a folder; a CSV or Parquet file is needed"]) from None
     except UnicodeDecodeError as error:

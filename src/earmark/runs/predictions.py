@@ -1,7 +1,8 @@
 """Scores as tables: the format of ``oof.parquet``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,36 @@ def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
     Raises:
         RunError: the file is damaged.
     """
-    try:
+    with _damage_named(path):
         table = pyarrow.parquet.read_table(path)
         labels = LabelSet(tuple(json.loads(table.schema.metadata[b"labels"])))
         scores = table["scores"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, len(labels))
         clip_id = table["clip_id"].to_numpy().astype(np.str_)
         keys = list(zip(*(table[name].to_pylist() for name in ("member", "fold", "snapshot", "view")), strict=True))
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path} is damaged ({reason}); remove it, and `earmark train` makes it anew") from None
     rows_by_key: dict[tuple[str, int, str, str], list[int]] = {}
     for row, key in enumerate(keys):
         rows_by_key.setdefault(key, []).append(row)
     return labels, [Block(clip_id[rows], scores[rows], *key) for key, rows in rows_by_key.items()]
+
+
+def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
+    """The pairs of weights and view that a file of `write_predictions` has scores of; the scores are not read.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    with _damage_named(path):
+        pairs = pyarrow.parquet.read_table(path, columns=["snapshot", "view"]).group_by(["snapshot", "view"]).aggregate([])
+        return set(zip(pairs["snapshot"].to_pylist(), pairs["view"].to_pylist(), strict=True))
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path} is damaged ({reason}); remove it, and `earmark train` makes it anew") from None
 
 
 def join_predictions(paths: Sequence[Path], out: Path) -> None:

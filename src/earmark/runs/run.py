@@ -168,10 +168,6 @@ class Run:
                 raise RunError(f"{self.path}: its members share no clip; train the same folds of each")
         return votes
 
-    def leaks(self, ensemble: str) -> bool:
-        """Whether any member of an ensemble was trained with pseudo labels that leak validation labels."""
-        return any(self.recipe.leaks(member) for member in dict.fromkeys(vote.member for vote in self.votes()[ensemble]))
-
     def predictions(self) -> tuple[LabelSet, dict[str, list[Block]]]:
         """The out-of-fold scores of all finished nets.
 

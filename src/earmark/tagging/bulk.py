@@ -3,11 +3,11 @@
 import io
 import os
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from earmark import audio, files
 from earmark.errors import AudioError, EarmarkError
 from earmark.machine import compute_with, threads_kept
+from earmark.parallel import in_order
 from earmark.progress import progress_bar
 from earmark.tagging.formats import TaggedFile, header, render
-from earmark.tagging.tagger import Tag, Tagger
+from earmark.tagging.tagger import GROUP_SAMPLES, Tag, Tagger
 
 BASKET_FILES = 64  # files that are decoded and scored together, at most
 BASKET_BYTES = 32_000_000  # the same, in bytes of the files
@@ -133,22 +134,15 @@ def _scored(tagger: Tagger, paths: Sequence[Path], threads: int) -> Iterator[Bas
     """
     workers = min(threads, len(paths))
     few = -(-len(paths) // workers)  # so that every thread has files
-    baskets = files.baskets([_size(path) for path in paths], min(BASKET_FILES, few), BASKET_BYTES)
+    # What is in work at once shares the memory, however many threads there are.
+    indices = files.baskets([_size(path) for path in paths], min(BASKET_FILES, few), BASKET_BYTES // workers)
+    baskets = (paths[basket.start : basket.stop] for basket in indices)
+    score = partial(_score_basket, tagger, GROUP_SAMPLES // workers)
     with threads_kept(), ThreadPoolExecutor(workers, initializer=compute_with, initargs=(threads // workers,)) as pool:
-        waiting: deque[Future[Basket]] = deque()
-        try:
-            for indices in baskets:
-                waiting.append(pool.submit(_score_basket, tagger, paths[indices.start : indices.stop]))
-                if len(waiting) > workers:  # one more than are in work: bounds the memory
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, score, baskets, ahead=workers + 1)
 
 
-def _score_basket(tagger: Tagger, paths: Sequence[Path]) -> Basket:
+def _score_basket(tagger: Tagger, group_samples: int, paths: Sequence[Path]) -> Basket:
     seconds: list[float] = []
     sounds: list[Mapping[int, audio.Samples]] = []
     errors: dict[Path, AudioError] = {}
@@ -159,7 +153,7 @@ def _score_basket(tagger: Tagger, paths: Sequence[Path]) -> Basket:
             seconds.append(samples.shape[1] / rate)
         except AudioError as error:
             errors[path] = error
-    scores = tagger.combined(sounds) if sounds else ()
+    scores = tagger.combined(sounds, group_samples) if sounds else ()
     scored = (ScoredFile(length, of_file) for length, of_file in zip(seconds, scores, strict=True))
     return [(path, errors[path] if path in errors else next(scored)) for path in paths]
 

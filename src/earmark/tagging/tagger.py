@@ -17,7 +17,7 @@ from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 
 MAX_SECONDS = 600  # of one sound, since a whole sound goes through the net at once, and needs memory
-EQUAL_LENGTHS = ScoringSettings(samples=4_000_000)  # only sounds of equal length go through a net together: none is filled
+GROUP_SAMPLES = 4_000_000  # of the sounds that go through a net together
 
 
 class Tag(NamedTuple):
@@ -124,20 +124,22 @@ class Tagger:
             raise AudioError(f"longer than {MAX_SECONDS // 60} minutes: cut it into parts")
         return {rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}
 
-    def combined(self, sounds: Sequence[Mapping[int, audio.Samples]]) -> NDArray[np.float32]:
+    def combined(self, sounds: Sequence[Mapping[int, audio.Samples]], group_samples: int = GROUP_SAMPLES) -> NDArray[np.float32]:
         """The ensemble's scores of mono sounds of any length. Sounds of the same length go through the nets together.
 
         Args:
             sounds: B sounds, each with its samples ``[samples]`` at all of `sample_rates`.
+            group_samples: samples of the sounds that go through a net together, at most; a longer sound goes alone.
 
         Returns:
             float32 ``[B, K]``.
         """
+        equal_lengths = ScoringSettings(samples=group_samples)  # its patience is 0: no sound is filled to the length of another
         scores: list[NDArray[np.float32]] = []
         shares: list[float] = []
         for member, scorer in zip(self.config.members, self.scorers, strict=True):
             inputs = scorer.sounds([sound[member.input.sample_rate] for sound in sounds])
-            scores += list(scorer.scores(inputs, member.views, EQUAL_LENGTHS))
+            scores += list(scorer.scores(inputs, member.views, equal_lengths))
             shares += [member.weight / len(member.views)] * len(member.views)
         return combine(scores, shares, self.config.rule)
 

@@ -9,7 +9,7 @@ from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.machine import arithmetic_threads, keep_freed_memory
-from earmark.runs.predictions import Block, read_predictions, write_predictions
+from earmark.runs.predictions import Block, read_predictions, read_weights_and_views, write_predictions
 from earmark.runs.run import Run, RunInfo
 from earmark.runs.votes import needed_scores
 from earmark.scoring.clips import score_clips
@@ -69,7 +69,7 @@ def make_alone(path: Path, store: Path, stage: Stage) -> None:
 
 def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
     """The pairs of weights and view that a finished net lacks scores for, because an ensemble was added to the recipe."""
-    written = {(block.weights, block.view) for block in read_predictions(run.scores_file(name, fold))[1]}
+    written = read_weights_and_views(run.scores_file(name, fold))
     if not written:  # the fold holds no clip out: its file is empty, and stays so
         return []
     return [pair for pair in needed_scores(run.recipe, name) if pair not in written]
