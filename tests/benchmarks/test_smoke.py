@@ -12,7 +12,18 @@ SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if path.name not 
 
 
 def test_there_is_one_a_question() -> None:
-    assert SCRIPTS == ["batches.py", "jobs.py", "load.py", "mel.py", "precision.py", "prepare.py", "scale.py", "step.py", "tag.py"]
+    assert SCRIPTS == [
+        "batches.py",
+        "jobs.py",
+        "load.py",
+        "mel.py",
+        "metrics.py",
+        "precision.py",
+        "prepare.py",
+        "scale.py",
+        "step.py",
+        "tag.py",
+    ]
 
 
 @pytest.mark.slow

@@ -32,9 +32,9 @@ def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
     """
     recipe = run.recipe
     ensembles = {name: _ensemble_figures(run, name, joined, scores.votes[name]) for name, joined in scores.ensembles.items()}
+    main = next(iter(ensembles.values()))
     return {
-        **clip_figures(scores.main),
-        "leaks": next(iter(ensembles.values()))["leaks"],
+        **{name: main[name] for name in (*METRICS, "all", "leaks")},  # type: ignore[literal-required, typeddict-item]
         "members": {name: {**clip_figures(joined), "leaks": recipe.leaks(name)} for name, joined in scores.members.items()},
         "ensembles": ensembles,
         "folds": run.finished(),

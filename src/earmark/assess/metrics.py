@@ -3,6 +3,7 @@
 Every metric is a mean of per-clip values with per-clip weights, so that the same resamples of the clips serve all metrics.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
@@ -16,6 +17,7 @@ Values = NDArray[np.float64]
 METRICS = ("map@3", "accuracy", "lwlrap")
 RESAMPLES = 2000
 BLOCK = 200  # resamples computed at once, a limit for the memory
+BLOCK_SCORES = 1 << 20  # scores ranked at once, likewise
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,11 @@ class TestMetrics(TestFigures):
     fingerprint: str
 
 
-def ranks(scores: Scores) -> NDArray[np.int64]:
-    """The rank of each class among its clip's scores, 0 for the best: ``[N, K]``. Of equal scores the first is better."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    return np.argsort(order, axis=1, kind="stable")
+def _in_blocks(measure: Callable[[Scores, Positive], Values], scores: Scores, positive: Positive) -> Values:
+    """What ``measure`` gives for the clips, computed for so many of them at once that its arrays stay small."""
+    rows = max(BLOCK_SCORES // scores.shape[1], 1)
+    parts = [measure(scores[first : first + rows], positive[first : first + rows]) for first in range(0, len(scores), rows)]
+    return np.concatenate(parts) if parts else measure(scores, positive)
 
 
 def precision_at_3(scores: Scores, positive: Positive) -> Values:
@@ -111,9 +114,16 @@ def precision_at_3(scores: Scores, positive: Positive) -> Values:
     For a clip with one label: 1, 1/2 or 1/3 if the label has the first, second or third rank, else 0. For several labels, as
     Kaggle's MAP@k: the sum of the precisions at the labels' ranks among the first three, divided by min(labels, 3).
     """
-    rank = ranks(scores)
-    hit = np.stack([(positive & (rank == k)).any(axis=1) for k in range(3)], axis=1)
-    precision = np.cumsum(hit, axis=1) / np.arange(1, 4)
+    return _in_blocks(_precision_at_3, scores, positive)
+
+
+def _precision_at_3(scores: Scores, positive: Positive) -> Values:
+    left, best = np.array(scores), []
+    for _ in range(min(3, scores.shape[1])):  # sorting all classes would take ten times as long
+        best.append(left.argmax(axis=1))
+        np.put_along_axis(left, best[-1][:, None], -np.inf, axis=1)
+    hit = np.take_along_axis(positive, np.stack(best, axis=1), axis=1)
+    precision = np.cumsum(hit, axis=1) / np.arange(1, hit.shape[1] + 1)
     return (hit * precision).sum(axis=1) / np.clip(positive.sum(axis=1), 1, 3)
 
 
@@ -131,13 +141,21 @@ def label_ranking_precision(scores: Scores, positive: Positive) -> Values:
     number of its labels, is the class's lwlrap (DCASE 2019 Task 2). Same as scikit-learn's
     ``label_ranking_average_precision_score`` with the number of a clip's labels as its weight.
     """
-    at_least = np.zeros(scores.shape)
-    labels_at_least = np.zeros(scores.shape)
-    for column in range(scores.shape[1]):  # K steps of [N, K]: an [N, K, K] array would not fit for large N
-        reaches = scores[:, column, None] >= scores  # does `column` reach the score of each class?
-        at_least += reaches
-        labels_at_least += reaches & positive[:, column, None]
-    return np.where(positive, labels_at_least / at_least, 0.0)
+    return _in_blocks(_label_ranking_precision, scores, positive)
+
+
+def _label_ranking_precision(scores: Scores, positive: Positive) -> Values:
+    order = np.argsort(-scores, axis=1, kind="stable")
+    sorted_scores, labels = np.take_along_axis(scores, order, axis=1), np.take_along_axis(positive, order, axis=1)
+    place = np.arange(scores.shape[1])
+    # Equal scores count together: each class is looked at from the last place that has its score.
+    last_of_score = np.ones(scores.shape, np.bool_)
+    last_of_score[:, :-1] = sorted_scores[:, :-1] != sorted_scores[:, 1:]
+    last = np.minimum.accumulate(np.where(last_of_score, place, len(place))[:, ::-1], axis=1)[:, ::-1]
+    precision = np.take_along_axis(np.cumsum(labels, axis=1), last, axis=1) / (last + 1)
+    result = np.zeros(scores.shape)
+    np.put_along_axis(result, order, np.where(labels, precision, 0.0), axis=1)
+    return result
 
 
 def _sums(scores: Scores, positive: Positive) -> dict[str, tuple[Values, Values]]:

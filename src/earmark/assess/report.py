@@ -14,10 +14,14 @@ from earmark import __version__, audio, files
 from earmark.assess.joined import Joined, RunScores
 from earmark.assess.metrics import METRICS, RunMetrics, per_class
 from earmark.data.clips import ClipSet
+from earmark.errors import one_line
 from earmark.runs.run import Run, read_metrics_log
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # number of mistakes shown
+CONFUSED = 100  # classes in the confusion matrix, at most
+CLASS_ROWS = 500  # classes in the table, at most
+LONGEST_NAME = 60  # characters of a label or clip
 PLAYED_SECONDS = 6.0  # length of the sound of each mistake, at most
 VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
 CURVES = {
@@ -90,6 +94,8 @@ def write_report(
         curves=_learning_curves(run),
         confusion=_confusion(judged),
         classes=_class_rows(judged),
+        class_rows=CLASS_ROWS,
+        confused=CONFUSED,
         mistakes=_mistakes(judged, sounds),
     )
     path = run.path / "report.html"
@@ -139,22 +145,26 @@ def _learning_curves(run: Run) -> str:
 def _confusion(judged: Joined) -> str:
     """The confusion matrix as a figure: how often each class is the best guess for clips of each label.
 
-    A clip with several labels counts once, if the guess is one of them; else it counts as a mistake for each of its labels.
+    A clip with several labels counts once, if the guess is one of them; else it counts as a mistake for each of its labels. Of many
+    classes the figure has those with the most mistakes.
     """
-    labels = judged.clips.labels.names
-    counts = np.zeros((len(labels), len(labels)))
-    for positive, guess in zip(judged.clips.positive, judged.scores.argmax(axis=1), strict=True):
-        if positive[guess]:
-            counts[guess, guess] += 1
-        else:
-            counts[positive, guess] += 1
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(len(labels) * 0.24, 4.5, 14))
+    positive, guess = judged.clips.positive, judged.scores.argmax(axis=1)
+    right = positive[np.arange(len(guess)), guess]
+    counts = np.zeros((len(judged.clips.labels), len(judged.clips.labels)))
+    np.add.at(counts, (guess[right], guess[right]), 1)
+    clip, label = np.nonzero(positive & ~right[:, None])
+    np.add.at(counts, (label, guess[clip]), 1)
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    shown = np.sort(np.argsort(-wrong, kind="stable")[:CONFUSED])
+    share = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
+    counts = counts[np.ix_(shown, shown)]
+    size = float(np.clip(len(shown) * 0.24, 4.5, 14))
     figure, (axis,) = _new_figure(size, size)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    ticks, names, font = range(len(labels)), [name.replace("$", r"\$") for name in labels], 9 if len(labels) <= 20 else 7
-    axis.set_xticks(ticks, names, rotation=90, fontsize=font)
-    axis.set_yticks(ticks, names, fontsize=font)
+    font = 9 if len(shown) <= 20 else 7
+    names = [short(judged.clips.labels.names[k]).replace("$", r"\$") for k in shown]
+    axis.set_xticks(range(len(shown)), names, rotation=90, fontsize=font)
+    axis.set_yticks(range(len(shown)), names, fontsize=font)
     axis.set_xlabel("best guess")
     axis.set_ylabel("given label")
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -163,10 +173,16 @@ def _confusion(judged: Joined) -> str:
     return _figure(figure)
 
 
+def short(name: str) -> str:
+    """A name for a figure or a table: on one line, and not so long that it pushes everything else aside."""
+    name = one_line(name)
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
 def _class_rows(judged: Joined) -> list[dict[str, Any]]:
     values = per_class(judged.scores, judged.clips.positive)
     rows = [
-        {"label": label, **{name: float(column[k]) for name, column in values.items()}}
+        {"label": short(label), **{name: float(column[k]) for name, column in values.items()}}
         for k, label in enumerate(judged.clips.labels.names)
         if values["clips"][k]
     ]
@@ -182,10 +198,10 @@ def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
     worst = sorted(wrong, key=lambda i: -judged.scores[i, best[i]])[:WORST]
     return [
         {
-            "clip_id": str(judged.clips.clip_id[i]),
-            "given": ", ".join(names[k] for k in np.flatnonzero(positive[i])),
+            "clip_id": one_line(str(judged.clips.clip_id[i])),
+            "given": ", ".join(short(names[k]) for k in np.flatnonzero(positive[i])),
             "given_score": float(judged.scores[i][positive[i]].max()),
-            "guess": names[best[i]],
+            "guess": short(names[best[i]]),
             "guess_score": float(judged.scores[i, best[i]]),
             "audio": _ogg(sounds, index_of[str(judged.clips.clip_id[i])]),
         }
