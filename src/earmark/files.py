@@ -1,15 +1,71 @@
-"""Writing files and folders completely or not at all; locks; groups of files that are read together."""
+"""Reading small files safely; writing files and folders completely or not at all; locks; groups of files read together."""
 
 import csv
+import errno
 import fcntl
+import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from earmark.errors import EarmarkError
+
+SMALL = 2**20  # bytes of a file that is read whole, at most
+
+
+def read_small(path: Path, limit: int = SMALL) -> str:
+    """The text of a small UTF-8 file: a recipe, the settings of a model. Nothing can keep it waiting or fill the memory.
+
+    Args:
+        path: the file.
+        limit: its size in bytes, at most.
+
+    Raises:
+        OSError: there is no such file, it may not be read, it is no regular file (a pipe, a device, a folder), or it is too large.
+        ValueError: it is not UTF-8.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would be waited for
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit // 2**10:,} KiB", str(path))
+    return content.decode("utf-8")
+
+
+def read_json(path: Path, limit: int = SMALL) -> Any:
+    """The content of a small JSON file; see `read_small`.
+
+    Raises:
+        OSError: as in `read_small`.
+        ValueError: it is no JSON, is nested too deeply, has a key twice, or text with half a character (a lone surrogate).
+    """
+    text = read_small(path, limit)
+    try:
+        data = json.loads(text, object_pairs_hook=_mapping)
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text in it has half a character (a lone surrogate)") from None
+    return data
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(f"the key {key[:100]!r} stands twice")
+        mapping[key] = value
+    return mapping
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from earmark.errors import EarmarkError
 
+GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # of a container
 SPINS = "10000"  # some tenths of a millisecond: the fewest that cost a quiet machine nothing (benchmarks/load.py)
 
 
@@ -33,6 +36,19 @@ def keep_freed_memory() -> None:
         m_mmap_max, m_trim_threshold = -4, -1
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def memory() -> int:
+    """Bytes of memory that this process may have: those of the machine, or fewer where there is a limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    if (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        limits.append(limit)
+    for file in GROUP_LIMITS:
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            pass
+    return min(limits)
 
 
 def choose_device(requested: str) -> str:

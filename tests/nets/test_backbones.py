@@ -193,7 +193,7 @@ def test_envnet_initial_weights_as_released_are_those_of_pytorch_1_1() -> None:
 
 @pytest.mark.parametrize("backbone", [resnet34.Backbone, envnet_v2.Backbone])
 def test_initialisations_that_are_not_known_are_refused_with_the_choices(backbone: type[nn.Module]) -> None:
-    with pytest.raises(ValueError, match="no initialisation 'glorot'; there are he, released"):
+    with pytest.raises(ValueError, match="initialisation: Input should be 'he' or 'released'"):
         backbone(1, initialisation="glorot")
 
 
@@ -201,5 +201,5 @@ def test_widths_that_leave_nothing_are_refused() -> None:
     assert envnet_v2.Backbone(1, width=10).out_channels == 80
     with pytest.raises(ValueError, match="width must be at least 10"):
         envnet_v2.Backbone(1, width=9)
-    with pytest.raises(ValueError, match="width must be at least 1"):
+    with pytest.raises(ValueError, match="width: Input should be greater than or equal to 1"):
         resnet34.Backbone(1, width=0)

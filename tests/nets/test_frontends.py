@@ -1,3 +1,5 @@
+from typing import Any
+
 import librosa
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def test_a_scored_clip_has_its_own_maximum_whatever_is_beside_it(reference: str)
 
 
 def test_a_reference_that_is_not_known_is_refused_with_the_choices() -> None:
-    with pytest.raises(ValueError, match="no reference 'clip'; there are batch, example"):
+    with pytest.raises(ValueError, match="reference: Input should be 'batch' or 'example'"):
         LogMel(16000, reference="clip")  # type: ignore[arg-type]
 
 
@@ -322,12 +324,32 @@ def test_floor_and_epsilon_act_where_the_formula_has_them() -> None:
 
 
 @pytest.mark.parametrize("kind", [LogMel, StandardisedLogMel])
-@pytest.mark.parametrize("wrong", [{"n_fft": 0}, {"hop_length": 0}, {"n_mels": 0}, {"floor": 0.0}, {"dynamic_range": 0.0}])
-def test_settings_that_make_no_sense_are_refused(kind: type[LogMel | StandardisedLogMel], wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_fft": 0},
+        {"n_fft": 10**7},
+        {"hop_length": 0},
+        {"hop_length": True},
+        {"n_mels": 0},
+        {"n_mels": 10**7},
+        {"n_mels": 1000, "n_fft": 65536},  # filters of 250 MB
+        {"floor": 0.0},
+        {"floor": 1e-45},  # 0 in float32
+        {"dynamic_range": 0.0},
+        {"dynamic_range": float("inf")},
+        {"epsilon": 0.0},
+        {"epsilon": -1},
+        {"epsilon": float("nan")},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(kind: type[LogMel | StandardisedLogMel], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         kind(44100, **wrong)
 
 
-def test_a_deviation_without_epsilon_is_refused() -> None:
-    with pytest.raises(ValueError, match="epsilon must be above 0"):
-        StandardisedLogMel(44100, epsilon=0.0)
+@pytest.mark.parametrize("momentum", [0, -1, 1.5, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("kind", [LogMel, Waveform])
+def test_statistics_that_would_not_follow_are_refused(kind: type[LogMel | Waveform], momentum: float) -> None:
+    with pytest.raises(ValueError, match="momentum: "):
+        kind(16000, momentum=momentum)

@@ -104,13 +104,14 @@ def test_task_that_the_head_has_not_is_refused(head: MeanOfSoftmax | CuratedNois
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"activation": "relu"}, "no activation 'relu'; there are sigmoid, softmax"),
-        ({"hidden": 0}, "hidden must be at least 1"),
-        ({"dropout": (0.2, 1.0)}, "dropout must be two rates"),
-        ({"dropout": (-0.1, 0.1)}, "dropout must be two rates"),
-        ({"dropout": (0.2,)}, "dropout must be two rates"),
-        ({"dropout": 0.2}, "dropout must be two rates"),
-        ({"dropout": (0.2, float("nan"))}, "dropout must be two rates"),
+        ({"activation": "relu"}, "activation: Input should be 'sigmoid' or 'softmax'"),
+        ({"hidden": 0}, "hidden: Input should be greater than or equal to 1"),
+        ({"dropout": (0.2, 1.0)}, "dropout.1: Input should be less than 1"),
+        ({"dropout": (-0.1, 0.1)}, "dropout.0: Input should be greater than or equal to 0"),
+        ({"dropout": (0.2,)}, "dropout.1: Field required"),
+        ({"dropout": 0.2}, "dropout: Input should be a valid tuple"),
+        ({"dropout": (0.2, float("nan"))}, "dropout.1: Input should be a finite number"),
+        ({"hidden": True}, "hidden: a number is needed, not true"),
         ({"noisy": False, "split": "layer3"}, "but noisy is false"),
     ],
 )

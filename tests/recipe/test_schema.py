@@ -137,7 +137,7 @@ def test_the_weights_that_a_member_keeps_and_those_that_others_go_on_from() -> N
             "ensembles.all.members.logmel={weights: snapshots}",
             "ensembles.all.members.logmel.snapshots: the schedule of logmel takes none",
         ),
-        ("ensembles.all.members.logmel.weight=0", "greater than 0"),
+        ("ensembles.all.members.logmel.weight=0", "greater than or equal to 1e-06"),
         ("ensembles={}", "at least 1 item"),
         ("members.logmel.views=[]", "at least 1 item"),
         ("members.logmel.views=[pad8, pad8]", "a view stands twice"),

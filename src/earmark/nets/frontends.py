@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from earmark.nets.arguments import checked
 from earmark.nets.mel import MelPower, affine_power
 from earmark.nets.norms import WaveformNorm
+from earmark.recipe.basics import Decibels, Epsilon, Few, Floor, Real, Share, Size
 
 Count = TypeVar("Count", int, NDArray[np.int64])
 
@@ -109,25 +111,20 @@ class LogMel(FrontEnd):
     out_channels = 1
     trainable_power = True
 
+    @checked
     def __init__(
         self,
         sample_rate: int,
-        n_fft: int = 1024,
-        hop_length: int = 128,
-        n_mels: int = 64,
+        n_fft: Size = 1024,
+        hop_length: Size = 128,
+        n_mels: Few = 64,
         reference: Literal["batch", "example"] = "example",
-        floor: float = 1e-20,
-        dynamic_range: float = 80.0,
-        epsilon: float = 1e-3,
-        momentum: float = 0.01,
+        floor: Floor = 1e-20,
+        dynamic_range: Decibels = 80.0,
+        epsilon: Epsilon = 1e-3,
+        momentum: Share = 0.01,
     ) -> None:
         super().__init__()
-        if hop_length < 1:
-            raise ValueError("hop_length must be at least 1")
-        if reference not in ("batch", "example"):
-            raise ValueError(f"no reference {reference!r}; there are batch, example")
-        if min(floor, dynamic_range) <= 0:
-            raise ValueError("floor and dynamic_range must be above 0")
         self.bands, self.n_fft, self.hop_length = n_mels, n_fft, hop_length
         self.reference, self.floor, self.dynamic_range = reference, floor, dynamic_range
         self.waveform_norm = WaveformNorm(epsilon, momentum)
@@ -188,11 +185,12 @@ class Waveform(FrontEnd):
     hop_length = 1
     trainable_power = True
 
+    @checked
     def __init__(
         self,
         sample_rate: int,  # noqa: ARG002  (every front end takes it)
-        epsilon: float = 1e-3,
-        momentum: float = 0.01,
+        epsilon: Epsilon = 1e-3,
+        momentum: Share = 0.01,
     ) -> None:
         super().__init__()
         self.waveform_norm = nn.BatchNorm1d(1, epsilon, momentum)
@@ -243,23 +241,20 @@ class StandardisedLogMel(FrontEnd):
     fills = "right"
     trainable_power = False
 
+    @checked
     def __init__(
         self,
         sample_rate: int,
-        n_fft: int = 2560,
-        hop_length: int = 347,
-        n_mels: int = 128,
-        f_min: float = 20.0,
-        f_max: float | None = None,
-        floor: float = 1e-10,
-        dynamic_range: float = 80.0,
-        epsilon: float = 1e-7,
+        n_fft: Size = 2560,
+        hop_length: Size = 347,
+        n_mels: Few = 128,
+        f_min: Real = 20.0,
+        f_max: Real | None = None,
+        floor: Floor = 1e-10,
+        dynamic_range: Decibels = 80.0,
+        epsilon: Epsilon = 1e-7,
     ) -> None:
         super().__init__()
-        if hop_length < 1:
-            raise ValueError("hop_length must be at least 1")
-        if min(floor, dynamic_range, epsilon) <= 0:
-            raise ValueError("floor, dynamic_range and epsilon must be above 0")
         self.bands, self.n_fft, self.hop_length = n_mels, n_fft, hop_length
         self.floor, self.dynamic_range, self.epsilon = floor, dynamic_range, epsilon
         self.context = n_fft // 2

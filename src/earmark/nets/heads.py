@@ -6,6 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from earmark.nets.arguments import checked
+from earmark.recipe.basics import BelowOne, Epsilon, Few, Share, Size
+
 
 class Head(nn.Module):
     """The last part of a net.
@@ -54,7 +57,7 @@ class MeanOfSoftmax(Head):
         momentum: share of the newest batch in the batch normalisation's running statistics (PyTorch's convention).
 
     Raises:
-        ValueError: ``heads`` is below 1.
+        ValueError: an argument is out of its range.
 
     Shape:
         ``[B, C, F, N]`` → probabilities ``[B, K]``, each row with sum 1.
@@ -63,12 +66,11 @@ class MeanOfSoftmax(Head):
     activation = "softmax"
     outputs = "probabilities"
 
-    def __init__(self, in_channels: int, classes: int, heads: int = 8, epsilon: float = 1e-3, momentum: float = 0.01) -> None:
+    @checked
+    def __init__(self, in_channels: int, classes: int, heads: Few = 8, epsilon: Epsilon = 1e-3, momentum: Share = 0.01) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.BatchNorm2d(in_channels, epsilon, momentum)
-        if heads < 1:
-            raise ValueError("heads must be at least 1")
         self.linear = nn.Linear(in_channels, heads * classes)
 
     def initialise(self) -> None:
@@ -135,23 +137,18 @@ class CuratedNoisy(Head):
 
     outputs = "logits"
 
+    @checked
     def __init__(
         self,
         in_channels: int,
         classes: int,
         activation: Literal["sigmoid", "softmax"] = "sigmoid",
-        hidden: int = 1024,
-        dropout: Sequence[float] = (0.2, 0.1),
+        hidden: Size = 1024,
+        dropout: tuple[BelowOne, BelowOne] = (0.2, 0.1),
         noisy: bool = True,
         split: str | None = None,
     ) -> None:
         super().__init__()
-        if activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"no activation {activation!r}; there are sigmoid, softmax")
-        if hidden < 1:
-            raise ValueError("hidden must be at least 1")
-        if not isinstance(dropout, Sequence) or len(dropout) != 2 or not all(0 <= rate < 1 for rate in dropout):
-            raise ValueError("dropout must be two rates, each at least 0 and below 1")
         if split is not None and not noisy:
             raise ValueError("split says where the noisy task parts from the curated one, but noisy is false")
         self.activation, self.split = activation, split

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 # Samples of the frames that are computed together. On a CPU, the frames and their spectra (2.5 MB each) stay in the cache from the
 # window to the mel bands; on a GPU, a few large operations are fastest.
 CHUNK_SAMPLES, CHUNK_SAMPLES_GPU = 600 * 2**10, 2**26
+MOST_NUMBERS = 2**23  # of the filters together; making them takes several times their 64 MB
 BANDS_AT_ONCE = 16  # a group: neighbouring bands cover nearly the same bins, so most of the filters' zeros are left out
 
 
@@ -138,7 +139,8 @@ class MelPower(nn.Module):
         f_max: upper edge of the highest band, in Hz; half the sample rate by default.
 
     Raises:
-        ValueError: ``n_fft`` or ``n_mels`` is below 1, or the edges of the bands are wrong (see `mel_filter_bank`).
+        ValueError: ``n_fft`` or ``n_mels`` is below 1, the filters are too large, or the edges of the bands are wrong (see
+            `mel_filter_bank`).
 
     Shape:
         frames ``[B, N, n_fft]`` → ``[B, N, n_mels]``; no gradient goes back to the frames.
@@ -156,6 +158,11 @@ class MelPower(nn.Module):
         super().__init__()
         if min(n_fft, n_mels) < 1:
             raise ValueError("n_fft and n_mels must be at least 1")
+        if (numbers := n_mels * (n_fft // 2 + 1)) > MOST_NUMBERS:
+            raise ValueError(
+                f"n_fft {n_fft:,} and n_mels {n_mels:,} make filters of {numbers * 8 / 2**20:,.0f} MB; "
+                f"{MOST_NUMBERS * 8 / 2**20:,.0f} MB are the most"
+            )
         with torch.device("cpu"):  # the tables need values, even if the net is only planned, on the meta device
             self._make_tables(sample_rate, n_fft, n_mels, f_min, f_max)
 

@@ -5,17 +5,19 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from earmark.errors import SHOWN_FAULTS
 from earmark.recipe.schema import Recipe
 
 KINDS_OF = {"batch": ("balanced", "shuffled"), "optimiser": ("adam", "sgd")}  # groups of settings that have several kinds
 
 
 def faults(error: ValidationError) -> list[str]:
-    """A line for each fault: the dotted name of the setting, and what is wrong with it."""
-    errors = error.errors()
+    """A line for each fault: the dotted name of the setting, and what is wrong with it; of many, the first and their number."""
+    errors = error.errors(include_url=False, include_input=False)
     # For a list with an invalid item, pydantic also says that the list is too short, which is not true.
     true_errors = [e for e in errors if e["type"] != "too_short" or not any(_is_below(item["loc"], e["loc"]) for item in errors)]
-    return [f"{'.'.join(map(str, _as_written(e['loc']))) or 'recipe'}: {_fault(e)}" for e in true_errors]
+    shown = [f"{'.'.join(map(str, _as_written(e['loc']))) or 'recipe'}: {_fault(e)}" for e in true_errors[:SHOWN_FAULTS]]
+    return shown if len(shown) == len(true_errors) else [*shown, f"and {len(true_errors) - len(shown):,} more"]
 
 
 def _is_below(location: Sequence[str | int], above: Sequence[str | int]) -> bool:
@@ -30,10 +32,17 @@ def _as_written(location: Sequence[str | int]) -> list[str | int]:
 
 def _fault(error: Any) -> str:
     if error["type"] == "union_tag_invalid":
-        return f"no kind {error['ctx']['tag']!r}; there are {', '.join(KINDS_OF[error['loc'][-1]])}"
+        return f"no kind {error['ctx']['tag'][:100]!r}; there are {', '.join(KINDS_OF[error['loc'][-1]])}"
     if error["type"] != "extra_forbidden":
-        return str(error["msg"]).removeprefix("Value error, ")
+        return words(error)
     return f"no such setting; there are {', '.join(settings_at(error['loc'][:-1]))}"
+
+
+def words(error: Any) -> str:
+    """What pydantic says is wrong with one value; a small limit is written as 1e-12."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    limit = error.get("ctx", {}).get("ge")
+    return f"{text.rpartition(' ')[0]} {limit:g}" if isinstance(limit, float) and 0 < limit < 1e-3 else text
 
 
 def settings_at(location: Sequence[str | int]) -> list[str]:

@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Tag, model_validator
 
-from earmark.recipe.basics import Name, Positive, Settings, View
+from earmark.recipe.basics import BelowOne, Count, Epsilon, Few, Name, Rate, Settings, Share, View, Weight
 
 
 class LossSettings(Settings):
     """The loss on the given labels."""
 
     kind: Literal["cross_entropy", "bce", "kl"] = "cross_entropy"  # bce and kl: the mean over batch and classes
-    masking: Annotated[float, Field(gt=0, le=1)] | None = 0.8  # α of Jeong & Lim's equation (7); null: no masking
+    masking: Share | None = 0.8  # α of Jeong & Lim's equation (7); null: no masking
     double_sigmoid: bool = False  # for bce: a second sigmoid of the scores, as in the released code of 2019
 
     @model_validator(mode="after")
@@ -24,7 +24,7 @@ class LossSettings(Settings):
 class NoisySettings(Settings):
     """The noisy task: it learns the given labels of unverified clips, with its own part of the head (Akiyama & Sato §2.1)."""
 
-    weight: Positive = 1.0  # of its loss in the sum; the kind of loss is that of the first task
+    weight: Weight = 1.0  # of its loss in the sum; the kind of loss is that of the first task
     double_sigmoid: bool = False  # as in LossSettings
 
 
@@ -32,7 +32,7 @@ class SoftSettings(Settings):
     """The soft stream (Akiyama & Sato §2.2): half of each batch are verified clips, half unverified clips with pseudo labels."""
 
     labels: Name  # one of the recipe's pseudo_labels
-    weight: Positive = 20.0  # of its loss in the sum
+    weight: Weight = 20.0  # of its loss in the sum
     loss: Literal["mse", "bce", "kl"] = "mse"
 
 
@@ -40,7 +40,7 @@ class AdamSettings(Settings):
     """The optimiser Adam."""
 
     name: Literal["adam"] = "adam"
-    epsilon: Positive = 1e-7  # Keras's; PyTorch's is 1e-8
+    epsilon: Epsilon = 1e-7  # Keras's; PyTorch's is 1e-8
     # Whether ε is added to √v after the correction of v's bias (PyTorch) or before (Keras). Before, it has up to 32 times the
     # effect in the first batches.
     epsilon_added: Literal["after_correction", "before_correction"] = "after_correction"
@@ -50,7 +50,7 @@ class SgdSettings(Settings):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"]
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: BelowOne = 0.9
     nesterov: bool = True
 
     @model_validator(mode="after")
@@ -72,11 +72,11 @@ OptimiserSettings = Annotated[
 class Phase(Settings):
     """A phase of the schedule: a constant learning rate, or a cosine from ``rate`` to ``final_rate``; once, or in cycles."""
 
-    batches: Annotated[int, Field(ge=1)] | None = None  # length of the phase (or of a cycle), either in batches …
-    epochs: Annotated[int, Field(ge=1)] | None = None  # … or in passes over the clips that the first task learns from
-    rate: Positive  # learning rate
-    final_rate: Positive | None = None
-    cycles: Annotated[int, Field(ge=1)] | None = None  # repetitions, each ending in a snapshot; null: once, without a snapshot
+    batches: Count | None = None  # length of the phase (or of a cycle), either in batches …
+    epochs: Count | None = None  # … or in passes over the clips that the first task learns from
+    rate: Rate
+    final_rate: Rate | None = None
+    cycles: Few | None = None  # repetitions, each ending in a snapshot; null: once, without a snapshot
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -88,8 +88,8 @@ class Phase(Settings):
 class ValidationSettings(Settings):
     """When a net is validated, and which of its weights are kept."""
 
-    every: Annotated[int, Field(ge=1)] | None = None  # time between two validations, either in batches …
-    epochs: Annotated[int, Field(ge=1)] | None = None  # … or in passes over the clips that the first task learns from
+    every: Count | None = None  # time between two validations, either in batches …
+    epochs: Count | None = None  # … or in passes over the clips that the first task learns from
     metric: Literal["map@3", "accuracy", "lwlrap"] = "map@3"  # the best weights are those with the highest value
     keep: Literal["best", "last", "snapshots"]  # the weights that are scored, unless an ensemble names others
     view: View = "whole"  # version of each clip that is scored

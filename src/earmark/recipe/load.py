@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from earmark.errors import RecipeError, listed
+from earmark.files import read_small
+from earmark.recipe.basics import MOST_MEMBERS
 from earmark.recipe.explain import faults
 from earmark.recipe.schema import Recipe
+from earmark.recipe.text import DEEPEST, MOST_VALUES, count_values, plain_data
 
 BUILT_IN = Path(__file__).parent.parent / "recipes"
+MOST_EXTENDED = 20  # recipes of which each extends the next
+NO_MEMBERS = "a recipe is a mapping with a mapping `members` in it"
 
 
 def built_in_recipes() -> list[str]:
@@ -57,50 +61,81 @@ def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
     Raises:
         RecipeError: there is no such recipe.
     """
-    path = BUILT_IN / f"{name_or_file}.yaml"
-    if not path.is_file():
-        path = (beside or Path()) / name_or_file
-        if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise RecipeError(f"no recipe {name_or_file!r}: neither a YAML file nor one of {', '.join(built_in_recipes())}")
+    if name_or_file in (names := built_in_recipes()):
+        return BUILT_IN / f"{name_or_file}.yaml"
+    path = (beside or Path()) / name_or_file
+    if "\0" in name_or_file or path.suffix not in (".yaml", ".yml") or not path.exists():
+        raise RecipeError(f"no recipe {name_or_file[:300]!r}: neither a YAML file nor one of {', '.join(names)}")
     return path
 
 
 def _read(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
-    """A recipe as plain data, with ``extends`` and ``like`` replaced by the settings that they refer to."""
+    """A recipe as plain data, with ``extends`` and ``like`` replaced by the settings that they refer to.
+
+    Args:
+        path: its file.
+        above: the files of the recipes that extend it, each without links, so that one file has one name.
+    """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("members"), dict):
-        raise RecipeError(f"{path}: a recipe is a mapping with a mapping `members` in it")
-    if "extends" not in data:
+        data = plain_data(read_small(path))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not readable as YAML: it is not UTF-8") from None
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("members", {} if "extends" in data else None), dict):
+        raise RecipeError(f"{path}: {NO_MEMBERS}")
+    if "extends" in data:
+        base = _base(path, data.pop("extends"), [*above, path.resolve()])
+        data = {**base, **{key: _merge(base.get(key), value) for key, value in data.items()}}
+    try:
         return {**data, "members": _resolve_likes(data["members"])}
-    base = recipe_file(str(data.pop("extends")), path.parent)
-    if base in above or base == path:
-        raise RecipeError(f"{path}: extends itself")
-    base_data = _read(base, [*above, path])
-    merged = {**base_data, **{key: _merge(base_data.get(key), value) for key, value in data.items()}}
-    return {**merged, "members": _resolve_likes(merged["members"])}
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+
+
+def _base(path: Path, name: Any, above: Sequence[Path]) -> dict[str, Any]:
+    """The data of the recipe that the recipe in ``path`` extends."""
+    if not isinstance(name, str):
+        raise RecipeError(f"{path}: extends: the name of a recipe, or its file, is needed")
+    base = recipe_file(name, path.parent)
+    if base.resolve() in above:
+        raise RecipeError(f"{path}: extends itself" + ("" if base.resolve() == above[-1] else f", through {base}"))
+    if len(above) > MOST_EXTENDED:
+        raise RecipeError(f"{path}: more than {MOST_EXTENDED} recipes extend each other")
+    return _read(base, above)
 
 
 def _resolve_likes(members: Mapping[str, Any]) -> dict[str, Any]:
+    if len(members) > MOST_MEMBERS:
+        raise RecipeError(f"members: a recipe has {MOST_MEMBERS} at most")
     resolved: dict[str, Any] = {}
+    values = 0
     for name, member in members.items():
         if not isinstance(member, dict):
             raise RecipeError(f"members.{name}: not a mapping")
         settings = dict(member)
         if "like" in settings:
             model = settings.pop("like")
+            if not isinstance(model, str):
+                raise RecipeError(f"members.{name}.like: the name of a member above it is needed")
             if model not in resolved:
-                raise RecipeError(f"members.{name}.like: no member {model!r} above it")
+                raise RecipeError(f"members.{name}.like: no member {model[:100]!r} above it")
             settings = _merge(copy.deepcopy(resolved[model]), settings)  # a copy, else --set would change both members
-        resolved[str(name)] = settings
+        resolved[name] = settings
+        values += count_values(settings)
+        if values > 5 * MOST_VALUES:
+            raise RecipeError(f"members.{name}: with it the members have more than {5 * MOST_VALUES:,} values")
     return resolved
 
 
 def _merge(base: Any, changes: Any) -> Any:
-    """``base`` with some settings changed. If ``name`` or ``sampling`` changes, all settings of the group are replaced."""
-    if not isinstance(base, dict) or not isinstance(changes, dict):
+    """``base`` with some settings changed.
+
+    All settings of a group are replaced if its ``name`` or ``sampling`` changes, or if it says what it is ``like`` instead.
+    """
+    if not isinstance(base, dict) or not isinstance(changes, dict) or "like" in changes:
         return changes
     if any(changes.get(key, base.get(key)) != base.get(key) for key in ("name", "sampling")):
         return changes
@@ -113,25 +148,23 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set {override}: write it as key=value, for example --set seed=1")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {override}: the value is no YAML") from None
-    if isinstance(value, str):  # YAML takes 1e-3 for text
-        try:
-            value = float(value)
-        except ValueError:
-            pass
+        value = plain_data(text)
+    except RecipeError as error:
+        raise RecipeError(f"--set {override}: {error}") from None
     *parents, last = key.split(".")
-    if len(parents) > 1 and parents[0] == "members" and parents[1] not in ("*", *data["members"]):
-        raise RecipeError(f"--set {override}: no member {parents[1]!r}; the members are {listed(data['members'])}")
+    if len(parents) > DEEPEST:
+        raise RecipeError(f"--set {override}: no setting {key!r}")
+    members = data["members"] if isinstance(data["members"], dict) else {}
+    if len(parents) > 1 and parents[0] == "members" and parents[1] not in ("*", *members):
+        raise RecipeError(f"--set {override}: no member {parents[1]!r}; the members are {listed(members)}")
     groups: list[Any] = [data]
     for part in parents:
         groups = [child for group in groups for child in _children(group, part)]
     if not groups:
         raise RecipeError(f"--set {override}: no setting {key!r}")
     for group in groups:
-        if isinstance(group, list) and last.isdigit() and int(last) < len(group):
-            group[int(last)] = copy.deepcopy(value)
+        if isinstance(group, list) and (index := _index(last, group)) is not None:
+            group[index] = copy.deepcopy(value)
         elif isinstance(group, dict):
             group[last] = copy.deepcopy(value)  # a copy for each member, since a later --set may change only one of them
         else:
@@ -141,7 +174,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
 def _children(group: Any, part: str) -> list[Any]:
     """What a part of a dotted key refers to in a group of settings: for ``*`` everything in it."""
     if isinstance(group, list):
-        return [group[int(part)]] if part.isdigit() and int(part) < len(group) else []
+        return [] if (index := _index(part, group)) is None else [group[index]]
     if not isinstance(group, dict):
         return []
     if part == "*":
@@ -149,3 +182,8 @@ def _children(group: Any, part: str) -> list[Any]:
     if part not in group:
         group[part] = {}  # a group that the recipe leaves at its defaults; the schema refuses unknown names
     return [group[part]]
+
+
+def _index(part: str, group: Sequence[Any]) -> int | None:
+    """The place in a list that a part of a dotted key says; None if it says none."""
+    return int(part) if part.isdecimal() and len(part) < 10 and int(part) < len(group) else None

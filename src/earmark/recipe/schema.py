@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from earmark.errors import RecipeError, listed
-from earmark.recipe.basics import SAFE_NAME, Name, Part, Positive, Settings, View
+from earmark.recipe.basics import MOST_MEMBERS, Chance, Count, Few, Hertz, Name, Part, Power, Real, Samples, Settings, View, Weight, Whole
 from earmark.recipe.batches import BalancedSettings, BatchSettings
 from earmark.recipe.learning import (
     AdamSettings,
@@ -25,8 +25,8 @@ from earmark.recipe.learning import (
 class InputSettings(Settings):
     """How a clip becomes the input of a member's net, in training and in tagging."""
 
-    sample_rate: Annotated[int, Field(ge=1000)]  # Hz
-    window: Annotated[int, Field(ge=1)]  # samples: length of a training example; shorter clips are filled to this length
+    sample_rate: Hertz
+    window: Samples  # samples: length of a training example; shorter clips are filled to this length
     trim_silence: bool = False  # whether the digital silence at both ends of a clip is left out
     fill: Literal["zeros", "tile"] = "zeros"  # how a clip shorter than the window is filled; tile repeats the clip
     fill_short: bool = True  # whether short clips are also filled for scoring; else they are scored at their own length
@@ -40,12 +40,12 @@ class ScoringSettings(Settings):
     ``patience`` until there are at most ``groups`` + number of clips / ``clips_per_group`` groups.
     """
 
-    patience: Annotated[float, Field(ge=0, le=1)] = 0.0  # the highest rate; 0: groups have clips of equal length
-    patience_step: Annotated[float, Field(ge=0.001)] = 0.01
-    groups: Annotated[int, Field(ge=1)] = 60
-    clips_per_group: Positive = 55.0
-    samples: Annotated[int, Field(ge=1)] = 1_024_000  # in a group with its padding, at most; a single clip may have more
-    clips: Annotated[int, Field(ge=1)] = 512  # in a group, at most
+    patience: Chance = 0.0  # the highest rate; 0: groups have clips of equal length
+    patience_step: Annotated[Real, Field(ge=0.001, le=1)] = 0.01
+    groups: Count = 60
+    clips_per_group: Annotated[Real, Field(ge=0.001, le=1e9)] = 55.0
+    samples: Count = 1_024_000  # in a group with its padding, at most; a single clip may have more
+    clips: Count = 512  # in a group, at most
 
 
 class MemberSettings(Settings):
@@ -62,9 +62,9 @@ class MemberSettings(Settings):
     noisy: NoisySettings | None = None
     soft: SoftSettings | None = None
     optimiser: OptimiserSettings = AdamSettings()
-    schedule: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    schedule: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=100)]
     validation: ValidationSettings
-    views: Annotated[tuple[View, ...], Field(min_length=1)] = ("whole",)  # versions of each clip that are scored
+    views: Annotated[tuple[View, ...], Field(min_length=1, max_length=100)] = ("whole",)  # versions of each clip that are scored
     scoring: ScoringSettings = ScoringSettings()
 
     @property
@@ -121,19 +121,19 @@ class PseudoLabelSettings(Settings):
     """Pseudo labels: the labels of unverified clips, guessed by a member's nets (Akiyama & Sato §2.2)."""
 
     member: Name  # the member that guesses
-    temperature: Positive = 2.0  # T: the mean of the scores to the power of T, then divided by its sum
+    temperature: Power = 2.0  # T: the mean of the scores to the power of T, then divided by its sum
     folds: Literal["same", "all"] = "same"  # the folds whose nets guess; all: the nets of other folds leak validation labels
 
 
 class VoterSettings(Settings):
     """A member's part in an ensemble: which weights of its nets vote, on which views of a clip, and with what weight."""
 
-    weight: Positive = 1.0  # in the ensemble's mean, all votes of the member together
+    weight: Weight = 1.0  # in the ensemble's mean, all votes of the member together
     weights: Literal["best", "last", "snapshots"] | None = None  # by default those of the member's validation.keep
-    snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = (
+    snapshots: Annotated[tuple[Count, ...], Field(min_length=1)] | None = (
         None  # numbers of the snapshots that vote; by default all
     )
-    views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None  # by default the views of the member
+    views: Annotated[tuple[View, ...], Field(min_length=1, max_length=100)] | None = None  # by default the views of the member
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -152,7 +152,7 @@ class EnsembleSettings(Settings):
     """
 
     title: str = ""  # for people: its name in a publication
-    quoted: float | None = None  # its figure in the publication
+    quoted: Chance | None = None  # its figure in the publication
     rule: Literal["geometric_mean", "arithmetic_mean"] = "geometric_mean"
     members: dict[Name, VoterSettings] = Field(default_factory=dict)  # if empty: all members with weight 1
 
@@ -160,25 +160,25 @@ class EnsembleSettings(Settings):
 class PublishedSettings(Settings):
     """The numbers of the data that the system was published with, for ``--plan`` without a store."""
 
-    verified: Annotated[int, Field(ge=1)]
-    unverified: Annotated[int, Field(ge=0)]
-    classes: Annotated[int, Field(ge=2)]
-    folds: Annotated[int, Field(ge=2)]
+    verified: Count
+    unverified: Annotated[Whole, Field(ge=0, le=10**9)]
+    classes: Annotated[Whole, Field(ge=2, le=100_000)]
+    folds: Annotated[Few, Field(ge=2)]
 
 
 class Recipe(Settings):
     """The settings of a whole system. See ``recipes/`` for complete recipes."""
 
-    name: Annotated[str, Field(pattern=SAFE_NAME)]
+    name: Name
     title: str
     source: str = ""  # the publication
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=2**64)] = 0
     unverified: Literal["other_folds", "all"] = (
         "other_folds"  # the unverified clips that may train in a fold: with all, also those of the fold itself
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # what nets compute in; auto: the faster one on the machine
     published: PublishedSettings | None = None
-    members: Annotated[dict[Name, MemberSettings], Field(min_length=1)]
+    members: Annotated[dict[Name, MemberSettings], Field(min_length=1, max_length=MOST_MEMBERS)]
     pseudo_labels: dict[Name, PseudoLabelSettings] = Field(default_factory=dict)
     # The first ensemble is the run's own: its figures come first, and it becomes the bundle.
     ensembles: Annotated[dict[Name, EnsembleSettings], Field(min_length=1)] = Field(
@@ -196,8 +196,9 @@ class Recipe(Settings):
                 raise ValueError(
                     f"members.{name}.soft.labels: no pseudo labels {member.soft.labels!r}; there are {listed(self.pseudo_labels) or 'none'}"
                 )
+        safe: set[str] = set()
         for name in self.members:
-            self._refuse_circle(name, [])
+            self._refuse_circle(name, [], safe)
         for name, ensemble in self.ensembles.items():
             for voter_name, voter in ensemble.members.items():
                 self._require_member(f"ensembles.{name}.members", voter_name)
@@ -212,11 +213,13 @@ class Recipe(Settings):
         if name not in self.members:
             raise ValueError(f"{where}: no member {name!r}; the members are {listed(self.members)}")
 
-    def _refuse_circle(self, name: str, above: list[str]) -> None:
+    def _refuse_circle(self, name: str, above: list[str], safe: set[str]) -> None:
         if name in above:
             raise ValueError(f"members need each other in a circle: {' → '.join([*above[above.index(name) :], name])}")
-        for needed in self.needs(name):
-            self._refuse_circle(needed, [*above, name])
+        if name not in safe:  # else the ways to it, which may be many, would all be gone
+            for needed in self.needs(name):
+                self._refuse_circle(needed, [*above, name], safe)
+            safe.add(name)
 
     def needs(self, member: str) -> list[str]:
         """The members that must be trained before this one: it starts from their weights, or they guess its pseudo labels."""
@@ -228,8 +231,11 @@ class Recipe(Settings):
 
     def leaks(self, member: str) -> bool:
         """Whether validation labels get into a member's training, through pseudo labels guessed by nets of other folds."""
-        soft = self.members[member].soft
-        return (soft is not None and self.pseudo_labels[soft.labels].folds == "all") or any(map(self.leaks, self.needs(member)))
+        behind = [member]  # and all that it needs, directly or not
+        for name in behind:
+            behind += [needed for needed in self.needs(name) if needed not in behind]
+        softs = [self.members[name].soft for name in behind]
+        return any(soft is not None and self.pseudo_labels[soft.labels].folds == "all" for soft in softs)
 
     def voters(self, ensemble: str) -> dict[str, VoterSettings]:
         """The members of an ensemble and how they vote, in the recipe's order; all members if the ensemble names none."""

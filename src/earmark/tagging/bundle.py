@@ -4,24 +4,38 @@
 and the training data. Beside it are one ``.safetensors`` file for each net, and ``README.md``, the model card.
 """
 
-import json
+import unicodedata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from earmark import files
 from earmark.errors import BundleError
 from earmark.recipe import InputSettings, Part, View
+from earmark.recipe.basics import Real, Whole
+from earmark.recipe.explain import words
 
 VERSION = 1
 CONFIG = "config.json"
+MOST_BYTES = 4 * 2**20  # of config.json: 20,000 labels and 1,000 nets have room
+
+Number = Annotated[Whole, Field(ge=0, lt=2**63)]  # of clips, of parameters, of a fold
 
 
 def _all_different(labels: list[str]) -> list[str]:
-    if len(set(labels)) < len(labels):
+    if len({unicodedata.normalize("NFC", label) for label in labels}) < len(labels):
         raise ValueError("a label stands twice")
     return labels
+
+
+def _printable(label: str) -> str:
+    if not label.strip() or any(unicodedata.category(char) == "Cc" for char in label):
+        raise ValueError(f"{label!r} is no label: it is blank, or has control characters")
+    return label
+
+
+Label = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 class BundleMember(BaseModel):
@@ -29,7 +43,7 @@ class BundleMember(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str  # of the member in the recipe
-    fold: int  # the fold that the net was not trained on
+    fold: Number  # the fold that the net was not trained on
     snapshot: str = "last"  # name of the weights: best, last, or a snapshot's number
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's folder
     input: InputSettings
@@ -37,9 +51,15 @@ class BundleMember(BaseModel):
     backbone: Part
     head: Part
     activation: Literal["softmax", "sigmoid"]
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # in the ensemble's mean, all views together
-    views: Annotated[list[View], Field(min_length=1)]  # versions of a clip that are scored; they share the weight equally
-    parameters: int
+    weight: Annotated[Real, Field(ge=1e-15, le=1e6)]  # in the ensemble's mean, all views together
+    views: Annotated[list[View], Field(min_length=1, max_length=100)]  # versions of a clip that are scored; they share the weight equally
+    parameters: Number
+
+
+def _own_files(members: list[BundleMember]) -> list[BundleMember]:
+    if len({member.file for member in members}) < len(members):
+        raise ValueError("two nets have the same file")
+    return members
 
 
 class BundleData(BaseModel):
@@ -47,7 +67,7 @@ class BundleData(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     source: str  # kind of data set
-    clips: int  # how many
+    clips: Number  # how many
     fingerprint: str  # of the store
 
 
@@ -56,13 +76,13 @@ class BundleConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal["earmark-bundle"] = "earmark-bundle"
-    version: int = VERSION
+    version: Annotated[Whole, Field(ge=1)] = VERSION
     earmark: str
     recipe: str
     fingerprint: str  # of the recipe
-    labels: Annotated[list[str], Field(min_length=1), AfterValidator(_all_different)]
+    labels: Annotated[list[Label], Field(min_length=1, max_length=100_000), AfterValidator(_all_different)]
     rule: Literal["geometric_mean", "arithmetic_mean"]
-    members: Annotated[list[BundleMember], Field(min_length=1)]
+    members: Annotated[list[BundleMember], Field(min_length=1), AfterValidator(_own_files)]
     data: BundleData
     licence: str
 
@@ -74,27 +94,31 @@ def read_bundle(path: Path) -> BundleConfig:
         BundleError: the folder is no bundle, its version is newer than this earmark, or something in it is wrong or missing.
     """
     try:
-        data = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        data = files.read_json(path / CONFIG, MOST_BYTES)
         if not isinstance(data, dict) or data.get("format") != "earmark-bundle":
             raise ValueError("it says nothing of an earmark bundle")
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(f"{path} is no model: no {CONFIG} in it; a finished run has one in RUN/bundle") from None
     except PermissionError:
         raise BundleError(f"{path / CONFIG}: no permission to read it") from None
-    except OSError:
-        raise BundleError(f"{path} is no model: no {CONFIG} in it; a finished run has one in RUN/bundle") from None
+    except OSError as error:
+        raise BundleError(f"{path / CONFIG}: {error.strerror}") from None
     except ValueError as error:
         raise BundleError(f"{path / CONFIG} is no bundle's: {error}") from None
     if isinstance(version := data.get("version"), int) and version > VERSION:
-        maker = data.get("earmark", "a newer one")
+        maker = str(data.get("earmark", "a newer one"))[:100]
         raise BundleError(
-            f"{path} is a bundle of version {version}, made by earmark {maker}; this one reads up to version {VERSION}"
+            f"{path} is a bundle of version {str(version)[:20]}, made by earmark {maker}; this one reads up to version {VERSION}"
         )
     try:
         config = BundleConfig.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BundleError(f"{path / CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if missing := [member.file for member in config.members if not (path / member.file).is_file()]:
-        raise BundleError(f"{path}: {', '.join(missing)} is missing")
+        first: Any = error.errors(include_url=False, include_input=False)[0]
+        raise BundleError(f"{path / CONFIG}: {'.'.join(str(part)[:100] for part in first['loc'])}: {words(first)}") from None
+    if missing := [member.file for member in config.members if not (path / member.file).exists()]:
+        raise BundleError(f"{path}: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} is missing")
+    if odd := [member.file for member in config.members if not (path / member.file).is_file()]:
+        raise BundleError(f"{path / odd[0]}: no regular file")
     return config
 
 

@@ -1,20 +1,31 @@
 """Checks that members can be built and trained as their settings say. The nets take no memory here."""
 
+import warnings
 from collections.abc import Iterable
 
+import torch
+
+from earmark import machine
 from earmark.data.shuffled import check_augmentations
-from earmark.errors import RecipeError
+from earmark.errors import EarmarkWarning, RecipeError
 from earmark.nets.member import planned_net
+from earmark.nets.memory import in_words, scoring_bytes, step_bytes
+from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, Recipe
+from earmark.scoring.groups import padding_of
+from earmark.training.schedule import batch_size
 from earmark.training.start import take_weights
 
 
-def check_buildable(settings: MemberSettings, classes: int) -> None:
+def check_buildable(settings: MemberSettings, classes: int) -> TagNet:
     """Checks that a member's net can be built, and that its losses and augmentations fit the net.
 
     Args:
         settings: settings of the member.
         classes: number of classes K.
+
+    Returns:
+        The net, on the meta device.
 
     Raises:
         RecipeError: the net cannot be built, or something does not fit.
@@ -32,6 +43,7 @@ def check_buildable(settings: MemberSettings, classes: int) -> None:
         raise RecipeError(f"noisy: the head {head} has no noisy task here; curated_noisy with noisy: true has one")
     if not settings.noisy and "noisy" in net.head.tasks:
         raise RecipeError("head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one")
+    return net
 
 
 def check_start(recipe: Recipe, member: str, classes: int) -> None:
@@ -45,15 +57,75 @@ def check_start(recipe: Recipe, member: str, classes: int) -> None:
         take_weights(planned_net(recipe.members[member], classes), weights, f"member {source}")
 
 
-def check_members(recipe: Recipe, names: Iterable[str], classes: int) -> None:
-    """Checks that each of these members can be built and trained as its settings say.
+def check_memory(net: TagNet, settings: MemberSettings, examples: int, precision: str) -> None:
+    """Checks that a training step, and scoring a clip of the window's length, do not need more memory than there is.
+
+    What they need is counted from below, so that nothing is refused that could work: without the front end's spectra and the head.
+
+    Args:
+        net: the member's net, on the meta device; its mode changes.
+        settings: settings of the member.
+        examples: number of examples in a batch.
+        precision: the recipe's; in ``float32`` numbers between the layers have 4 bytes, else they may have 2.
+
+    Raises:
+        RecipeError: they need more; the message says how much, and how much there is.
+    """
+    batch, window, has = settings.batch, settings.input.window, available_memory()
+    longest = max((window, *batch.windows)) if batch.sampling == "shuffled" else window
+    states = 2 if settings.optimiser.name == "adam" else 1
+    if (needs := step_bytes(net, examples, longest, states, 4 if precision == "float32" else 2)) > has:
+        raise RecipeError(
+            f"a batch of {examples:,} examples of {longest:,} samples needs at least {in_words(needs)} of memory, and this machine "
+            f"has {in_words(has)}; make batch.{'size' if batch.sampling == 'shuffled' else 'clips_per_class'}, input.window or the "
+            "net smaller"
+        )
+    padding = max(map(padding_of, (*settings.views, settings.validation.view)))
+    if (needs := scoring_bytes(net, window, padding)) > has:
+        raise RecipeError(
+            f"scoring with {padding:,} frames of padding needs at least {in_words(needs)} of memory, and this machine has "
+            f"{in_words(has)}; take smaller views"
+        )
+
+
+def has_room(settings: MemberSettings, classes: int) -> bool:
+    """Whether the memory is large enough for whole batches of a member."""
+    try:
+        check_memory(planned_net(settings, classes), settings, batch_size(settings, classes), "float32")
+    except RecipeError:
+        return False
+    return True
+
+
+def available_memory() -> int:
+    """Bytes of the machine's memory, or of its GPU's if that has more."""
+    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+    return max(machine.memory(), gpu)
+
+
+def check_members(recipe: Recipe, names: Iterable[str], classes: int, examples: int | None = None) -> None:
+    """Checks that each of these members can be built and trained as its settings say, in the memory that there is.
+
+    Args:
+        recipe: the whole recipe.
+        names: names of members.
+        classes: number of classes K.
+        examples: if given, batches of so many examples must have room, and of larger ones there is only a warning: a plan may be
+            made for a larger machine.
 
     Raises:
         RecipeError: a member cannot be built or trained.
     """
     for name in names:
+        settings = recipe.members[name]
+        whole = batch_size(settings, classes)
         try:
-            check_buildable(recipe.members[name], classes)
+            net = check_buildable(settings, classes)
             check_start(recipe, name, classes)
+            check_memory(net, settings, min(whole, examples or whole), recipe.precision)
         except RecipeError as error:
             raise RecipeError(f"members.{name}: {error}") from None
+        try:
+            check_memory(net, settings, whole, recipe.precision)
+        except RecipeError as error:
+            warnings.warn(f"members.{name}: {error}", EarmarkWarning, stacklevel=2)

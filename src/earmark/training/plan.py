@@ -13,7 +13,7 @@ from earmark.recipe import MemberSettings, Recipe
 from earmark.runs.votes import ensemble_votes
 from earmark.training import splits
 from earmark.training.checks import check_members
-from earmark.training.probe import faster_precision, faster_threads, noise_clips, seconds_per_clip
+from earmark.training.probe import CLASSES, faster_precision, faster_threads, noise_clips, seconds_per_clip
 from earmark.training.schedule import batch_size, plan_schedule
 from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
 from earmark.training.stages import Stage, plan_stages
@@ -104,7 +104,7 @@ def plan(
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
             refuse_unlearnable(clips, stage.fold, recipe, stage.name)
-    check_members(recipe, trained_members, classes)
+    check_members(recipe, trained_members, classes, examples=CLASSES)  # as many are measured where whole batches have no room
     device = choose_device(device)
     precision, threads, seconds = _probe(recipe, trained_members, store, device, threads)
     planned = [_planned(stage, recipe, clips, classes, seconds) for stage in stages]

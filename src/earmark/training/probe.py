@@ -13,6 +13,7 @@ from earmark.data.clips import ClipSet
 from earmark.labels import LabelSet
 from earmark.machine import arithmetic_threads
 from earmark.recipe import MemberSettings
+from earmark.training.checks import has_room
 from earmark.training.piece import Piece
 from earmark.training.pseudo import SoftClips
 from earmark.training.schedule import batch_size
@@ -82,9 +83,12 @@ def seconds_per_clip(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -
 def _size_to_measure(settings: MemberSettings, clips: ClipSet, fabric: Fabric) -> int:
     """Examples in a batch that is measured: the whole batch, or on a CPU a small one where that takes long already."""
     whole = batch_size(settings, len(clips.labels))
-    if fabric.device.type == "cuda" or whole <= CLASSES:
+    if whole <= CLASSES:
         return whole
-    return whole if _seconds_per_step(settings, clips, fabric, CLASSES, steps=1) <= QUICK else CLASSES
+    on_gpu = fabric.device.type == "cuda"
+    if not on_gpu and _seconds_per_step(settings, clips, fabric, CLASSES, steps=1) > QUICK:
+        return CLASSES
+    return whole if has_room(settings, len(clips.labels)) else CLASSES
 
 
 def _with_batches_of(settings: MemberSettings, size: int) -> MemberSettings:

@@ -1,11 +1,17 @@
 """The single-block DenseNet with squeeze-and-excitation of Jeong & Lim (§3.2.1 low-level module, §3.2.2, figure 2)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from earmark.nets.arguments import checked
 from earmark.nets.norms import BatchNorm
+from earmark.recipe.basics import Epsilon, Few, Share, Size
+
+Growth = Annotated[Size, Field(ge=2)]  # squeeze-excitation halves it
 
 # Convolutions and poolings are fastest if the channels lie last in memory, and slow if they lie first in an input or a gradient.
 # torch chooses the layout of each result, but wrongly for two operations; `_joined` and `_averages` take their place.
@@ -72,7 +78,7 @@ class Backbone(nn.Module):
         momentum: share of the newest batch in the batch normalisations' running statistics (Keras's 0.99 is 0.01 here).
 
     Raises:
-        ValueError: ``stem``, ``growth`` or ``epsilon`` is too small.
+        ValueError: an argument is out of its range.
 
     Shape:
         ``[B, in_channels, F, N]`` → ``[B, out_channels, F', N']``, ``out_channels = in_channels + stem + sum(growth)``.
@@ -82,25 +88,23 @@ class Backbone(nn.Module):
     torch.Size([2, 64, 16, 13])
     """
 
+    @checked
     def __init__(
         self,
         in_channels: int,
-        stem: int,
-        growth: Sequence[int],
-        kernel: Sequence[int] = (3, 3),
-        pool: Sequence[int] = (2, 2),
-        epsilon: float = 1e-3,
-        momentum: float = 0.01,
+        stem: Size,
+        growth: Annotated[Sequence[Growth], Field(min_length=1, max_length=100)],
+        kernel: tuple[Few, Few] = (3, 3),
+        pool: tuple[Few, Few] = (2, 2),
+        epsilon: Epsilon = 1e-3,
+        momentum: Share = 0.01,
     ) -> None:
         super().__init__()
-        if stem < 1 or min(growth) < 2 or epsilon <= 0:
-            raise ValueError("stem must be at least 1, every growth at least 2 (squeeze-excitation halves it), epsilon above 0")
-        kernel_size, pool_size = (kernel[0], kernel[1]), (pool[0], pool[1])
-        self.stem = nn.Conv2d(in_channels, stem, kernel_size, padding="same")
+        self.stem = nn.Conv2d(in_channels, stem, kernel, padding="same")
         channels = in_channels + stem
         modules = []
         for width in growth:
-            modules.append(DenseModule(channels, width, kernel_size, pool_size, epsilon, momentum))
+            modules.append(DenseModule(channels, width, kernel, pool, epsilon, momentum))
             channels += width
         self.dense = nn.Sequential(*modules)
         self.out_channels = channels

@@ -5,6 +5,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from earmark.nets.arguments import checked
+from earmark.recipe.basics import Size
+
 
 class ZeroPad(nn.Module):
     """Adds zeros on both sides of images that are too short: ``[B, C, F, N]`` → ``[B, C, F, max(N, min_frames)]``."""
@@ -65,10 +68,9 @@ class Backbone(nn.Module):
     torch.Size([2, 80, 1, 1])
     """
 
-    def __init__(self, in_channels: int, width: int = 32, initialisation: Literal["he", "released"] = "he") -> None:
+    @checked
+    def __init__(self, in_channels: int, width: Size = 32, initialisation: Literal["he", "released"] = "he") -> None:
         super().__init__()
-        if initialisation not in ("he", "released"):
-            raise ValueError(f"no initialisation {initialisation!r}; there are he, released")
         self.initialisation = initialisation
         rows = (2 * width - 2 * (8 - 1)) // 5  # of 2 · width rows: after two 8×8 convolutions and a pooling by 5
         if rows < 1:

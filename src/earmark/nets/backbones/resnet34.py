@@ -6,6 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from earmark.nets.arguments import checked
+from earmark.recipe.basics import Size
+
 BLOCKS = (3, 4, 6, 3)  # number of blocks in each layer (He et al., table 1)
 
 
@@ -46,7 +49,7 @@ class Backbone(nn.Module):
         stages: the stages by name: stem, layer1 … layer4.
 
     Raises:
-        ValueError: ``width`` is below 1, or the initialisation is unknown.
+        ValueError: an argument is out of its range.
 
     Shape:
         ``[B, in_channels, F, N]`` → ``[B, 8 · width, ceil(F / 32), ceil(N / 32)]``.
@@ -55,13 +58,10 @@ class Backbone(nn.Module):
     torch.Size([2, 64, 4, 16])
     """
 
-    def __init__(self, in_channels: int, width: int = 64, initialisation: Literal["he", "released"] = "he") -> None:
+    @checked
+    def __init__(self, in_channels: int, width: Size = 64, initialisation: Literal["he", "released"] = "he") -> None:
         super().__init__()
-        if initialisation not in ("he", "released"):
-            raise ValueError(f"no initialisation {initialisation!r}; there are he, released")
         self.initialisation = initialisation
-        if width < 1:
-            raise ValueError("width must be at least 1")
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         stages["stem"] = nn.Sequential(
             nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False),
