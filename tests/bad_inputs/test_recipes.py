@@ -58,7 +58,9 @@ BAD_RECIPES = (
         arrange=text("r.yaml", "members: [1]"),
     ),
     said_of_extending("recipe that extends itself", "{here}/r.yaml", "{here}/r.yaml: extends itself"),
-    said_of_extending("recipes that extend each other", "{here}/s.yaml", "{here}/s.yaml: extends itself, through {here}/r.yaml", back_to_r),
+    said_of_extending(
+        "recipes that extend each other", "{here}/s.yaml", "{here}/s.yaml: extends itself, through {here}/r.yaml", back_to_r
+    ),
     said_of_extending("recipe that extends nothing known", "nosuch", "no recipe 'nosuch': " + NO_RECIPE),
     said_of_extending(
         "recipe that extends no recipe",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ValidationError, validate_call
 
 from earmark.recipe.explain import words
 
@@ -17,7 +17,7 @@ def checked(init: Init) -> Init:
     Raises:
         ValueError: an argument has another type, or is out of its bounds.
     """
-    validated = validate_call(init, config=ConfigDict(arbitrary_types_allowed=True))
+    validated = validate_call(init)
 
     @wraps(init)
     def checked_init(*arguments: Any, **named: Any) -> None:

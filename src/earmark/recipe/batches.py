@@ -18,7 +18,7 @@ from earmark.recipe.basics import (
     Whole,
 )
 
-Slowest, Fastest = Annotated[Real, Field(ge=0.25)], Annotated[Real, Field(le=4)]  # speeds
+Speed = Annotated[Real, Field(ge=0.25, le=4)]
 
 
 class FrequencyMaskSettings(Settings):
@@ -38,7 +38,7 @@ class BalancedSettings(Settings):
     gain: Annotated[tuple[FactorOrZero, Factor], Ordered] = (0.0, 1.0)  # w ~ U(low, high]
     peak: Literal["window", "clip"] = "window"  # the samples that max|x| is taken over
     verified_by: Literal["dominant", "both"] = "dominant"  # an example is verified if its dominant clip is, or if both clips are
-    speed: Annotated[tuple[Slowest, Fastest], Ordered] = (1.0, 1.0)  # log-uniform; the pitch changes with the speed
+    speed: Annotated[tuple[Speed, Speed], Ordered] = (1.0, 1.0)  # log-uniform; the pitch changes with the speed
     frequency_mask: FrequencyMaskSettings | None = None
 
 
@@ -82,7 +82,7 @@ class SpeedSettings(Settings):
     """Playing faster or slower; the pitch changes with the speed."""
 
     chance: Chance = 1.0
-    range: Annotated[tuple[Slowest, Fastest], Ordered]  # log-uniform
+    range: Annotated[tuple[Speed, Speed], Ordered]  # log-uniform
 
 
 class ShuffledSettings(Settings):
@@ -90,7 +90,9 @@ class ShuffledSettings(Settings):
 
     sampling: Literal["shuffled"]
     size: Size  # examples in a batch
-    windows: Annotated[tuple[Samples, ...], Field(max_length=1000)] = ()  # samples; one of these is drawn for each batch; if empty, input.window
+    windows: Annotated[
+        tuple[Samples, ...], Field(max_length=1000)
+    ] = ()  # samples; one of these is drawn for each batch; if empty, input.window
     speed: SpeedSettings | None = None
     edge: Chance = 0.0  # zeros added before and after each clip before it is cut, as a share of the window
     additional_crop: AdditionalCropSettings | None = None

@@ -1,6 +1,7 @@
 """Loading a recipe: its file, ``extends``, ``like``, and the changes of ``--set``."""
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from earmark.errors import RecipeError, listed
-from earmark.files import read_small
+from earmark.files import SMALL, read_small
 from earmark.recipe.basics import MOST_MEMBERS
 from earmark.recipe.explain import faults
 from earmark.recipe.schema import Recipe
@@ -16,6 +17,7 @@ from earmark.recipe.text import DEEPEST, MOST_VALUES, count_values, plain_data
 
 BUILT_IN = Path(__file__).parent.parent / "recipes"
 MOST_EXTENDED = 20  # recipes of which each extends the next
+MOST_TEXT = SMALL // 4  # characters of a whole recipe as JSON; YAML has up to four times as many
 NO_MEMBERS = "a recipe is a mapping with a mapping `members` in it"
 
 
@@ -46,9 +48,13 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         for override in overrides:
             _apply_override(data, override)
-        return Recipe.model_validate(data)
+        recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise RecipeError(f"{path.name}: " + "; ".join(faults(error))) from None
+    # A run writes its recipe with all defaults, and must be able to read it again.
+    if count_values(whole := recipe.model_dump(mode="json")) > MOST_VALUES or len(json.dumps(whole)) > MOST_TEXT:
+        raise RecipeError(f"{path.name}: with all defaults it has more than {MOST_VALUES:,} values or {MOST_TEXT // 1024} KiB")
+    return recipe
 
 
 def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
@@ -125,8 +131,8 @@ def _resolve_likes(members: Mapping[str, Any]) -> dict[str, Any]:
             settings = _merge(copy.deepcopy(resolved[model]), settings)  # a copy, else --set would change both members
         resolved[name] = settings
         values += count_values(settings)
-        if values > 5 * MOST_VALUES:
-            raise RecipeError(f"members.{name}: with it the members have more than {5 * MOST_VALUES:,} values")
+        if values > MOST_VALUES:
+            raise RecipeError(f"members.{name}: with it the members have more than {MOST_VALUES:,} values")
     return resolved
 
 

@@ -9,7 +9,22 @@ import yaml
 from pydantic import Field, model_validator
 
 from earmark.errors import RecipeError, listed
-from earmark.recipe.basics import MOST_MEMBERS, Chance, Count, Few, Hertz, Name, Part, Power, Real, Samples, Settings, View, Weight, Whole
+from earmark.recipe.basics import (
+    MOST_MEMBERS,
+    Chance,
+    Count,
+    Few,
+    Hertz,
+    Name,
+    Part,
+    Power,
+    Real,
+    Samples,
+    Settings,
+    View,
+    Weight,
+    Whole,
+)
 from earmark.recipe.batches import BalancedSettings, BatchSettings
 from earmark.recipe.learning import (
     AdamSettings,
@@ -130,9 +145,7 @@ class VoterSettings(Settings):
 
     weight: Weight = 1.0  # in the ensemble's mean, all votes of the member together
     weights: Literal["best", "last", "snapshots"] | None = None  # by default those of the member's validation.keep
-    snapshots: Annotated[tuple[Count, ...], Field(min_length=1)] | None = (
-        None  # numbers of the snapshots that vote; by default all
-    )
+    snapshots: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None  # numbers of the snapshots that vote; by default all
     views: Annotated[tuple[View, ...], Field(min_length=1, max_length=100)] | None = None  # by default the views of the member
 
     @model_validator(mode="after")

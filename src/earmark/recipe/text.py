@@ -8,9 +8,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from earmark.errors import RecipeError
 
-MOST_VALUES = 20_000  # in a recipe; one that stands for another (`*name`) counts as often as it is used
+MOST_VALUES = 50_000  # in a recipe, keys too; one that stands for another (`*name`) counts as often as it is used
 DEEPEST = 30  # mappings and lists within each other
-LONGEST_KEY = 100
+LONGEST_KEY, LONGEST_TEXT = 100, 10_000  # characters
 
 TEXT, FLAG, NULL, WHOLE, REAL, MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "null", "int", "float", "merge"))
 WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
@@ -35,9 +35,10 @@ def plain_data(text: str) -> Any:
 
 
 def count_values(data: Any) -> int:
-    """The number of values in plain data, mappings and lists included."""
-    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return 1 + sum(map(count_values, inner))
+    """The number of values in plain data; mappings, lists and keys are counted, too."""
+    if isinstance(data, dict):
+        return 1 + sum(1 + count_values(value) for value in data.values())
+    return 1 + sum(map(count_values, data)) if isinstance(data, list) else 1
 
 
 def _unshared(data: Any) -> Any:
@@ -56,12 +57,13 @@ class _Loader(yaml.SafeLoader):
         self.heights = [0]  # of the values that are being read: how deep the values go that are read already in each
         self.known: dict[Node, tuple[int, int]] = {}  # the number of values in a value, and how deep they go
 
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()
+    def compose_node(self, parent: Node | None, index: Any) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        node: Any
         if isinstance(event, yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if node not in self.known:
-                raise _fault(event, f"*{event.anchor[:LONGEST_KEY]} stands within itself")
+                raise _fault(event, f"*{str(event.anchor)[:LONGEST_KEY]} stands within itself")
             values, height = self.known[node]
             self.values += values
         else:
@@ -84,11 +86,11 @@ class _Loader(yaml.SafeLoader):
         if len(self.heights) - 1 + height > DEEPEST:
             raise _fault(event, f"mappings and lists lie within each other more than {DEEPEST} deep")
 
-    def compose_mapping_node(self, anchor: str | None) -> MappingNode:
-        node: MappingNode = super().compose_mapping_node(anchor)
+    def compose_mapping_node(self, anchor: Any) -> MappingNode:
+        node = super().compose_mapping_node(anchor)
         keys = set()
         for key, _ in node.value:
-            written = key.value if isinstance(key, ScalarNode) else "a mapping or a list"
+            written = key.value if isinstance(key, ScalarNode) else "(a mapping or a list)"
             shown = repr(written) if len(written) <= LONGEST_KEY else f"{written[:LONGEST_KEY]!r}…"
             if key.tag not in (TEXT, MERGE):
                 raise _fault(key, f"the key {written[:LONGEST_KEY]} is no text; put it in quotes")
@@ -101,7 +103,7 @@ class _Loader(yaml.SafeLoader):
                 key.style = '"'  # also where it looks like a number: 1e3
         return node
 
-    def construct_object(self, node: Node, deep: bool = False) -> Any:
+    def construct_object(self, node: Node, deep: bool = False) -> Any:  # noqa: ARG002  (always as if deep)
         if isinstance(node, ScalarNode):
             return _scalar(node)
         return super().construct_object(node, deep=True)
@@ -124,8 +126,12 @@ def _scalar(node: ScalarNode) -> Any:
     if node.tag == FLAG:
         return yaml.SafeLoader.bool_values[written.lower()]
     if node.tag not in (TEXT, MERGE):
-        kind = "a date" if node.tag.endswith("timestamp") else "a number that is not decimal" if node.tag in (WHOLE, REAL) else "odd"
+        kind = (
+            "a date" if node.tag.endswith("timestamp") else "a number that is not decimal" if node.tag in (WHOLE, REAL) else "odd"
+        )
         raise _fault(node, f"{written[:LONGEST_KEY]} is {kind}; put it in quotes if it is text")
+    if len(written) > LONGEST_TEXT:
+        raise _fault(node, f"a text is longer than {LONGEST_TEXT:,} characters")
     try:
         written.encode("utf-8")
     except UnicodeEncodeError:

@@ -5,6 +5,7 @@ and the training data. Beside it are one ``.safetensors`` file for each net, and
 """
 
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,23 +20,10 @@ from earmark.recipe.explain import words
 VERSION = 1
 CONFIG = "config.json"
 MOST_BYTES = 4 * 2**20  # of config.json: 20,000 labels and 1,000 nets have room
+LONGEST_LABEL = 1000  # characters
+CONTROL = ("Cc", "Zl", "Zp")  # kinds of characters that break a line, or that a terminal obeys
 
 Number = Annotated[Whole, Field(ge=0, lt=2**63)]  # of clips, of parameters, of a fold
-
-
-def _all_different(labels: list[str]) -> list[str]:
-    if len({unicodedata.normalize("NFC", label) for label in labels}) < len(labels):
-        raise ValueError("a label stands twice")
-    return labels
-
-
-def _printable(label: str) -> str:
-    if not label.strip() or any(unicodedata.category(char) == "Cc" for char in label):
-        raise ValueError(f"{label!r} is no label: it is blank, or has control characters")
-    return label
-
-
-Label = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 class BundleMember(BaseModel):
@@ -52,7 +40,9 @@ class BundleMember(BaseModel):
     head: Part
     activation: Literal["softmax", "sigmoid"]
     weight: Annotated[Real, Field(ge=1e-15, le=1e6)]  # in the ensemble's mean, all views together
-    views: Annotated[list[View], Field(min_length=1, max_length=100)]  # versions of a clip that are scored; they share the weight equally
+    views: Annotated[
+        list[View], Field(min_length=1, max_length=100)
+    ]  # versions of a clip that are scored; they share the weight equally
     parameters: Number
 
 
@@ -80,7 +70,7 @@ class BundleConfig(BaseModel):
     earmark: str
     recipe: str
     fingerprint: str  # of the recipe
-    labels: Annotated[list[Label], Field(min_length=1, max_length=100_000), AfterValidator(_all_different)]
+    labels: Annotated[list[str], Field(min_length=1, max_length=100_000)]
     rule: Literal["geometric_mean", "arithmetic_mean"]
     members: Annotated[list[BundleMember], Field(min_length=1), AfterValidator(_own_files)]
     data: BundleData
@@ -115,11 +105,22 @@ def read_bundle(path: Path) -> BundleConfig:
     except ValidationError as error:
         first: Any = error.errors(include_url=False, include_input=False)[0]
         raise BundleError(f"{path / CONFIG}: {'.'.join(str(part)[:100] for part in first['loc'])}: {words(first)}") from None
+    if (fault := _fault_of(config.labels)) is not None:
+        raise BundleError(f"{path / CONFIG}: labels: {fault}")
     if missing := [member.file for member in config.members if not (path / member.file).exists()]:
         raise BundleError(f"{path}: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} is missing")
     if odd := [member.file for member in config.members if not (path / member.file).is_file()]:
         raise BundleError(f"{path / odd[0]}: no regular file")
     return config
+
+
+def _fault_of(labels: list[str]) -> str | None:
+    """What is wrong with the labels; None if nothing is. Tables and terminals must be able to show them, each as another one."""
+    for label in labels:
+        if not label.strip() or len(label) > LONGEST_LABEL or any(unicodedata.category(char) in CONTROL for char in label):
+            return f"{label[:100]!r} is blank, has control characters, or is longer than {LONGEST_LABEL:,} characters"
+    forms = Counter(unicodedata.normalize("NFC", label) for label in labels)
+    return next((f"{label!r} stands twice" for label, count in forms.items() if count > 1), None)
 
 
 def bundle_folder(path: Path) -> Path:
