@@ -1,6 +1,9 @@
 import csv
 import io
+import json
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -100,3 +103,52 @@ def test_where_there_are_no_links_a_file_is_copied(tmp_path: Path, monkeypatch: 
     files.link_or_copy(tmp_path / "old", tmp_path / "new")
     assert (tmp_path / "new").read_text() == "x"
     assert not (tmp_path / "new").samefile(tmp_path / "old")
+
+
+def test_a_small_file_is_read_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes("é".encode() * 8)
+    assert files.read_small(path, limit=16) == "é" * 8
+    with pytest.raises(OSError, match="larger than"):
+        files.read_small(path, limit=15)
+    with pytest.raises(FileNotFoundError):
+        files.read_small(tmp_path / "b")
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="no regular file"):
+            files.read_small(odd)
+    open_files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    for _ in range(3):
+        with pytest.raises(OSError, match="no regular file"):
+            files.read_small(tmp_path)
+    assert not open_files or len(os.listdir("/proc/self/fd")) == open_files
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a": {"b": 1, "b": 1}}', "the key 'b' stands twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ('{"a": ["\\udc80"]}', "half a character"),
+        ('{"\\ud800": 1}', "half a character"),
+        ("[1", "Expecting"),
+        ("1" * 5_000, "digits"),
+    ],
+)
+def test_json_that_means_nothing_is_refused(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        files.read_json(tmp_path / "a.json")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_is_read_as_it_was_written(data: object) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.json"
+        path.write_text(json.dumps(data))
+        assert files.read_json(path) == data

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from earmark import machine
 from earmark.errors import EarmarkError
 from earmark.machine import arithmetic_threads, choose_device
 
@@ -88,3 +90,12 @@ def test_threads_are_as_before_after_the_block_also_where_it_fails() -> None:
         assert torch.get_num_threads() == before + 1
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
+
+
+def test_memory_is_the_smallest_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GROUP_LIMITS", (tmp_path / "max", tmp_path / "none", tmp_path / "limit"))
+    (tmp_path / "max").write_text("max\n")
+    whole = machine.memory()
+    assert 2**27 < whole <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    (tmp_path / "limit").write_text("1000000\n")
+    assert machine.memory() == 1_000_000

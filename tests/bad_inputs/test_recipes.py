@@ -1,5 +1,8 @@
 """Recipes, and settings of theirs that ``--set`` changes."""
 
+import pytest
+
+from earmark.training import checks
 from tests.bad_inputs.arrange import all_of, data, text
 from tests.bad_inputs.cases import NO_RECIPE, TRAIN, Arrange, Capture, Case, Places, check_request, no_change, refused, table
 
@@ -11,7 +14,7 @@ UNVERIFIED_TOO = "file_name,labels,verified,fold\n" + "".join(f"{i}.wav,{'xy'[i 
 
 
 def setting(override: str, said: str) -> Case:
-    return Case(f"--set {override}", TRAIN + f" --set '{override}'", f"error: {said}")
+    return Case(f"--set {override[:100]}", TRAIN + f" --set '{override}'", f"error: {said}")
 
 
 def of_row1(override: str, said: str, store: str = "{store}", arrange: Arrange = no_change) -> Case:
@@ -36,6 +39,57 @@ def said_of_extending(name: str, base: str, said: str, *others: Arrange) -> Case
 
 def back_to_r(places: Places) -> None:
     (places["here"] / "s.yaml").write_text(f"extends: {places['here']}/r.yaml\nmembers: {{}}\n")
+
+
+LESS, MORE, FINITE = "Input should be less than", "Input should be greater than", "Input should be a finite number"
+NO_FLAG = "a number is needed, not true"
+EPSILONS = {"0": MORE, "-1": MORE, "1e-45": MORE, ".nan": FINITE, ".inf": FINITE, "true": NO_FLAG}
+SHARES = {"0": MORE, "-1": MORE, "1.5": LESS, ".nan": FINITE, "true": NO_FLAG}
+# By setting: values outside of its bounds, and what is said of them.
+OF_FRONTEND = {
+    "hop_length": {"true": NO_FLAG, "-1": MORE, "1e400": FINITE, "100000": LESS, "[1]": "Input should be a valid integer"},
+    "n_fft": {"true": NO_FLAG, "10000000": LESS},
+    "n_mels": {"true": NO_FLAG, "10000000": LESS},
+    "epsilon": EPSILONS,
+    "floor": EPSILONS,
+    "dynamic_range": {"0": MORE, "-1": MORE, ".inf": FINITE, ".nan": FINITE},
+    "momentum": SHARES,
+}
+OF_BACKBONE = {
+    "epsilon": EPSILONS,
+    "momentum": SHARES,
+    "stem": {"true": NO_FLAG, "0": MORE, "1000000": LESS},
+    "growth": {"[1000000]": LESS, "[true]": NO_FLAG, "[]": "<words of pydantic>at least 1 item", "5": "<words of pydantic>"},
+    "pool": {"[0, 2]": MORE, "[2]": "Field required", "[.nan, 2]": FINITE},
+}
+OF_HEAD = {"heads": {"true": NO_FLAG, "1000000000": LESS}, "epsilon": EPSILONS, "momentum": SHARES}
+OF_MEMBER = {
+    "input.window": {"true": NO_FLAG, "-1": MORE, "1e9": LESS},
+    "input.sample_rate": {"true": NO_FLAG, "1": MORE, "1e9": LESS},
+    "optimiser.epsilon": EPSILONS,
+    "schedule.0.rate": {"0": MORE, "-1": MORE, "1e308": LESS, ".nan": FINITE, "true": NO_FLAG},
+    "schedule.0.batches": {"0": MORE, "1e18": LESS, "true": NO_FLAG},
+    "schedule.0.cycles": {"1000000000": LESS},
+    "batch.mix_alpha": {"1e-308": MORE, "1e308": LESS, ".nan": FINITE},
+    "batch.clips_per_class": {"1000000000": LESS, "true": NO_FLAG},
+    "loss.masking": {"0": MORE, "1.5": LESS, ".nan": FINITE, "true": NO_FLAG},
+    "scoring.clips_per_group": {"0": MORE, ".nan": FINITE},
+    "scoring.patience": {"-1": MORE, "2": LESS, ".nan": FINITE},
+}
+OF_RECIPE = {
+    "seed": {"true": NO_FLAG, "1e400": FINITE, "99999999999999999999": LESS},
+    # Twice 1e308 would be endless, and every share of it 0.
+    "ensembles.all.members.logmel.weight": {"1e308": LESS, "1e-308": MORE, ".nan": FINITE, "true": NO_FLAG},
+    "ensembles.all.quoted": {"2": LESS},
+}
+
+
+def outside(place: str, said_of: str, values: dict[str, dict[str, str]]) -> list[Case]:
+    return [
+        setting(f"{place}{name}={value}", f"{said_of}{name}<place>: {said}<limit>")
+        for name, cases in values.items()
+        for value, said in cases.items()
+    ]
 
 
 BAD_RECIPES = (
@@ -100,6 +154,39 @@ BAD_SETTINGS = (
     setting("members.*.head.heads=0", "members.logmel: head mean_of_softmax: <words>heads<words>"),
     setting("members.*.backbone.growth=[0]", "members.logmel: backbone densenet_se: <words>growth<words>"),
     setting("members.*.backbone.kernel=[3]", "members.logmel: backbone densenet_se: <words>"),
+    *outside("members.*.frontend.", "members.logmel: frontend logmel: ", OF_FRONTEND),
+    *outside("members.*.backbone.", "members.logmel: backbone densenet_se: ", OF_BACKBONE),
+    *outside("members.*.head.", "members.logmel: head mean_of_softmax: ", OF_HEAD),
+    *outside("members.*.", "tiny.yaml: members.logmel.", OF_MEMBER),
+    *outside("", "tiny.yaml: ", OF_RECIPE),
+    # Sizes beyond the memory, told before anything is made.
+    *(
+        setting(change, f"members.logmel: a batch of {batch} samples needs at least <bytes>.<digit> GB of memory, <words>")
+        for change, batch in (
+            ("members.*.batch.clips_per_class=60000", "<examples>,000 examples of 4,000"),
+            ("members.*.input.window=9000000' --set 'members.*.batch.clips_per_class=1000", "<examples>,000 examples of 9,000,000"),
+            ("members.*.backbone.growth=[60000, 60000]", "<examples> examples of 4,000"),
+        )
+    ),
+    setting(
+        "members.*.input.window=10000000",
+        "tiny.yaml: members.logmel.input: window: 10,000,000 samples are 625 s; 600 s are the most",
+    ),
+    setting("members.*.views=[pad999999]", "members.logmel: view pad999999 adds 32,000 s of zeros; 600 s are the most"),
+    setting(
+        "members.*.frontend.n_fft=65536' --set 'members.*.frontend.n_mels=1000",
+        "members.logmel: frontend logmel: n_fft 65,536 and n_mels 1,000 make filters of 250 MB; 64 MB are the most",
+    ),
+    # What is typed is read as a recipe is.
+    setting(
+        "seed=[" + "[" * 100_000, "--set seed=[<brackets>…: line 1: mappings and lists lie within each other more than 30 deep"
+    ),
+    setting(
+        "members.*.frontend" + ".a" * 20_000 + "=1", "--set members.*.frontend.a<more>…: no setting 'members.*.frontend.a<more>'"
+    ),
+    setting("members.*.schedule.²=1", "--set members.*.schedule.²=1: no setting 'members.*.schedule.²'"),
+    setting("members=5' --set 'members.a.b=1", "--set members.a.b=1: no member 'a'; the members are "),
+    setting('title="\\ud800"', '--set title="\\ud800": line 1: a text has half a character (a lone surrogate)'),
     # Settings of which each is right, but not with the others.
     setting("members.*.loss.kind=bce", "members.logmel: loss bce: needs a sigmoid; the head mean_of_softmax has a softmax here"),
     setting("members.*.loss.kind=kl", "members.logmel: loss kl: needs a head with logits, which mean_of_softmax has not"),
@@ -230,5 +317,6 @@ BAD_SETTINGS = (
 
 
 @table(*BAD_RECIPES, *BAD_SETTINGS)
-def test_request_is_refused_in_one_line(case: Case, places: Places, capsys: Capture) -> None:
+def test_request_is_refused_in_one_line(case: Case, places: Places, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "available_memory", lambda: 16 * 10**9)
     check_request(case, places, capsys)

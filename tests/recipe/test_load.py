@@ -1,7 +1,15 @@
+import time
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from earmark.errors import RecipeError
 from earmark.recipe import Recipe, built_in_recipes, load_recipe
+from earmark.recipe.text import plain_data
 
 
 @pytest.mark.parametrize("name", built_in_recipes())
@@ -124,3 +132,86 @@ def test_choosing_members_keeps_the_recipes_order() -> None:
     assert recipe.choose_members(["waveform-16k", "logmel-44k"]) == ["logmel-44k", "waveform-16k"]
     with pytest.raises(RecipeError, match="no member logmel-8k"):
         recipe.choose_members(["logmel-8k"])
+
+
+def loaded(folder: Path, text: str, *overrides: str) -> Recipe:
+    (folder / "r.yaml").write_text(text)
+    return load_recipe(str(folder / "r.yaml"), overrides)
+
+
+def test_a_recipe_that_extends_another_says_only_what_differs(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "extends: tiny\nseed: 7\n") == load_recipe("tiny", ["seed=7"])
+    (tmp_path / "tiny.yaml").write_text("extends: tiny\ntitle: A file called like the recipe that it extends\n")
+    assert load_recipe(str(tmp_path / "tiny.yaml")).fingerprint() == load_recipe("tiny").fingerprint()
+
+
+def test_a_member_of_an_extended_recipe_may_be_like_another(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, "extends: cochlear2018\nmembers: {waveform-16k: {like: logmel-16k, input: {window: 9}}}\n")
+    as_told = load_recipe("cochlear2018", ["members.logmel-16k.input.window=9"]).members["logmel-16k"]
+    assert recipe.members["waveform-16k"] == as_told
+
+
+def test_set_changes_one_of_two_members_that_share_a_value(tmp_path: Path) -> None:
+    shared = (
+        "extends: cochlear2018\nmembers:\n  logmel-16k: {schedule: &s [{batches: 9, rate: 0.1}]}\n  logmel-32k: {schedule: *s}\n"
+    )
+    members = loaded(tmp_path, shared, "members.logmel-16k.schedule.0.batches=7").members
+    assert [members[name].schedule[0].batches for name in ("logmel-16k", "logmel-32k")] == [7, 9]
+
+
+def test_members_that_need_each_other_in_many_ways_are_looked_at_once(tmp_path: Path) -> None:
+    """Each needs the two before it: there are more than 10^9 ways through 45 of them."""
+    member = "{like: m0, start_from: m%d, soft: {labels: p%d}}"
+    (tmp_path / "r.yaml").write_text(
+        "extends: akiyama2019\nmembers:\n  m0: {like: row1}\n"
+        + "".join(f"  m{i}: {member % (i - 1, max(i - 2, 0))}\n" for i in range(1, 46))
+        + "pseudo_labels:\n"
+        + "".join(f"  p{i}: {{member: m{i}}}\n" for i in range(46))
+    )
+    before = time.process_time()
+    recipe = load_recipe(str(tmp_path / "r.yaml"))
+    assert not recipe.leaks("m45")
+    assert time.process_time() - before < 5
+
+
+def test_numbers_are_those_that_are_written() -> None:
+    written = {"1e-3": 1e-3, "1.0e-3": 1e-3, "2E+2": 200.0, ".5": 0.5, "3": 3.0}
+    for text, value in written.items():
+        assert load_recipe("tiny", [f"members.*.schedule.0.rate={text}"]).members["logmel"].schedule[0].rate == value
+        assert (
+            load_recipe("tiny", [f"members.*.frontend.dynamic_range={text}"]).members["logmel"].frontend.arguments["dynamic_range"]
+            == value
+        )
+    assert load_recipe("tiny", ["title='1e-3'"]).title == "1e-3"
+    assert load_recipe("tiny", ["title=nan"]).title == "nan"
+    assert load_recipe("tiny", ["members.*.schedule.0.batches=1e3"]) == load_recipe("tiny", ["members.*.schedule.0.batches=1_000"])
+
+
+# Without line ends of old computers: PyYAML writes them in such a way that it reads spaces.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85\u2028\u2029"), max_size=30)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | TEXTS
+DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=20)
+
+
+@given(DATA)
+def test_yaml_is_read_as_it_was_written(data: Any) -> None:
+    assert plain_data(yaml.safe_dump(data, allow_unicode=True)) == data
+
+
+@given(st.text("ab1:-?[]{},&*!|>'\"%@#<~.=e \n\t0x_\\\ufeffé", max_size=60))
+def test_text_of_any_kind_is_data_or_refused(text: str) -> None:
+    try:
+        plain_data(text)
+    except RecipeError:
+        pass
+
+
+@given(
+    st.text("tinymebrs.*0=[]{}:,-1e\"'#&é²", max_size=40),
+    st.sampled_from(["", "members.*.", "members.logmel.schedule.0.", "ensembles.all."]),
+)
+def test_set_of_any_kind_is_a_recipe_or_refused(override: str, place: str) -> None:
+    try:
+        load_recipe("tiny", [place + override])
+    except RecipeError:
+        pass

@@ -18,6 +18,7 @@ from earmark.recipe.text import DEEPEST, MOST_VALUES, count_values, plain_data
 BUILT_IN = Path(__file__).parent.parent / "recipes"
 MOST_EXTENDED = 20  # recipes of which each extends the next
 MOST_TEXT = SMALL // 4  # characters of a whole recipe as JSON; YAML has up to four times as many
+LONGEST_SHOWN = 300  # characters of what was typed, in a message
 NO_MEMBERS = "a recipe is a mapping with a mapping `members` in it"
 
 
@@ -71,7 +72,7 @@ def recipe_file(name_or_file: str, beside: Path | None = None) -> Path:
         return BUILT_IN / f"{name_or_file}.yaml"
     path = (beside or Path()) / name_or_file
     if "\0" in name_or_file or path.suffix not in (".yaml", ".yml") or not path.exists():
-        raise RecipeError(f"no recipe {name_or_file[:300]!r}: neither a YAML file nor one of {', '.join(names)}")
+        raise RecipeError(f"no recipe {name_or_file[:LONGEST_SHOWN]!r}: neither a YAML file nor one of {', '.join(names)}")
     return path
 
 
@@ -151,6 +152,8 @@ def _merge(base: Any, changes: Any) -> Any:
 
 def _apply_override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
+    if len(override) > LONGEST_SHOWN:
+        override = override[:LONGEST_SHOWN] + "…"  # in messages
     if not equals or not key:
         raise RecipeError(f"--set {override}: write it as key=value, for example --set seed=1")
     try:
@@ -159,7 +162,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: {error}") from None
     *parents, last = key.split(".")
     if len(parents) > DEEPEST:
-        raise RecipeError(f"--set {override}: no setting {key!r}")
+        raise RecipeError(f"--set {override}: no setting {key[:LONGEST_SHOWN]!r}")
     members = data["members"] if isinstance(data["members"], dict) else {}
     if len(parents) > 1 and parents[0] == "members" and parents[1] not in ("*", *members):
         raise RecipeError(f"--set {override}: no member {parents[1]!r}; the members are {listed(members)}")
@@ -167,14 +170,14 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     for part in parents:
         groups = [child for group in groups for child in _children(group, part)]
     if not groups:
-        raise RecipeError(f"--set {override}: no setting {key!r}")
+        raise RecipeError(f"--set {override}: no setting {key[:LONGEST_SHOWN]!r}")
     for group in groups:
         if isinstance(group, list) and (index := _index(last, group)) is not None:
             group[index] = copy.deepcopy(value)
         elif isinstance(group, dict):
             group[last] = copy.deepcopy(value)  # a copy for each member, since a later --set may change only one of them
         else:
-            raise RecipeError(f"--set {override}: no setting {key!r}")
+            raise RecipeError(f"--set {override}: no setting {key[:LONGEST_SHOWN]!r}")
 
 
 def _children(group: Any, part: str) -> list[Any]:

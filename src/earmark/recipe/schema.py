@@ -36,6 +36,8 @@ from earmark.recipe.learning import (
     ValidationSettings,
 )
 
+MOST_SECONDS = 600  # of a window; longer sounds are not tagged, since a sound goes through a net at once
+
 
 class InputSettings(Settings):
     """How a clip becomes the input of a member's net, in training and in tagging."""
@@ -46,6 +48,14 @@ class InputSettings(Settings):
     fill: Literal["zeros", "tile"] = "zeros"  # how a clip shorter than the window is filled; tile repeats the clip
     fill_short: bool = True  # whether short clips are also filled for scoring; else they are scored at their own length
     peak_normalised: bool = True  # whether clips are scaled to peak 1 for scoring (in training, mixing does that)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.window > MOST_SECONDS * self.sample_rate:
+            raise ValueError(
+                f"window: {self.window:,} samples are {self.window / self.sample_rate:,.0f} s; {MOST_SECONDS} s are the most"
+            )
+        return self
 
 
 class ScoringSettings(Settings):
@@ -119,6 +129,8 @@ class MemberSettings(Settings):
             raise ValueError("soft: half of a batch are verified clips, half the others; batch.size must be at least 2")
         if self.validation.keep == "snapshots" and not self.snapshots:
             raise ValueError("validation.keep is snapshots, and no phase of the schedule has cycles")
+        if self.batch.sampling == "shuffled" and max(self.batch.windows, default=0) > MOST_SECONDS * self.input.sample_rate:
+            raise ValueError(f"batch.windows: one is longer than {MOST_SECONDS} s")
         if len(set(self.views)) < len(self.views):
             raise ValueError("a view stands twice")
         if self.loss.kind == "cross_entropy" and (self.noisy or self.soft):

@@ -9,7 +9,7 @@ import torch
 
 from earmark.errors import BundleError, RecipeError
 from earmark.machine import memory
-from earmark.nets.memory import in_words, scoring_bytes
+from earmark.nets.memory import check_padding, in_words, scoring_bytes
 from earmark.nets.tagnet import TagNet, build_net
 from earmark.recipe import Part
 from earmark.scoring.groups import padding_of
@@ -69,6 +69,7 @@ def _plan(frontend: str, backbone: str, head: str, sample_rate: int, classes: in
     with torch.device("meta"):
         parts = [Part.model_validate_json(part) for part in (frontend, backbone, head)]
         net = build_net(parts[0], parts[1], parts[2], sample_rate, classes)
+    check_padding(net, padding, sample_rate)
     return {name: list(tensor.shape) for name, tensor in net.state_dict().items()}, scoring_bytes(net, window, padding)
 
 

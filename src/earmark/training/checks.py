@@ -9,7 +9,7 @@ from earmark import machine
 from earmark.data.shuffled import check_augmentations
 from earmark.errors import EarmarkWarning, RecipeError
 from earmark.nets.member import planned_net
-from earmark.nets.memory import in_words, scoring_bytes, step_bytes
+from earmark.nets.memory import check_padding, in_words, scoring_bytes, step_bytes
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, Recipe
 from earmark.scoring.groups import padding_of
@@ -69,7 +69,7 @@ def check_memory(net: TagNet, settings: MemberSettings, examples: int, precision
         precision: the recipe's; in ``float32`` numbers between the layers have 4 bytes, else they may have 2.
 
     Raises:
-        RecipeError: they need more; the message says how much, and how much there is.
+        RecipeError: they need more, and the message says how much, and how much there is; or a view has too many zeros.
     """
     batch, window, has = settings.batch, settings.input.window, available_memory()
     longest = max((window, *batch.windows)) if batch.sampling == "shuffled" else window
@@ -81,6 +81,7 @@ def check_memory(net: TagNet, settings: MemberSettings, examples: int, precision
             "net smaller"
         )
     padding = max(map(padding_of, (*settings.views, settings.validation.view)))
+    check_padding(net, padding, settings.input.sample_rate)
     if (needs := scoring_bytes(net, window, padding)) > has:
         raise RecipeError(
             f"scoring with {padding:,} frames of padding needs at least {in_words(needs)} of memory, and this machine has "
