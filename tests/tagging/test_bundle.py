@@ -1,10 +1,17 @@
 import json
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from earmark.errors import BundleError
+from earmark.recipe.schema import MOST_SECONDS
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle, write_card
+from earmark.tagging.tagger import MAX_SECONDS, Tagger
 
 
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
@@ -63,3 +70,56 @@ def test_all_missing_weights_are_named(finished_run: Path, tmp_path: Path) -> No
     (tmp_path / "config.json").write_bytes((finished_run / "bundle/config.json").read_bytes())
     with pytest.raises(BundleError, match=r": logmel-fold0\.safetensors, logmel-fold1\.safetensors is missing$"):
         read_bundle(tmp_path)
+
+
+HOSTILE = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        10**9,
+        10**30,
+        1e308,
+        -1e-308,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "\x00",
+        "../x",
+        [],
+        [[]],
+        {},
+        {"name": "x"},
+    ]
+)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_a_config_with_any_value_changed_is_a_bundle_or_none(finished_run: Path, data: st.DataObject) -> None:
+    """And its nets are opened or not; nothing else happens, soon, and without much memory."""
+    original = finished_run / "bundle"
+    content = json.loads((original / "config.json").read_text())
+    place: Any = content
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not place[key] or not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(HOSTILE)
+    with TemporaryDirectory() as folder:
+        for weights in original.glob("*.safetensors"):
+            (Path(folder) / weights.name).symlink_to(weights)
+        (Path(folder) / "config.json").write_text(json.dumps(content))
+        before = time.process_time()
+        try:
+            Tagger.load(folder)
+        except BundleError:
+            pass
+        assert time.process_time() - before < 5
+
+
+def test_no_window_is_longer_than_the_longest_sound() -> None:
+    assert MOST_SECONDS == MAX_SECONDS
