@@ -3,13 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from earmark.errors import RecipeError
 from earmark.recipe import Recipe, built_in_recipes, load_recipe
-from earmark.recipe.text import plain_data
+from earmark.recipe.text import as_text, plain_data
 
 
 @pytest.mark.parametrize("name", built_in_recipes())
@@ -194,8 +193,14 @@ DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dict
 
 
 @given(DATA)
+@example(
+    {
+        "1e5": ["1e5", "1.", "+.5E-3", "010", "1:30", "2019-10-25", "yes", "~", "<<", "=", ".nan"],
+        "a": [1e5, 1e-7, 1.0, float("inf")],
+    }
+)
 def test_yaml_is_read_as_it_was_written(data: Any) -> None:
-    assert plain_data(yaml.safe_dump(data, allow_unicode=True)) == data
+    assert plain_data(as_text(data)) == data
 
 
 @given(st.text("ab1:-?[]{},&*!|>'\"%@#<~.=e \n\t0x_\\\ufeffé", max_size=60))

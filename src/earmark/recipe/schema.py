@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from earmark.errors import RecipeError, listed
@@ -35,6 +34,7 @@ from earmark.recipe.learning import (
     SoftSettings,
     ValidationSettings,
 )
+from earmark.recipe.text import as_text
 
 MOST_SECONDS = 600  # of a window; longer sounds are not tagged, since a sound goes through a net at once
 
@@ -278,7 +278,7 @@ class Recipe(Settings):
 
     def to_yaml(self) -> str:
         """The recipe as YAML with all values; loading it gives an equal recipe."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        return as_text(self.model_dump(mode="json"))
 
     def choose_members(self, names: Sequence[str] | None) -> list[str]:
         """The names of members to train, in the recipe's order; all if ``names`` is None.

@@ -1,4 +1,4 @@
-"""The text of a recipe → plain data. It is YAML without what could mean something else than it says, or grow without end."""
+"""The text of a recipe ↔ plain data. It is YAML without what could mean something else than it says, or grow without end."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ LONGEST_KEY, LONGEST_TEXT = 100, 10_000  # characters
 
 TEXT, FLAG, NULL, WHOLE, REAL, MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "null", "int", "float", "merge"))
 WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-REAL_NUMBER = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
+REAL_NUMBER = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$")
 OTHER_REALS = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -34,6 +34,11 @@ def plain_data(text: str) -> Any:
         loader.dispose()
 
 
+def as_text(data: Any) -> str:
+    """Plain data as YAML; `plain_data` reads the same data from it."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
 def count_values(data: Any) -> int:
     """The number of values in plain data; mappings, lists and keys are counted, too."""
     if isinstance(data, dict):
@@ -46,6 +51,13 @@ def _unshared(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _unshared(value) for key, value in data.items()}
     return list(map(_unshared, data)) if isinstance(data, list) else data
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes where it looks like a number: 1e3."""
+
+
+_Dumper.add_implicit_resolver(REAL, REAL_NUMBER, list("+-.0123456789"))
 
 
 class _Loader(yaml.SafeLoader):
