@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 NO_SUCH_FILE = "no such file"  # the reason of every file that is missing
 SHOWN_FAULTS = 20  # in the message of a `ManifestError`, at most
+SHOWN_CHARACTERS = 400  # of a fault: a cell may be very long
 
 
 def one_line(text: str) -> str:
@@ -14,6 +15,12 @@ def one_line(text: str) -> str:
 def listed(names: Iterable[str]) -> str:
     """The names in alphabetical order, with commas between them."""
     return ", ".join(sorted(names))
+
+
+def shortened(text: str) -> str:
+    """The text without its middle, if it is very long."""
+    half = SHOWN_CHARACTERS // 2
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:half]} … {text[-half:]}"
 
 
 class EarmarkError(Exception):
@@ -34,7 +41,7 @@ class ManifestError(EarmarkError):
 
     def __init__(self, where: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        shown = list(faults[:SHOWN_FAULTS])
+        shown = [shortened(fault) for fault in faults[:SHOWN_FAULTS]]
         if len(faults) > SHOWN_FAULTS:
             shown.append(f"and {len(faults) - SHOWN_FAULTS} more")
         super().__init__(f"{where}: " + "; ".join(shown))

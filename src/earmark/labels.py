@@ -1,10 +1,30 @@
-"""Names of labels ↔ indices of classes."""
+"""Labels: which names are allowed, and names ↔ indices of classes."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a terminal would obey some of these characters
+
+
+def normal_label(label: str) -> str:
+    """A label as it is kept: without spaces around it, and in one Unicode form (NFC), so that what looks the same is the same.
+
+    >>> normal_label(" e\u0301") == "\xe9"
+    True
+    """
+    return normalize("NFC", label.strip())
+
+
+def label_faults(label: str) -> list[str]:
+    """What is wrong with a label."""
+    if not label:
+        return ["a label is empty"]
+    return [f"label {label!r} has a control character"] if CONTROL.search(label) else []
 
 
 @dataclass(frozen=True)

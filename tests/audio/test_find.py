@@ -20,6 +20,12 @@ def test_endings_are_those_of_sound_in_any_case() -> None:
     assert all(suffix == suffix.lower() for suffix in audio.SUFFIXES)
 
 
+def test_media_files_that_cannot_be_read_here_are_not_passed_over(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    for name in ("a.m4a", "b.MP4", "c.webm", "d.txt", "e.wav", "f.mp2"):
+        (tmp_path / name).touch()
+    assert [path.name for path in audio.find_files(tmp_path)] == ["a.m4a", "b.MP4", "c.webm", "e.wav", "f.mp2"]
+
+
 def test_a_folder_that_cannot_be_opened_is_given_as_it_is(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """So that reading it says why, and its files are not missed without a word."""
     for name in ("locked/x.wav", "open/y.wav"):

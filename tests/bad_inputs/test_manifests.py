@@ -1,6 +1,9 @@
 """Manifests, published tables, and what corrupts the labels of one."""
 
-from tests.bad_inputs.arrange import UNVERIFIED, all_of, sound, text, traces_of_store
+from earmark.cli import run
+from earmark.data.manifest import Clip, read_manifest, write_manifest
+from earmark.data.store import Store
+from tests.bad_inputs.arrange import UNVERIFIED, all_of, read_rows, sound, text, traces_of_store, write_wav
 from tests.bad_inputs.cases import CORRUPT, PREPARE, PREPARE_MADE, Capture, Case, Places, check, check_request, refused, table
 
 
@@ -44,7 +47,7 @@ BAD_MANIFESTS = (
     bad_manifest("absolute name", "file_name,labels\n/a.wav,x\n", "row 1: file_name '/a.wav' is not below the manifest's folder"),
     bad_manifest("no name", "file_name,labels\n,x\n", "row 1: file_name is empty"),
     bad_manifest("name with a NUL", 'file_name,labels\n"a\0.wav",x\nb.wav,y\n', "row 1: file_name <words>"),
-    bad_manifest("a label twice", 'file_name,labels\na.wav,"x, x"\n', "row 1: labels 'x, x' names a label twice"),
+    bad_manifest("a label twice", 'file_name,labels\na.wav,"x, x"\n', "row 1: label 'x' stands 2 times"),
     bad_cell("verified", "maybe", "verified is 'maybe', not 0 or 1"),
     bad_cell("verified", "2", "verified is '2', not 0 or 1"),
     bad_cell("split", "val", "split is 'val', not train or test"),
@@ -52,9 +55,9 @@ BAD_MANIFESTS = (
     bad_cell("fold", "1.5", "fold is '1.5', not a whole number from 0"),
     bad_cell("fold", "99999999999999999999", "fold is '99999999999999999999', not <words>"),
     bad_cell("start", "soon", "start is 'soon', not seconds from 0"),
-    bad_cell("start", "-1", "start is '-1', not seconds from 0"),
-    bad_cell("start", "nan", "start is 'nan', not seconds from 0"),
-    bad_cell("end", "inf", "end is 'inf', not seconds from 0"),
+    bad_cell("start", "-1", "start is -1, not seconds from 0"),
+    bad_cell("start", "nan", "start is nan, not seconds from 0"),
+    bad_cell("end", "inf", "end is inf, not seconds from 0"),
     bad_manifest("end before start", "file_name,labels,start,end\na.wav,x,3,2\n", "row 1: end 2 is not after start 3"),
     bad_manifest(
         "several faults in several rows",
@@ -80,6 +83,11 @@ BAD_MANIFESTS = (
 def test_manifest_is_refused_with_all_its_faults(case: Case, places: Places, capsys: Capture) -> None:
     check(case, places, capsys)
     assert traces_of_store(places["here"]) == []  # refused before anything is decoded
+
+
+def parquet_with_commas(places: Places) -> None:
+    clips = [Clip("a.wav", ("Bark, loud",), verified=False), Clip("b.wav", ("x",), verified=False)]
+    write_manifest(places["here"] / "m.parquet", clips)
 
 
 BAD_TABLES = (
@@ -123,6 +131,18 @@ BAD_TABLES = (
         "corrupt: rate 2 is not between 0 and 1",
         arrange=UNVERIFIED,
     ),
+    refused(
+        "corrupt: neither CSV nor Parquet",
+        CORRUPT + " --rate 1 --out {here}/o.txt",
+        "{here}/o.txt: ends neither in .csv nor in .parquet, so that it is not clear what to write",
+        arrange=UNVERIFIED,
+    ),
+    refused(
+        "corrupt: labels that CSV would take apart",
+        "data corrupt {here}/m.parquet --kind symmetric --rate 1 --out {here}/o.csv",
+        "{here}/o.csv: labels 'Bark, loud': with ',' between them they would be read otherwise<words>",
+        arrange=parquet_with_commas,
+    ),
     refused("corrupt: negative seed", CORRUPT + " --rate 1 --seed -1 --out {here}/o.csv", "<words>seed<words>", arrange=UNVERIFIED),
     refused(
         "corrupt: nothing unverified",
@@ -138,7 +158,69 @@ def test_request_is_refused_in_one_line(case: Case, places: Places, capsys: Capt
     check_request(case, places, capsys)
 
 
+NOT_READ = "cannot be read here; convert it, for example with ffmpeg -i FILE FILE.flac"
+VIDEOS = all_of(text("d/bark/a.m4a", b"ftyp"), text("d/bark/b.webm", b"\x1a\x45"))
+FOREIGN_MEDIA = (
+    Case(
+        "prepare: some",
+        "prepare folder {here}/d {to_store}",
+        f"skipped: bark/a.m4a: AAC in MP4 {NOT_READ}\nskipped: bark/b.webm: WebM {NOT_READ}",
+        status=3,
+        arrange=all_of(VIDEOS, sound("d/purr/c.wav")),
+    ),
+    refused(
+        "prepare: nothing else",
+        "prepare folder {here}/d {to_store}",
+        f"none of the 2 clips of {{here}}/d can be used: bark/a.m4a: AAC in MP4 {NOT_READ}; bark/b.webm: WebM {NOT_READ}",
+        arrange=VIDEOS,
+    ),
+    Case(
+        "tag: some",
+        "tag {here}/d --model {bundle} --out {here}/t.csv --format csv",
+        f"1 files tagged: {{here}}/t.csv\nskipped: {{here}}/d/bark/a.m4a: AAC in MP4 {NOT_READ}\n"
+        f"skipped: {{here}}/d/bark/b.webm: WebM {NOT_READ}",
+        status=3,
+        arrange=all_of(VIDEOS, sound("d/purr/c.wav")),
+    ),
+    Case(
+        "tag: nothing else",
+        "tag {here}/d --model {bundle}",
+        f"skipped: {{here}}/d/bark/a.m4a: AAC in MP4 {NOT_READ}\nskipped: {{here}}/d/bark/b.webm: WebM {NOT_READ}\n"
+        "error: none of the 2 files could be used",
+        arrange=VIDEOS,
+    ),
+)
+
+
+@table(*FOREIGN_MEDIA)
+def test_media_that_cannot_be_read_here_are_named(case: Case, places: Places, capsys: Capture) -> None:
+    check(case, places, capsys)
+    ledgers = [path for path in (places["here"] / "store/bad.csv", places["here"] / "t.csv.bad.csv") if path.exists()]
+    if case.status == 3:
+        [ledger] = ledgers
+        assert [row["reason"] for row in read_rows(ledger)] == [f"AAC in MP4 {NOT_READ}", f"WebM {NOT_READ}"]
+
+
 def test_a_warning_stays_one_line(places: Places, capsys: Capture) -> None:
     content = 'file_name,labels,fold,group\na.wav,x,0,"two\nlines"\nb.wav,y,1,"two\nlines"\n'
     said = r"warning: 1 recording lies in more than one published fold, which is kept: two\nlines"
     check(Case("warning", PREPARE, said, status=0, arrange=all_of(text("m.csv", content), sound("a.wav", "b.wav"))), places, capsys)
+
+
+def test_corrupt_writes_the_parquet_that_it_was_asked_for(places: Places, capsys: Capture) -> None:
+    parquet_with_commas(places)
+    here = places["here"]
+    for made, out in (("m.parquet", "o.parquet"), ("o.parquet", "p.PARQUET")):
+        command = ["data", "corrupt", str(here / made), "--kind", "class", "--rate", "1", "--out", str(here / out)]
+        assert run(command) == (0 if made == "m.parquet" else 2)  # noise is planted once
+    assert "2 of 2 unverified ones with a wrong label" in capsys.readouterr().out
+    clips = read_manifest(here / "o.parquet").clips
+    assert [(clip.labels, clip.extra["true_labels"]) for clip in clips] == [
+        (("x",), ("Bark, loud",)),
+        (("Bark, loud",), ("x",)),
+    ]
+    for clip in clips:
+        write_wav(here / clip.file_name)
+    assert run(["prepare", "manifest", str(here / "o.parquet"), "--out", str(here / "store"), "--sample-rate", "16000"]) == 0
+    rows = Store.open(here / "store").rows(16000).to_pylist()
+    assert [(row["labels"], row["true_labels"]) for row in rows] == [(["x"], ["Bark, loud"]), (["Bark, loud"], ["x"])]

@@ -76,7 +76,7 @@ def test_name_of_no_utf8_is_tagged(places: Places, capsys: Capture) -> None:
 def test_name_of_no_utf8_is_refused_by_prepare(places: Places, capsys: Capture) -> None:
     with_broken_name(places["here"] / "sounds/bark")
     write_wav(places["here"] / "sounds/purr/good.wav")
-    said = r"error: {here}/sounds: 'bark/caf\udce9.wav' <words>UTF-8<words>"  # a store's table holds nothing else
+    said = r"error: {here}/sounds: <words>'bark/caf\udce9.wav' <words>UTF-8<words>"  # a store's table holds nothing else
     check(Case("prepare", "prepare folder {here}/sounds {to_store}", said), places, capsys)
 
 

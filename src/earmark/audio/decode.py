@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from earmark.audio.foreign import refuse_foreign
 from earmark.audio.intact import refuse_cut_off
 from earmark.errors import NO_SUCH_FILE, AudioError
 
@@ -86,6 +87,7 @@ def read_stored(source: Path | str | OpenFile, start: float | None = None, end: 
     if not isinstance(source, OpenFile):
         with opened(source, at_once=False) as file:
             return read_stored(file, start, end)
+    refuse_foreign(source.path)
     try:
         refuse_cut_off(source.data)
         # libsndfile opens the file by its path. Reading through a Python file object would take as long as decoding a WAV file, and

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import soundfile
 
-#: Endings of file names, in lower case, by which audio files are recognised.
+from earmark.audio.foreign import FOREIGN
+
+#: Endings of file names, in lower case, by which audio files are recognised that can be read here.
 SUFFIXES = frozenset(
     {f".{name.lower()}" for name in soundfile.available_formats() if name not in ("RAW", "TXW", "MAT4", "MAT5", "HTK")}
-    | {".aif", ".aifc", ".oga", ".opus", ".mp3", ".snd"}
+    | {".8svx", ".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".mp3", ".mpga", ".oga", ".opus", ".snd", ".sph", ".wave"}
 )
 
 
 def find_files(folder: Path) -> Iterator[Path]:
     """The audio files below a folder, in sorted order; links to folders are followed, but never in a circle.
 
-    A folder that cannot be opened is yielded itself: reading it raises an error that says why.
+    Media files that cannot be read here are yielded, too, and so is a folder that cannot be opened: reading it raises an error
+    that says why.
     """
     yield from _walk(folder, frozenset())
 
@@ -36,5 +39,5 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
             continue
         if os.path.isdir(path):  # not entry.is_dir(), which fails on a link that leads to itself
             yield from _walk(path, above | {real})
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in SUFFIXES or path.suffix.lower() in FOREIGN:
             yield path

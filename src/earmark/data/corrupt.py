@@ -12,7 +12,7 @@ KINDS = ("symmetric", "class", "vocabulary")
 TRUTH = "true_labels"  # the column with the labels before noise was planted
 
 
-def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int, label_separator: str = ",") -> tuple[Clip, ...]:
+def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int) -> tuple[Clip, ...]:
     """Gives wrong labels to a share of the unverified, labelled training clips; the labels of verified clips never change.
 
     - ``symmetric``: one label of the clip becomes another class; all are equally likely.
@@ -26,10 +26,9 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int, label_sepa
         kind: one of `KINDS`.
         rate: share of the unverified, labelled clips whose label is wrong in the end, 0..1; rounded to whole clips.
         seed: the same seed plants the same noise.
-        label_separator: separates the labels in the column ``true_labels``.
 
     Returns:
-        The clips in the same order, each with the column ``true_labels``.
+        The clips in the same order, each with the column ``true_labels``, a tuple of labels.
 
     Raises:
         ManifestError: an argument is wrong, no clip is unverified, there are too few classes, or noise was planted before.
@@ -48,7 +47,7 @@ def corrupt(clips: Sequence[Clip], kind: str, rate: float, seed: int, label_sepa
     if not unverified:
         raise ManifestError(where, ["no unverified, labelled training clip to corrupt (column verified = 0)"])
     rng = np.random.default_rng(seed)
-    marked = [replace(clip, extra={**clip.extra, TRUTH: label_separator.join(clip.labels)}) for clip in clips]
+    marked = [replace(clip, extra={**clip.extra, TRUTH: clip.labels}) for clip in clips]
     wrong_count = round(rate * len(unverified))
     if kind == "vocabulary":
         return _out_of_vocabulary(marked, classes, unverified, rate, rng)

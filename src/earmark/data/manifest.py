@@ -1,19 +1,18 @@
 """The manifest: the table of a data set's clips and their labels. Reading, checking and writing it."""
 
-import csv
-import io
 import posixpath
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
-from earmark import files
-from earmark.errors import NO_SUCH_FILE, ManifestError
-from earmark.labels import LabelSet
+from earmark.data.cells import Cell, fold_of, labels_of, seconds_of, text_of, verified_of
+from earmark.data.tables import read_table, require_columns, write_table
+from earmark.errors import ManifestError, one_line
+from earmark.labels import LabelSet, label_faults, normal_label
 
-TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 COLUMNS = ("file_name", "labels", "verified", "fold", "group", "split", "start", "end")
 NO_FOLD = -1  # the fold of test clips, which belong to none
 MADE_FOLDS = 5  # number of folds to make if the data set has none
@@ -33,7 +32,7 @@ class Clip:
         start: where the clip begins in its file, in seconds; None for the beginning of the file.
         end: where the clip ends in its file, in seconds; None for the end of the file.
         scored: False if the data set keeps the clip's labels back.
-        extra: the cells of the table's other columns, by column name.
+        extra: the cells of the table's other columns, by column name; a tuple is a list of texts.
     """
 
     file_name: str
@@ -45,7 +44,7 @@ class Clip:
     start: float | None = None
     end: float | None = None
     scored: bool = True
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def clip_id(self) -> str:
@@ -53,6 +52,21 @@ class Clip:
         if self.start is None and self.end is None:
             return self.file_name
         return f"{self.file_name}#{_seconds(self.start)}-{_seconds(self.end)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A clip as a source has read it, not yet checked.
+
+    Attributes:
+        place: where the clip stands, such as ``row 3``, in error messages.
+        clip: the clip.
+        faults: what is wrong with cells that a clip cannot hold.
+    """
+
+    place: str
+    clip: Clip
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -98,19 +112,19 @@ class SubmissionLayout:
 def make_manifest(
     source: str,
     root: Path,
-    clips: Sequence[Clip],
+    rows: Sequence[Row],
     where: str,
     labels: Sequence[str] | None = None,
     licence: str = "",
     notes: Sequence[str] = (),
     faults: Sequence[str] = (),
 ) -> Manifest:
-    """A manifest, after checks that need all clips.
+    """A manifest of clips that have been checked. Every source ends here, so that the same is right and wrong in all of them.
 
     Args:
         source: name of the source.
         root: the folder that the file names are relative to.
-        clips: the clips, at least one.
+        rows: the clips, at least one.
         where: the table, in error messages.
         labels: the classes in the data set's order; by default all labels of training clips, sorted.
         licence: licence of the data.
@@ -118,23 +132,116 @@ def make_manifest(
         faults: faults that the caller has found; they are reported together with those found here.
 
     Raises:
-        ManifestError: lists all faults: the caller's, no clips, a clip twice, no labels, a test label without a training clip.
+        ManifestError: lists all faults: the caller's, those of single clips (see `checked`), no clips, a clip twice, no labels, a
+            class twice, a label that is no class, a test label without a training clip.
     """
     all_faults = list(faults)
-    if not clips and not all_faults:
+    if not rows and not all_faults:
         all_faults.append("no clips")
-    for clip_id, count in Counter(clip.clip_id for clip in clips).items():
-        if count > 1:
-            all_faults.append(f"clip {clip_id!r} stands {count} times")
+    clips = []
+    for row in rows:
+        clip, clip_faults = checked(row.clip)
+        if row.faults or clip_faults:
+            all_faults += [f"{row.place}: {fault}" for fault in (*row.faults, *clip_faults)]
+        else:
+            clips.append(clip)
+    all_faults += _twice(clips, root)
     used = sorted({label for clip in clips if clip.split == "train" for label in clip.labels})
-    names = list(labels) if labels is not None else used
-    if not names and not all_faults:
+    names = used if labels is None else [normal_label(label) for label in labels]
+    if not used and not all_faults:
         all_faults.append("no training clip has a label")
-    for label in sorted({label for clip in clips for label in clip.labels if clip.scored} - set(names)):
-        all_faults.append(f"label {label!r} is in the test split only")
+    if labels is not None and not all_faults:
+        all_faults += [fault for name in names for fault in label_faults(name)]
+        all_faults += [f"class {name!r} stands {count} times" for name, count in Counter(names).items() if count > 1]
+    for label in sorted({label for clip in clips for label in clip.labels} - set(names)):
+        all_faults.append(f"label {label!r} is {'in the test split only' if labels is None else 'none of the classes'}")
     if all_faults:
         raise ManifestError(where, all_faults)
     return Manifest(source, root, tuple(clips), LabelSet(tuple(names)), licence, tuple(notes))
+
+
+def checked(clip: Clip) -> tuple[Clip, list[str]]:
+    """A clip in its normal form, and what is wrong with it; it must not be used if anything is.
+
+    The file name is without ``./`` but else as it is on the disk; labels are as in `normal_label`, each once; a recording's name is
+    in Unicode form NFC; ``-0`` seconds are 0.
+    """
+    faults = []
+    name = clip.file_name
+    if not name.strip():
+        faults.append("file_name is empty")
+    elif "\0" in name:
+        faults.append(f"file_name {name!r} has a NUL in it")
+    elif not _is_utf8(name):
+        faults.append(f"file_name {name!r} is not in UTF-8: rename the file")
+    elif name.startswith("/") or ".." in name.split("/"):
+        faults.append(f"file_name {name!r} is not below the manifest's folder")
+    elif (name := posixpath.normpath(name)) == ".":  # ./a.wav is a.wav
+        faults.append("file_name is a folder, not a file")
+    stripped = [label.strip() for label in clip.labels]
+    labels = tuple(dict.fromkeys(map(normal_label, stripped)))
+    for label in labels:
+        faults += label_faults(label)
+    if len(set(stripped)) < len(stripped):
+        faults += [f"label {label!r} stands {count} times" for label, count in Counter(stripped).items() if label and count > 1]
+    if clip.split not in ("train", "test"):
+        faults.append(f"split is {clip.split!r}, not train or test")
+    fold = NO_FOLD if clip.split == "test" and clip.fold is None else clip.fold
+    if fold is not None and not 0 <= fold < 2**31 and (fold, clip.split) != (NO_FOLD, "test"):
+        faults.append(f"fold is {fold}, not a whole number from 0")
+    for what, seconds in (("start", clip.start), ("end", clip.end)):
+        if seconds is not None and not 0 <= seconds < float("inf"):
+            faults.append(f"{what} is {seconds:g}, not seconds from 0")
+    if clip.end is not None and clip.end <= (clip.start or 0):
+        faults.append(f"end {clip.end:g} is not after start {clip.start or 0:g}")
+    normal = Clip(
+        name,
+        labels,
+        clip.verified,
+        NO_FOLD if clip.split == "test" else fold,
+        normalize("NFC", clip.group or name),
+        clip.split,
+        None if clip.start is None else clip.start + 0.0,
+        None if clip.end is None else clip.end + 0.0,
+        clip.scored,
+        clip.extra,
+    )
+    return normal, faults
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name is valid UTF-8; names of files from old archives may not be, and a table cannot hold them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _twice(clips: Sequence[Clip], root: Path) -> list[str]:
+    """Faults: clips that have the same id, are the same part of a file, or whose file has two names that look the same."""
+    parts: dict[tuple[str, float, float | None], list[str]] = defaultdict(list)
+    for clip in clips:
+        parts[clip.file_name, clip.start or 0.0, clip.end].append(clip.clip_id)
+    called = [(list(dict.fromkeys(ids)), len(ids)) for ids in parts.values() if len(ids) > 1]
+    called += [([name], count) for name, count in Counter(name for ids in parts.values() for name in set(ids)).items() if count > 1]
+    faults = [f"clip {', also called '.join(map(repr, names))} stands {count} times" for names, count in called]
+    forms: dict[str, set[str]] = defaultdict(set)
+    for name in {clip.file_name for clip in clips if not clip.file_name.isascii()}:
+        forms[normalize("NFC", name)].add(name)
+    for names in forms.values():
+        if len(names) > 1 and len({_file_on_disk(root / name) for name in names}) < len(names):  # as on macOS
+            faults.append(f"file_name {' and '.join(map(ascii, sorted(names)))} are two Unicode forms of one file's name")
+    return faults
+
+
+def _file_on_disk(path: Path) -> tuple[str, int, int]:
+    """The same for two paths of the same file; of its own for a path without a file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return str(path), 0, 0
+    return "", status.st_dev, status.st_ino
 
 
 def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
@@ -143,182 +250,70 @@ def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
     Raises:
         ManifestError: lists all faults: an unreadable file, missing columns, invalid cells, clips that stand twice.
     """
-    header, rows = read_table(path, label_separator)
+    header, lines = read_table(path)
     require_columns(path, header, ("file_name", "labels"))
-    clips, faults = [], []
-    for number, row in rows:
-        clip, row_faults = parse_row(row, label_separator)
-        faults += [f"row {number}: {fault}" for fault in row_faults]
-        clips += [] if row_faults else [clip]
-    return make_manifest("manifest", path.parent, clips, str(path), faults=faults)
+    rows = [parse_row(f"row {number}", cells, label_separator) for number, cells in lines]
+    return make_manifest("manifest", path.parent, rows, str(path))
 
 
 def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ",") -> None:
-    """Writes clips as a CSV manifest, complete or not at all."""
+    """Writes clips as a CSV or Parquet manifest, by the ending of its name, completely or not at all.
+
+    Raises:
+        ManifestError: the name ends otherwise, or it is CSV and a label holds the separator.
+    """
     clips = list(clips)
-    extra = list(dict.fromkeys(name for clip in clips for name in clip.extra))
-    text = io.StringIO()
-    rows = [
-        [
-            clip.file_name,
-            label_separator.join(clip.labels),
-            int(clip.verified),
-            "" if clip.fold is None or clip.fold == NO_FOLD else clip.fold,
-            clip.group,
-            clip.split,
-            _seconds(clip.start),
-            _seconds(clip.end),
-            *(clip.extra.get(name, "") for name in extra),
-        ]
-        for clip in clips
-    ]
-    files.write_rows(text, [[*COLUMNS, *extra], *rows])
-    files.write_text(path, text.getvalue())
+    columns: dict[str, list[object]] = {
+        "file_name": [clip.file_name for clip in clips],
+        "labels": [clip.labels for clip in clips],
+        "verified": [clip.verified for clip in clips],
+        "fold": [None if clip.fold == NO_FOLD else clip.fold for clip in clips],
+        # the file is the group by default, and its name may have spaces around it
+        "group": [None if clip.group == normalize("NFC", clip.file_name) else clip.group for clip in clips],
+        "split": [clip.split for clip in clips],
+        "start": [clip.start for clip in clips],
+        "end": [clip.end for clip in clips],
+    }
+    extra = dict.fromkeys(name for clip in clips for name in clip.extra)
+    write_table(path, columns | {name: [clip.extra.get(name) for clip in clips] for name in extra}, label_separator)
 
 
-def read_table(path: Path, label_separator: str = ",") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Reads a CSV or Parquet table; all cells become text.
-
-    Returns:
-        The column names, and for each row its number (from 1, the header not counted) and its cells by column name.
-
-    Raises:
-        ManifestError: the file cannot be read as a table, or rows are longer or shorter than the header.
-    """
-    try:
-        if path.suffix == ".parquet":
-            return _read_parquet(path, label_separator)
-        with path.open(encoding="utf-8-sig", newline="") as file:  # file names may contain line breaks of any kind
-            text = file.read()
-    except FileNotFoundError:
-        raise ManifestError(str(path), [NO_SUCH_FILE]) from None
-    except IsADirectoryError:
-        raise ManifestError(str(path), ["is a folder; a CSV or Parquet file is needed"]) from None
-    except UnicodeDecodeError as error:
-        raise ManifestError(str(path), [f"is not UTF-8 text (byte {error.start})"]) from None
-    except OSError as error:
-        raise ManifestError(str(path), [error.strerror or str(error)]) from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [line for line in reader if line]
-    except csv.Error as error:
-        raise ManifestError(str(path), [f"is not CSV (line {reader.line_num}: {error})"]) from None
-    if not lines:
-        raise ManifestError(str(path), ["is empty"])
-    header = [name.strip() for name in lines[0]]
-    faults = [f"column {name!r} stands {count} times" for name, count in Counter(header).items() if count > 1]
-    faults += [
-        f"row {number}: {len(line)} cells under {len(header)} columns"
-        for number, line in enumerate(lines[1:], start=1)
-        if len(line) != len(header)
-    ]
-    if faults:
-        raise ManifestError(str(path), faults)
-    return header, [(number, dict(zip(header, line, strict=True))) for number, line in enumerate(lines[1:], start=1)]
-
-
-def require_columns(path: Path, header: Sequence[str], needed: Iterable[str]) -> None:
-    """Refuses a table that lacks a needed column.
-
-    Raises:
-        ManifestError: names the missing columns, and those that the table has.
-    """
-    if missing := [name for name in needed if name not in header]:
-        has = ", ".join(map(repr, header)) or "none"
-        raise ManifestError(str(path), [f"no column {name!r}; it has {has}" for name in missing])
-
-
-def _read_parquet(path: Path, label_separator: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowException as error:
-        raise ManifestError(str(path), [f"not readable as Parquet: {str(error).splitlines()[0]}"]) from None
-    rows = [
-        (number, {name: _cell_text(value, label_separator) for name, value in row.items()})
-        for number, row in enumerate(table.to_pylist(), start=1)
-    ]
-    return list(table.column_names), rows
-
-
-def _cell_text(value: object, label_separator: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, list):
-        return label_separator.join(map(str, value))
-    if isinstance(value, float) and value.is_integer():  # a whole-number column with a gap
-        return str(int(value))
-    return str(value)
-
-
-def parse_row(row: Mapping[str, str], label_separator: str) -> tuple[Clip, list[str]]:
+def parse_row(place: str, row: Mapping[str, Cell], label_separator: str) -> Row:
     """Reads one row of a manifest.
 
     Args:
+        place: where the row stands, in error messages.
         row: the cells by column name.
-        label_separator: separates the labels in their cell.
-
-    Returns:
-        The clip, and the faults of the row; the clip must not be used if there are faults.
+        label_separator: separates the labels in a cell that is text.
 
     Raises:
         ManifestError: the separator is empty.
     """
-    faults: list[str] = []
-    name = row["file_name"]
     if not label_separator:
         raise ManifestError("--label-separator", ["is empty"])
-    if not name.strip():
-        faults.append("file_name is empty")
-    elif "\0" in name:
-        faults.append(f"file_name {name!r} has a NUL in it")
-    elif Path(name).is_absolute() or ".." in Path(name).parts:
-        faults.append(f"file_name {name!r} is not below the manifest's folder")
-    else:
-        name = posixpath.normpath(name)  # ./a.wav is a.wav
-    labels = tuple(label.strip() for label in row["labels"].split(label_separator) if label.strip())
-    if len(set(labels)) < len(labels):
-        faults.append(f"labels {row['labels']!r} names a label twice")
-    verified = row.get("verified", "").strip().lower().removesuffix(".0") or "1"
-    if verified not in TRUE | FALSE:
-        faults.append(f"verified is {row['verified']!r}, not 0 or 1")
-    split = row.get("split", "").strip() or "train"
-    if split not in ("train", "test"):
-        faults.append(f"split is {split!r}, not train or test")
-    fold: int | None = None
-    if fold_text := row.get("fold", "").strip():
-        try:
-            fold = int(fold_text.removesuffix(".0"))
-            if not 0 <= fold < 2**31:
-                raise ValueError
-        except ValueError:
-            faults.append(f"fold is {fold_text!r}, not a whole number from 0")
-    start, end = (_parse_seconds(row, name, faults) for name in ("start", "end"))
-    if start is not None and end is not None and end <= start:
-        faults.append(f"end {end:g} is not after start {start:g}")
-    extra = {key: value for key, value in row.items() if key not in COLUMNS}
-    group = row.get("group", "").strip() or name
-    if split == "test":
-        fold = NO_FOLD
-    return Clip(name, labels, verified in TRUE, fold, group, split, start, end, True, extra), faults
+    faults: list[str] = []
 
+    def text(column: str) -> str:
+        cell = row.get(column, "")
+        if isinstance(cell, tuple):
+            faults.append(f"{column} is a list, not text")
+            return "-"
+        return text_of(cell) if column == "file_name" else text_of(cell).strip()
 
-def _parse_seconds(row: Mapping[str, str], name: str, faults: list[str]) -> float | None:
-    text = row.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-        if not 0 <= seconds < float("inf"):
-            raise ValueError
-    except ValueError:
-        faults.append(f"{name} is {text!r}, not seconds from 0")
-        return None
-    return seconds
+    if isinstance(name := row["file_name"], bool | int | float):
+        faults.append(f"file_name is {name}, not text")
+    clip = Clip(
+        file_name=text("file_name"),
+        labels=labels_of(row["labels"], label_separator, faults),
+        verified=verified_of(row.get("verified", ""), faults),
+        fold=fold_of(row.get("fold", ""), faults),
+        group=text("group"),
+        split=text("split") or "train",
+        start=seconds_of("start", row.get("start", ""), faults),
+        end=seconds_of("end", row.get("end", ""), faults),
+        extra={key: cell if isinstance(cell, tuple) else text_of(cell) for key, cell in row.items() if key not in COLUMNS},
+    )
+    return Row(place, clip, faults)
 
 
 def _seconds(seconds: float | None) -> str:
@@ -330,7 +325,8 @@ def describe(manifest: Manifest) -> list[str]:
     train = [clip for clip in manifest.clips if clip.split == "train"]
     test = [clip for clip in manifest.clips if clip.split == "test"]
     published = sorted({clip.fold for clip in train if clip.fold is not None})
-    folds = f"published folds {', '.join(map(str, published))}" if published else f"{MADE_FOLDS} folds made"
+    named = ", ".join(map(str, published)) if len(published) <= 20 else f"{published[0]}–{published[-1]}, {len(published):,} in all"
+    folds = f"published folds {named}" if published else f"{MADE_FOLDS} folds made"
     unlabelled = sum(not clip.labels and not clip.verified for clip in train)
     lines = [
         f"{manifest.source}: {len(train):,} train clips, {sum(clip.verified for clip in train):,} verified, "
@@ -339,7 +335,7 @@ def describe(manifest: Manifest) -> list[str]:
     if unlabelled:
         lines.append(f"{unlabelled:,} train clips are unlabelled")
     if test:
-        usage = Counter(clip.extra.get("usage", "") for clip in test)
+        usage = Counter(one_line(str(clip.extra.get("usage", ""))) for clip in test)
         by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
         lines.append(
             f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored"

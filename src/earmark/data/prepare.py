@@ -204,8 +204,13 @@ def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Ta
     for name in ("scale", "peak"):
         data[name] = ([columns[name] for *_, columns in rows_of_rates], pyarrow.float64())
     for name in dict.fromkeys(name for clip in clips for name in clip.extra):
-        column_name = f"{name}_given" if name in data else name
-        data[column_name] = ([clip.extra.get(name) for clip in chosen], pyarrow.string())
+        column_name = name
+        while column_name in data:
+            column_name += "_given"
+        # The type depends on all clips, not only on the good ones, so that every rate has the same.
+        lists = any(isinstance(clip.extra.get(name), tuple) for clip in clips)
+        kind = pyarrow.list_(pyarrow.string()) if lists else pyarrow.string()
+        data[column_name] = ([clip.extra.get(name) for clip in chosen], kind)
     return pyarrow.table({name: pyarrow.array(values, kind) for name, (values, kind) in data.items()})
 
 

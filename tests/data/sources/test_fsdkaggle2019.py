@@ -195,7 +195,7 @@ def test_all_faults_of_all_tables_are_told(tmp_path: Path) -> None:
         "train_curated_post_competition.csv row 4: labels is empty",
         "train_curated_post_competition.csv row 5: labels 'Slam,,Bark' has an empty one",
         "train_curated_post_competition.csv row 6: file_name is empty",
-        "train_noisy_post_competition.csv row 2: labels 'Bark,Bark' names a label twice",
+        "train_noisy_post_competition.csv row 2: label 'Bark' stands 2 times",
         "train_noisy_post_competition.csv row 3: file_name 'train_noisy/../j.wav' is not below the manifest's folder",
         "test_post_competition.csv row 3: label 'Meow' is not in the vocabulary",
         "test_post_competition.csv row 3: usage is 'Ignored', not Public or Private",

@@ -94,6 +94,92 @@ def test_the_real_esc50_table(real_data: Path) -> None:
     assert len(split_groups(manifest.clips)) == 4  # as published
 
 
+def lay_out(source: str, root: Path, rows: list[tuple[str, str]]) -> Path:
+    """The files and labels in the tables of a source, in its published layout; returns its root."""
+    import csv
+
+    layouts = {
+        "manifest": ("m.csv", ["file_name", "labels"], []),
+        "folder": ("metadata.csv", ["file_name", "label"], []),
+        "esc50": ("esc50.csv", ["filename", "category", "fold", "src_file", "target"], ["1", "9"]),
+        "fsdkaggle2018": ("train.csv", ["fname", "label", "manually_verified"], ["1"]),
+        "fsdkaggle2019": ("train_curated.csv", ["fname", "labels"], []),
+    }
+    name, header, more = layouts[source]
+    targets: dict[str, int] = {}
+    with (root / name).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(header)
+        for file_name, label in rows:
+            target = [str(targets.setdefault(label, len(targets)))] if source == "esc50" else []
+            csv.writer(file).writerow([file_name, label, *more, *target])
+    return root / name if source == "manifest" else root
+
+
+COMPOSED, DECOMPOSED = "\u00e9", "e\u0301"
+
+
+@pytest.mark.parametrize("source", source_names())
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([("../b.wav", "y")], "../b.wav' is not below the manifest's folder"),
+        ([("/b.wav", "y")], "file_name '/b.wav' is not below the manifest's folder"),
+        ([("./a.wav", "x")], "a.wav' stands 2 times"),
+        ([("", "y")], "file_name is empty"),
+        ([(" ", "y")], "file_name is empty"),
+        ([("b\0.wav", "y")], "has a NUL in it"),
+        ([("b.wav", "y\x1b[2J")], "label 'y\\x1b[2J' has a control character"),
+    ],
+)
+def test_every_source_ends_in_the_same_checks(source: str, rows: list[tuple[str, str]], fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        scan(source, lay_out(source, tmp_path, [("a.wav", "x"), *rows]))
+    [said] = caught.value.faults
+    assert fault in said
+    assert "row 2: " in said or "stands" in said
+
+
+@pytest.mark.parametrize("source", sorted(set(source_names()) - {"esc50"}))  # where a target has one name in one spelling
+def test_every_source_knows_a_label_in_both_unicode_forms(source: str, tmp_path: Path) -> None:
+    manifest = scan(source, lay_out(source, tmp_path, [("a.wav", COMPOSED), ("b.wav", DECOMPOSED)]))
+    assert [clip.labels for clip in manifest.clips] == [(COMPOSED,)] * 2
+    assert manifest.labels.names == (COMPOSED,)
+
+
+def test_class_folders_in_both_unicode_forms_are_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, f"{COMPOSED}/a.wav", f"{DECOMPOSED}/b.wav", " dog/c.wav", "dog/d.wav")
+    assert scan("folder", tmp_path).labels.names == ("dog", COMPOSED)
+
+
+def test_a_vocabulary_with_both_unicode_forms(tmp_path: Path) -> None:
+    root = lay_out("fsdkaggle2019", tmp_path, [("a.wav", DECOMPOSED)])
+    (root / "vocabulary.csv").write_text(f"0,{COMPOSED}\n", encoding="utf-8")
+    assert scan("fsdkaggle2019", root).clips[0].labels == (COMPOSED,)
+    (root / "vocabulary.csv").write_text(f"0,{COMPOSED}\n1,{DECOMPOSED}\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=f"class '{COMPOSED}' stands twice"):
+        scan("fsdkaggle2019", root)
+
+
+def test_fsdkaggle2018_with_odd_test_rows(tmp_path: Path) -> None:
+    lay_out("fsdkaggle2018", tmp_path, [("a.wav", "x")])
+    (tmp_path / "test_post_competition.csv").write_text(
+        "fname,label,usage\nb.wav,x,public\nc.wav,,Public\nd.wav,z,Private\ne.wav,,Ignored\n"
+    )
+    with pytest.raises(ManifestError) as caught:
+        scan("fsdkaggle2018", tmp_path)
+    assert caught.value.faults == (
+        "test_post_competition.csv row 1: usage is 'public', not Public, Private or Ignored",
+        "test_post_competition.csv row 2: a label is empty",
+        "label 'z' is in the test split only",
+    )
+
+
+def test_files_that_cannot_be_read_here_are_clips_all_the_same(tmp_path: Path) -> None:
+    touch(tmp_path, "bark/1.wav")
+    (tmp_path / "bark/2.M4A").write_bytes(b"ftyp")
+    assert [clip.file_name for clip in scan("folder", tmp_path).clips] == ["bark/1.wav", "bark/2.M4A"]
+
+
 def test_an_unknown_source_is_refused_with_the_choices(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="the sources are esc50, folder, fsdkaggle2018, fsdkaggle2019, manifest"):
         scan("audioset", tmp_path)

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from earmark.data.manifest import Clip, Manifest, make_manifest, read_table, require_columns
+from earmark.data.cells import whole_number
+from earmark.data.manifest import Clip, Manifest, Row, make_manifest
+from earmark.data.sources.fsdkaggle2018 import clip_file
+from earmark.data.tables import read_csv, require_columns
 from earmark.errors import ManifestError
+from earmark.labels import normal_label
 
 TABLES = ("meta/esc50.csv", "esc50.csv")
 COLUMNS = ("filename", "fold", "target", "category", "src_file")
+FOLDS = range(1, 6)
 
 
 def scan(root: Path, label_separator: str) -> Manifest:
@@ -14,32 +19,37 @@ def scan(root: Path, label_separator: str) -> Manifest:
     table = next((root / name for name in TABLES if (root / name).is_file()), None)
     if table is None:
         raise ManifestError(str(root), [f"is not ESC-50: no {' or '.join(TABLES)}"])
-    header, rows = read_table(table)
+    header, lines = read_csv(table)
     require_columns(table, header, COLUMNS)
-    faults = [
-        f"row {number}: {name} is {row[name]!r}, not a whole number"
-        for number, row in rows
-        for name in ("target", "fold")
-        if not row[name].isdecimal()
-    ]
-    if faults:
-        raise ManifestError(str(table), faults)
-    names = {int(row["target"]): row["category"] for _, row in rows}
-    clips = [
-        Clip(
-            f"audio/{row['filename']}",
-            (row["category"],),
-            fold=int(row["fold"]),
-            group=row["src_file"],
+    rows = []
+    categories: dict[int, tuple[str, int]] = {}  # of each target the category, and the row that says so first
+    targets: dict[str, tuple[int, int]] = {}
+    for number, row in lines:
+        faults = []
+        category, target, fold = normal_label(row["category"]), whole_number(row["target"]), whole_number(row["fold"])
+        if target is None:
+            faults.append(f"target is {row['target']!r}, not a whole number")
+        elif categories.setdefault(target, (category, number))[0] != category:
+            faults.append(f"target {target} is {category!r} here, but {categories[target][0]!r} in row {categories[target][1]}")
+        elif targets.setdefault(category, (target, number))[0] != target:
+            faults.append(f"{category!r} has target {target} here, but {targets[category][0]} in row {targets[category][1]}")
+        if fold not in FOLDS:
+            faults.append(f"fold is {row['fold']!r}, not 1 to 5")
+        if not row["src_file"].strip():
+            faults.append("src_file is empty")
+        clip = Clip(
+            clip_file("audio", row["filename"]),
+            (category,),
+            fold=fold,
+            group=row["src_file"].strip(),
             extra={key: row[key] for key in header if key not in ("filename", "fold", "category", "src_file")},
         )
-        for _, row in rows
-    ]
+        rows.append(Row(f"row {number}", clip, faults))
     return make_manifest(
         "esc50",
         root,
-        clips,
+        rows,
         str(table),
-        labels=[names[target] for target in sorted(names)],
+        labels=[categories[target][0] for target in sorted(categories)],
         licence="CC BY-NC 3.0 (the ESC-10 subset CC BY)",
     )

@@ -8,9 +8,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from earmark.data.manifest import Clip, Manifest, SubmissionLayout, make_manifest, parse_row, read_table, require_columns
-from earmark.data.sources.fsdkaggle2018 import SUBMISSION, audio_folder, find_table, listed_test_clips
+from earmark.data.cells import Cell
+from earmark.data.manifest import Clip, Manifest, Row, SubmissionLayout, make_manifest, parse_row
+from earmark.data.sources.fsdkaggle2018 import SUBMISSION, audio_folder, clip_file, find_table, listed_test_clips
+from earmark.data.tables import read_csv, require_columns
 from earmark.errors import ManifestError
+from earmark.labels import normal_label
 
 META = ("FSDKaggle2019.meta", ".")
 CURATED, NOISY, TEST = "train_curated", "train_noisy", "test"  # in the names of tables and of audio folders
@@ -51,8 +54,7 @@ def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
     if tables[CURATED] is None:
         raise ManifestError(str(root), [f"is not FSDKaggle2019: no {' or '.join(TABLES[CURATED])} in it or in {META[0]}"])
     classes = _read_classes(root)
-    clips: list[Clip] = []
-    faults: list[str] = []
+    rows: list[Row] = []
     counts, notes = [], []
     if classes is None:
         notes.append(f"no {VOCABULARY} or {SUBMISSION}: the classes are the labels of the training clips, sorted")
@@ -60,24 +62,22 @@ def scan(root: Path, label_separator: str, errata: bool = True) -> Manifest:
         if table is None:
             notes.append(f"no {' or '.join(TABLES[part])}: {ABSENT[part]}")
             continue
-        table_clips, table_faults = _read_clips(root, table, part, classes, label_separator)
-        faults += table_faults
-        counts.append(f"{part.removeprefix('train_')} {len(table_clips):,}")
+        table_rows = _read_rows(root, table, part, classes, label_separator)
+        counts.append(f"{part.removeprefix('train_')} {len(table_rows):,}")
         if part == CURATED:
-            notes += _errata_notes([_stem(clip) for clip in table_clips], errata)
+            notes += _errata_notes([_stem(row.clip) for row in table_rows], errata)
             if errata:
-                table_clips = [_correct(clip, label_separator) if _stem(clip) in ERRATA else clip for clip in table_clips]
-        clips += table_clips
-    most = max((len(clip.labels) for clip in clips), default=0)
+                table_rows = [_corrected(row, label_separator) if _stem(row.clip) in ERRATA else row for row in table_rows]
+        rows += table_rows
+    most = max((len(row.clip.labels) for row in rows), default=0)
     return make_manifest(
         "fsdkaggle2019",
         root,
-        clips,
+        rows,
         str(root),
         labels=classes,
         licence="CC BY 4.0 as a whole; Creative Commons, a clip each: column license",
         notes=[f"{', '.join(counts)} clips; up to {most} label{'' if most == 1 else 's'} a clip", *notes],
-        faults=faults,
     )
 
 
@@ -88,7 +88,7 @@ def submission(root: Path) -> SubmissionLayout:
         ManifestError: the tables are not there.
     """
     sample = find_table(root, [f"{meta}/{SUBMISSION}" for meta in META])
-    classes = read_table(sample)[0][1:] if sample else _read_classes(root)
+    classes = read_csv(sample)[0][1:] if sample else _read_classes(root)
     if not classes:
         raise ManifestError(str(root), [f"no {VOCABULARY} or {SUBMISSION} in it or in {META[0]}"])
     return SubmissionLayout("scores", listed_test_clips(root, META, TABLES[TEST][0]), tuple(classes))
@@ -99,62 +99,61 @@ def _read_classes(root: Path) -> list[str] | None:
     path = find_table(root, [f"{meta}/{name}" for name in (VOCABULARY, SUBMISSION) for meta in META])
     if path is None:
         return None
-    header, rows = read_table(path)
+    header, cells = read_csv(path)
     if path.name == SUBMISSION:
         if header[0] != "fname" or len(header) < 2:
             raise ManifestError(str(path), ["its columns are not fname and the classes"])
-        return header[1:]
-    lines = [header, *(list(row.values()) for _, row in rows)]  # the file has no header: every line is a number and a class
+        return [normal_label(name) for name in header[1:]]
+    lines = [header, *(list(row.values()) for _, row in cells)]  # the file has no header: every line is a number and a class
     faults = [
         f"line {number + 1}: {','.join(line)!r} is not {number},CLASS"
         for number, line in enumerate(lines)
-        if len(line) != 2 or line[0] != str(number) or not line[1]
+        if len(line) != 2 or line[0] != str(number) or not normal_label(line[1])
     ]
-    classes = [line[-1] for line in lines]
+    classes = [normal_label(line[-1]) for line in lines]
     faults += [f"class {name!r} stands twice" for name in sorted({name for name in classes if classes.count(name) > 1})]
     if faults:
         raise ManifestError(str(path), faults)
     return classes
 
 
-def _read_clips(
-    root: Path, table: Path, part: str, classes: Collection[str] | None, label_separator: str
-) -> tuple[list[Clip], list[str]]:
-    """The clips of one table as published, and its faults."""
-    header, rows = read_table(table)
+def _read_rows(root: Path, table: Path, part: str, classes: Collection[str] | None, label_separator: str) -> list[Row]:
+    """The clips of one table as published, with the faults that only this source can know."""
+    header, lines = read_csv(table)
     require_columns(table, header, ["fname", "labels", *(["usage"] if part == TEST else [])])
     folder = audio_folder(root, f"FSDKaggle2019.audio_{part}", part)
-    clips, faults = [], []
-    for number, row in rows:
-        cells = {
-            "file_name": f"{folder}/{row['fname']}" if row["fname"] else "",
+    rows = []
+    for number, row in lines:
+        cells: dict[str, Cell] = {
+            "file_name": clip_file(folder, row["fname"]),
             "labels": row["labels"],
             "verified": str(int(part != NOISY)),
             "group": row.get(RECORDING[part]) or row["fname"],
             "split": "test" if part == TEST else "train",
         }
         kept = {key: row[key] for key in ("usage", "license") if key in row}
-        clip, row_faults = parse_row(cells | kept, label_separator)
-        if not clip.labels:
-            row_faults.append("labels is empty")
+        parsed = parse_row(f"{table.name} row {number}", cells | kept, label_separator)
+        faults = list(parsed.faults)
+        labels = [normal_label(label) for label in parsed.clip.labels]
+        if not labels:
+            faults.append("labels is empty")
         elif not all(label.strip() for label in row["labels"].split(label_separator)):
-            row_faults.append(f"labels {row['labels']!r} has an empty one")
+            faults.append(f"labels {row['labels']!r} has an empty one")
         if classes is not None:
-            row_faults += [f"label {label!r} is not in the vocabulary" for label in clip.labels if label not in classes]
+            faults += [f"label {label!r} is not in the vocabulary" for label in labels if label not in classes]
         if part == TEST and row["usage"] not in USAGE:
-            row_faults.append(f"usage is {row['usage']!r}, not {' or '.join(USAGE)}")
-        faults += [f"{table.name} row {number}: {fault}" for fault in row_faults]
-        clips += [] if row_faults else [clip]
-    return clips, faults
+            faults.append(f"usage is {row['usage']!r}, not {' or '.join(USAGE)}")
+        rows.append(replace(parsed, faults=faults))
+    return rows
 
 
 def _stem(clip: Clip) -> str:
     return PurePosixPath(clip.file_name).stem
 
 
-def _correct(clip: Clip, label_separator: str) -> Clip:
-    extra = {**clip.extra, BEFORE_ERRATA: label_separator.join(clip.labels)}
-    return replace(clip, labels=(), verified=False, extra=extra)
+def _corrected(row: Row, label_separator: str) -> Row:
+    extra = {**row.clip.extra, BEFORE_ERRATA: label_separator.join(row.clip.labels)}
+    return replace(row, clip=replace(row.clip, labels=(), verified=False, extra=extra))
 
 
 def _errata_notes(stems: Collection[str], corrected: bool) -> list[str]:
