@@ -126,4 +126,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_submission(run, store_of("fsdkaggle2018", tmp_path / "run", ("a", "b")), tmp_path / "s.csv", "all")
     with pytest.raises(RunError, match="no scores of an ensemble 'other'; the ensembles with scores are all"):
         write_submission(run, store_of("fsdkaggle2019", tmp_path, ("a", "b")), tmp_path / "s.csv", "other")
+    (tmp_path / "2018").mkdir()
+    (tmp_path / "2018/sample_submission.csv").write_text("fname,label\nx.wav,a\n")
+    spaced = scored(tmp_path / "2018", ("a", "b c"), ["test/x.wav"], np.array([[0.125, 0.75]]))
+    with pytest.raises(RunError, match="the label 'b c' would become several"):
+        write_submission(spaced, store_of("fsdkaggle2018", tmp_path / "2018", ("a", "b c")), tmp_path / "s.csv", "all")
     assert not (tmp_path / "s.csv").exists()

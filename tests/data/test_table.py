@@ -83,3 +83,18 @@ def test_a_stores_table_says_what_the_manifest_said(tmp_path) -> None:  # type: 
     assert (table.group.tolist(), table.usage.tolist()) == (["r", "b.wav", "c.wav"], ["", "", "Private"])
     table.fold[0] = 7  # a column is the table's own
     assert load_table(store).fold[0] == 1
+
+
+def test_columns_of_the_manifest_and_of_the_store_do_not_replace_one_another(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    import soundfile
+
+    extra = {"offset": "from the manifest", "offset_given": "too", "tags": ("p, q", "r")}
+    clips = [Clip("a.wav", ("x",), extra=extra), Clip("b.wav", ("x",), extra=extra | {"tags": ()})]
+    for clip in clips:
+        soundfile.write(tmp_path / clip.file_name, [0.5, 0.25], 8000)
+    store = prepare(make_manifest("manifest", tmp_path, clips, "m"), "m", tmp_path / "store", [8000]).store
+    columns = store.rows(8000).to_pydict()
+    assert columns["offset"] == [0, 2]
+    assert columns["offset_given"] == ["from the manifest"] * 2
+    assert columns["offset_given_given"] == ["too"] * 2
+    assert columns["tags"] == [["p, q", "r"], []]

@@ -199,7 +199,7 @@ def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
     return [
         {
             "clip_id": one_line(str(judged.clips.clip_id[i])),
-            "given": ", ".join(short(names[k]) for k in np.flatnonzero(positive[i])),
+            "given": [short(names[k]) for k in np.flatnonzero(positive[i])],
             "given_score": float(judged.scores[i][positive[i]].max()),
             "guess": short(names[best[i]]),
             "guess_score": float(judged.scores[i, best[i]]),

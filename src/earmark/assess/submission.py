@@ -35,7 +35,8 @@ def write_submission(run: Run, store: Store, path: Path, ensemble: str | None = 
         The number of clips without scores.
 
     Raises:
-        RunError: the ensemble has no scores, or the model does not know a class that the file needs.
+        RunError: the ensemble has no scores, the model does not know a class that the file needs, or a label has a space where
+            the file has spaces between labels.
         ManifestError: the data set had no competition, or its tables are gone.
     """
     labels, blocks = read_predictions(run.path / "test.parquet")
@@ -57,6 +58,8 @@ def write_submission(run: Run, store: Store, path: Path, ensemble: str | None = 
 
 def _rows(layout: SubmissionLayout, labels: LabelSet, scores: Sequence[NDArray[np.float32]]) -> list[list[str]]:
     if layout.kind == "best_labels":
+        if spaced := [name for name in labels.names if " " in name]:
+            raise RunError(f"the submission has spaces between labels, so that the label {spaced[0]!r} would become several")
         best_labels = [" ".join(label for label, _ in labels.decode(clip_scores, BEST)) for clip_scores in scores]
         return [["fname", "label"], *([name, best] for name, best in zip(layout.file_names, best_labels, strict=True))]
     if unknown := [name for name in layout.classes if name not in labels.names]:

@@ -112,7 +112,7 @@ class SubmissionLayout:
 def make_manifest(
     source: str,
     root: Path,
-    rows: Sequence[Row],
+    rows: Sequence[Row | Clip],
     where: str,
     labels: Sequence[str] | None = None,
     licence: str = "",
@@ -124,7 +124,7 @@ def make_manifest(
     Args:
         source: name of the source.
         root: the folder that the file names are relative to.
-        rows: the clips, at least one.
+        rows: the clips, at least one; as rows, if there is a place in a table to name.
         where: the table, in error messages.
         labels: the classes in the data set's order; by default all labels of training clips, sorted.
         licence: licence of the data.
@@ -139,7 +139,7 @@ def make_manifest(
     if not rows and not all_faults:
         all_faults.append("no clips")
     clips = []
-    for row in rows:
+    for row in (row if isinstance(row, Row) else Row(repr(row.file_name), row) for row in rows):
         clip, clip_faults = checked(row.clip)
         if row.faults or clip_faults:
             all_faults += [f"{row.place}: {fault}" for fault in (*row.faults, *clip_faults)]

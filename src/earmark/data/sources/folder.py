@@ -23,7 +23,7 @@ def scan(root: Path, label_separator: str) -> Manifest:
     if metadata:
         rows = [row for path in metadata for row in _from_metadata(path, root, label_separator)]
         return make_manifest("folder", root, rows, str(root))
-    rows, faults = [], []
+    clips, faults = [], []
     for path in audio.find_files(root):
         parts = path.relative_to(root).parts
         split = SPLITS.get(parts[0]) if len(parts) > 2 else None
@@ -33,10 +33,10 @@ def scan(root: Path, label_separator: str) -> Manifest:
         if len(parts) < 2:
             faults.append(f"{name!r} lies in no class folder")
         else:
-            rows.append(Row(repr(name), Clip(name, (parts[0],), split=split or "train")))
-    if not rows and not faults:
+            clips.append(Clip(name, (parts[0],), split=split or "train"))
+    if not clips and not faults:
         raise ManifestError(str(root), [f"no audio files below it (endings {', '.join(sorted(audio.SUFFIXES))})"])
-    return make_manifest("folder", root, rows, str(root), faults=faults)
+    return make_manifest("folder", root, clips, str(root), faults=faults)
 
 
 def _from_metadata(path: Path, root: Path, label_separator: str) -> list[Row]:
