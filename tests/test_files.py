@@ -152,3 +152,21 @@ def test_json_is_read_as_it_was_written(data: object) -> None:
         path = Path(folder) / "a.json"
         path.write_text(json.dumps(data))
         assert files.read_json(path) == data
+
+
+def test_file_that_another_is_writing_is_refused_and_stays_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "tags.csv"
+    with files.replacing(path) as partial:
+        partial.write_text("first")
+        with pytest.raises(EarmarkError, match=r"tags\.csv is being written by another earmark process"), files.replacing(path):
+            pass
+        assert partial.read_text() == "first"
+    assert path.read_text() == "first"
+    assert [child.name for child in tmp_path.iterdir()] == ["tags.csv"]
+
+
+def test_half_file_of_a_killed_process_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".tags.csv.partial").write_text("half of a longer text that a killed process left")
+    files.write_text(tmp_path / "tags.csv", "whole")
+    assert (tmp_path / "tags.csv").read_text() == "whole"
+    assert [child.name for child in tmp_path.iterdir()] == ["tags.csv"]

@@ -1,5 +1,27 @@
-"""Runs the command line: ``python -m earmark``."""
+"""Runs the command line: ``python -m earmark``, and the program ``earmark``. It imports next to nothing: signals come first."""
 
-from earmark.cli import main
+import os
+import signal
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit status."""
+    # Ctrl-C while the libraries are loaded has nothing to save. A shell starts what runs in the background deaf to it, which stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    from earmark.cli import run
+
+    sys.exit(run(sys.argv[1:], own_process=True))
+
+
+def _stop(*_: object) -> None:
+    try:
+        os.write(2, b"stopped\n")
+    except OSError:  # nobody reads it
+        pass
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,5 @@
 """The command line: it registers the commands, and turns errors into one line and an exit status."""
 
-import os
-import sys
 import traceback
 import warnings
 from typing import Annotated
@@ -14,10 +12,12 @@ from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
 from earmark.commands.info import info
 from earmark.commands.prepare import prepare
-from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE, say, tell
+from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
 from earmark.commands.tag import tag
 from earmark.commands.train import train
-from earmark.errors import EarmarkError, EarmarkWarning, one_line
+from earmark.console import escape_what_cannot_be_shown, open_missing, say, tell
+from earmark.errors import EarmarkError, EarmarkWarning
+from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
 
 RESUMED = ("demo", "prepare", "train")  # commands that go on where they were, if they were stopped
@@ -50,26 +50,27 @@ def _options(
     pass  # `run` looks for --debug itself, since it must know even if the options cannot be parsed
 
 
-def main() -> None:
-    """Runs the command line and ends the process with its exit status."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], own_process: bool = False) -> int:
     """Runs one command.
 
     Args:
         arguments: the command line without the program's name.
+        own_process: whether the process is there for this command alone: then its signals and its streams are set up.
 
     Returns:
         The exit status; an error is printed as one line on stderr.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]  # at any place
+    interrupts = Interrupts()
+    if own_process:
+        open_missing()
+        escape_what_cannot_be_shown()
+        interrupts.listen()
     share_the_cores()  # before a command loads torch
     warnings.simplefilter("default" if debug else "ignore")
     warnings.simplefilter("always", EarmarkWarning)
-    warnings.showwarning = lambda message, *_, **__: tell(f"warning: {one_line(str(message))}")
+    warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
     try:
         result = typer.main.get_command(app)(arguments or ["--help"], prog_name="earmark", standalone_mode=False)
         status = result if isinstance(result, int) else OK
@@ -82,32 +83,44 @@ def run(arguments: list[str]) -> int:
     except EarmarkError as error:
         if debug:
             traceback.print_exc()
-        tell(f"error: {one_line(str(error))}")
+        tell(f"error: {error}")
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
-        can_go_on = arguments and arguments[0] in RESUMED
-        tell("stopped; what is done is kept, and the same command goes on from there" if can_go_on else "stopped")
-        return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # the output is closed; typer turns that into SystemExit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush cannot fail
+        return _stopped(arguments, interrupts)
+    except SystemExit:  # typer's own, when nobody reads its help any more
         return OK
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("earmark"):
-            raise
-        tell(f"error: this needs {error.name}, which is not installed; pip install 'earmark[train]' brings it")
-        return UNUSABLE
-    except OSError as error:  # an error of the file system at any place
-        if debug:
-            traceback.print_exc()
-        where = error.filename2 or error.filename
-        tell(f"error: {one_line(f'{where}: ' if where else '')}{error.strerror or error}")
-        return UNUSABLE
     except Exception as error:
+        if interrupts.number is not None:  # a library has made an error of the interrupt
+            return _stopped(arguments, interrupts)
         if debug:
             traceback.print_exc()
-        tell(f"error: a fault of earmark's own ({type(error).__name__}: {' '.join(str(error).split())}); --debug shows where")
-        return FAULT
+        reason = _fault_of_the_system(error)
+        if reason is None:
+            reason = f"a fault of earmark's own ({type(error).__name__}: {' '.join(str(error).split())}); --debug shows where"
+            tell(f"error: {reason}")
+            return FAULT
+        tell(f"error: {reason}")
+        return UNUSABLE
 
 
-if __name__ == "__main__":
-    main()
+def _stopped(arguments: list[str], interrupts: Interrupts) -> int:
+    can_go_on = arguments and arguments[0] in RESUMED
+    tell("stopped; what is done is kept, and the same command goes on from there" if can_go_on else "stopped")
+    return interrupts.status
+
+
+def _fault_of_the_system(error: Exception) -> str | None:
+    """What the system lacks, if that is what an error is about: a file, room, memory, a library; else None."""
+    match error:
+        case ModuleNotFoundError() if not (error.name or "").startswith("earmark"):
+            return f"this needs {error.name}, which is not installed; pip install 'earmark[train]' brings it"
+        case ModuleNotFoundError():
+            return None
+        case ImportError():  # no memory or no file number left for a library
+            return f"a library cannot be loaded: {' '.join(str(error).split())}"
+        case MemoryError():
+            return "not enough memory"
+        case OSError():  # an error of the file system at any place
+            where = error.filename2 or error.filename
+            return f"{f'{where}: ' if where else ''}{error.strerror or error}"
+    return None

@@ -72,16 +72,45 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``. When the block ends without an error, the file written there replaces ``path``.
 
-    Readers, and the next start after a crash, find either the old file or the complete new one.
+    Readers, and the next start after a crash, find either the old file or the complete new one. While the block runs, the temporary
+    file is locked; one that a killed process has left is not, and is written over.
+
+    Raises:
+        EarmarkError: another process is writing the file.
+        OSError: it cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _own_file(partial, path):
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _own_file(partial: Path, path: Path) -> Iterator[None]:
+    """Keeps other processes from writing a file while the block runs."""
+    while True:
+        file = partial.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise EarmarkError(f"{path} is being written by another earmark process") from None
+        except OSError:  # a file system without locks
+            break
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+                break
+        except FileNotFoundError:
+            pass
+        file.close()  # another process has just finished, and renamed what was opened here
+    with file:
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

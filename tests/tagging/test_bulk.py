@@ -2,12 +2,19 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 import earmark
+from earmark import audio
+from earmark.data.synth import RATE
+from earmark.errors import AudioError, BundleError
+from earmark.scoring.scorer import Scorer, Scores
 from earmark.tagging.bulk import find_audio, tag_files
 
 
@@ -67,3 +74,42 @@ def test_files_are_tagged_together_as_each_by_itself(finished_run: Path, rendere
     for path in paths:
         found = {row["label"]: float(row["score"]) for row in rows if row["file"] == str(path)}
         assert found == pytest.approx(dict(tagger.tag(path, top_k=10)), abs=1e-4)
+
+
+def test_scores_that_are_no_numbers_are_the_files_fault_or_the_models(finished_run: Path, rendered: Path, tmp_path: Path) -> None:
+    enormous = np.random.default_rng(0).normal(0, 1, RATE).astype(np.float32) * np.float32(1e30)
+    soundfile.write(tmp_path / "enormous.wav", enormous, RATE, subtype="FLOAT")
+    tagger = earmark.load(finished_run)
+    poisoned = replace(tagger, scorers=tuple(Poisoned(scorer, 1e20) for scorer in tagger.scorers))
+    good = next(rendered.parent.rglob("*.wav"))
+    result = tag_files(poisoned, [good, tmp_path / "enormous.wav"], 3, 0.0, "csv", tmp_path / "tags.csv")
+    assert result.tagged == 1
+    ((name, reason),) = result.bad
+    assert name == str(tmp_path / "enormous.wav")
+    assert reason.startswith("its scores are not finite: its loudest sample is ") and "e+30 times full scale" in reason
+    assert result.ledger is not None and "enormous.wav" in result.ledger.read_text()
+    with pytest.raises(AudioError, match="its scores are not finite"):
+        poisoned.tag(tmp_path / "enormous.wav")
+    broken = replace(tagger, scorers=tuple(Poisoned(scorer, 0.0) for scorer in tagger.scorers))
+    with pytest.raises(BundleError, match="whatever the sound"):
+        tag_files(broken, [good], 3, 0.0, "csv", tmp_path / "tags.csv")
+
+
+class Poisoned(Scorer):
+    """A scorer whose scores are no numbers for sounds with a sample above a limit."""
+
+    def __init__(self, inner: Scorer, limit: float) -> None:
+        super().__init__(inner.input.model_copy(update={"peak_normalised": False}), inner.classes, inner.hop_length)
+        self.inner, self.limit = inner, limit
+
+    def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
+        scores = self.inner.score_group([np.clip(waveform, -1, 1) for waveform in waveforms], views)
+        scores[:, [np.abs(waveform).max() > self.limit for waveform in waveforms]] = np.nan
+        return scores
+
+
+def test_device_as_output_has_no_ledger_beside_it(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    result = tag_files(earmark.load(finished_run), [tmp_path / "broken.wav"], 3, 0.0, "csv", Path("/dev/null"))
+    assert (result.tagged, result.ledger, len(result.bad)) == (0, None, 1)
+    assert not Path("/dev/null.bad.csv").exists()

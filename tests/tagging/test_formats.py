@@ -40,3 +40,8 @@ def test_a_file_without_tags_is_a_line_for_people_and_for_programs_but_no_row() 
     assert render(nothing, "table") == "Жук.wav  -\n"
     assert render(nothing, "jsonl") == '{"file": "Жук.wav", "start": 0, "end": 1, "tags": []}\n'
     assert render(nothing, "csv") == ""
+
+
+def test_no_name_can_move_the_cursor_of_a_terminal() -> None:
+    line = render(TaggedFile("\x1b[2J.wav", 0, 1, [Tag("\x1b]0;x\x07Bark\u202e", 0.5)]), "table")
+    assert line == r"\x1b[2J.wav  \x1b]0;x\x07Bark\u202e 0.500" + "\n"

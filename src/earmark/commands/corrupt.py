@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from earmark.commands.shared import SeparatorOption, say
+from earmark.commands.shared import SeparatorOption
+from earmark.console import say
 
 
 def corrupt(

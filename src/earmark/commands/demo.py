@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from earmark.commands.shared import say
+from earmark.console import say
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("demo-run")) -> None:

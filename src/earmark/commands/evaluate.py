@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import JsonOption, ThreadsOption, tell
+from earmark.commands.shared import JsonOption, ThreadsOption
+from earmark.console import tell
 from earmark.errors import EarmarkError, listed
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from earmark.commands.shared import say
+from earmark.console import say, say_data
 
 METRICS = ("map@3", "accuracy", "lwlrap")  # as in `earmark.assess.metrics`, which is slow to import
 
@@ -18,7 +18,7 @@ def show_metrics(metrics: Any, as_json: bool, where: str) -> None:
         where: the last of these lines, which names the files to look at.
     """
     if as_json:
-        say(json.dumps(metrics, ensure_ascii=False))
+        say_data(json.dumps(metrics, ensure_ascii=False))
         return
     for title, figures in _rows(metrics):
         values = [

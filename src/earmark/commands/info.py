@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from earmark.commands.shared import JsonOption, say
+from earmark.commands.shared import JsonOption
+from earmark.console import say, say_data
 
 
 def info(
@@ -21,7 +22,7 @@ def info(
 
     description = describe(model, classes)
     if as_json:
-        say(json.dumps(description, ensure_ascii=False))
+        say_data(json.dumps(description, ensure_ascii=False))
         return
     for key, value in description.items():
         if key != "members":

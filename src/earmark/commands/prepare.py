@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from earmark.commands.shared import SKIPPED, SeparatorOption, numbers, say, tell_bad
+from earmark.commands.shared import SKIPPED, SeparatorOption, numbers, tell_bad
+from earmark.console import say
 from earmark.errors import EarmarkError
 
 

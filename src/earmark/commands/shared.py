@@ -1,12 +1,12 @@
-"""What several commands use: printing lines, exit statuses, options."""
+"""What several commands use: exit statuses, options, the list of skipped files."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from earmark.errors import NO_SUCH_FILE, EarmarkError, one_line
+from earmark.console import tell
+from earmark.errors import NO_SUCH_FILE, EarmarkError
 
 OK, FAULT, UNUSABLE, SKIPPED = 0, 1, 2, 3  # exit status
 INTERRUPTED = 130  # by Ctrl-C, as shells have it
@@ -14,17 +14,6 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads on the CPU; by default one a core.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def say(text: str) -> None:
-    """Prints a line of the command's result, on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def tell(text: str) -> None:
-    """Prints a line about the command's work, on stderr."""
-    sys.stderr.write(text + "\n")
 
 
 def numbers(text: str, option: str) -> list[int]:
@@ -54,15 +43,15 @@ def tell_bad(bad: Sequence[tuple[str, str]], file_count: int, ledger: str | None
     """
     if ledger is None:
         for name, reason in bad:
-            tell(f"skipped: {one_line(name)}: {reason}")
+            tell(f"skipped: {name}: {reason}")
         return
     missing = [name for name, reason in bad if reason == NO_SUCH_FILE]
     if missing:
         tell(
-            f"skipped: {len(missing):,} of {file_count:,} audio files are not there (the first: {one_line(missing[0])}); all are in {ledger}"
+            f"skipped: {len(missing):,} of {file_count:,} audio files are not there (the first: {missing[0]}); all are in {ledger}"
         )
     others = [(name, reason) for name, reason in bad if reason != NO_SUCH_FILE]
     for name, reason in others[:20]:
-        tell(f"skipped: {one_line(name)}: {reason}")
+        tell(f"skipped: {name}: {reason}")
     if len(others) > 20:
         tell(f"skipped: {len(others) - 20:,} more; all are in {ledger}")

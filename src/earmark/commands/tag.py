@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from earmark.commands.shared import SKIPPED, ThreadsOption, tell, tell_bad
+from earmark.commands.shared import SKIPPED, ThreadsOption, tell_bad
+from earmark.console import tell
 from earmark.errors import EarmarkError
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import JsonOption, numbers, say
+from earmark.commands.shared import JsonOption, numbers
+from earmark.console import say, say_data
 from earmark.errors import EarmarkError
 
 
@@ -51,8 +52,11 @@ def train(
         from earmark.training.plan import plan_lines
 
         planned = make_plan(loaded_recipe, opened_store, member_names, fold_numbers, device, threads)
-        for line in [json.dumps(planned, ensure_ascii=False)] if as_json else plan_lines(planned):
-            say(line)
+        if as_json:
+            say_data(json.dumps(planned, ensure_ascii=False))
+        else:
+            for line in plan_lines(planned):
+                say(line)
         return
     assert opened_store is not None and out is not None  # else refused above
     from earmark.training.train import TrainRequest

@@ -14,7 +14,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from earmark import audio, files
+from earmark import audio, console, files
 from earmark.errors import AudioError, EarmarkError
 from earmark.machine import compute_with, threads_kept
 from earmark.parallel import in_order
@@ -33,7 +33,7 @@ class Tagged:
     Attributes:
         tagged: number of files with tags in the output.
         bad: ``(file, reason)`` of each file that could not be used.
-        ledger: the CSV file that lists the bad files; None if it was not written.
+        ledger: the CSV file that lists the bad files; None if there is none: no file was bad, or the output is no ordinary file.
     """
 
     tagged: int
@@ -91,21 +91,21 @@ def tag_files(
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     try:
-        with _output(out) as stream, progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar:
+        with _output(out, form) as stream, progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar:
             stream.write(header(form))
             done = 0
             for basket in _scored(tagger, paths, threads or os.cpu_count() or 1):
+                lines = []
                 for path, scored in basket:
                     if isinstance(scored, AudioError):
                         bad.append((str(path), str(scored)))
                         continue
                     tags = [Tag(*pair) for pair in tagger.labels.decode(scored.scores, top_k, threshold)]
-                    stream.write(render(TaggedFile(str(path), 0.0, scored.seconds, tags), form))
+                    lines.append(render(TaggedFile(str(path), 0.0, scored.seconds, tags), form))
+                stream.write("".join(lines))
                 bar.update(done := done + len(basket))
-        ledger = _write_ledger(out, bad) if out is not None else None
+        ledger = _write_ledger(out, bad) if out is not None and out.is_file() else None
     except OSError as error:
-        if out is None:
-            raise  # a closed pipe is not the user's mistake
         raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from error
     return Tagged(len(paths) - len(bad), tuple(bad), ledger)
 
@@ -154,8 +154,12 @@ def _score_basket(tagger: Tagger, group_samples: int, paths: Sequence[Path]) -> 
         except AudioError as error:
             errors[path] = error
     scores = tagger.combined(sounds, group_samples) if sounds else ()
-    scored = (ScoredFile(length, of_file) for length, of_file in zip(seconds, scores, strict=True))
-    return [(path, errors[path] if path in errors else next(scored)) for path in paths]
+    scored: list[ScoredFile | AudioError] = []
+    for sound, length, of_file in zip(sounds, seconds, scores, strict=True):
+        fault = tagger.fault(of_file, sound)
+        scored.append(fault or ScoredFile(length, of_file))
+    remaining = iter(scored)
+    return [(path, errors[path] if path in errors else next(remaining)) for path in paths]
 
 
 def _size(path: Path) -> int:
@@ -165,13 +169,21 @@ def _size(path: Path) -> int:
         return 0
 
 
+class _Stdout:
+    """Stdout as a file to write to. What programs read (csv, jsonl) is UTF-8 there too, with names of files as they are."""
+
+    def __init__(self, form: str) -> None:
+        if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+    def write(self, text: str) -> None:
+        console.write(text)
+
+
 @contextmanager
-def _output(out: Path | None) -> Iterator[TextIO]:
+def _output(out: Path | None, form: str) -> Iterator[TextIO | _Stdout]:
     if out is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")  # file names are written as they are, UTF-8 or not
-        yield sys.stdout
-        sys.stdout.flush()  # a closed pipe raises its error here, not when the interpreter ends
+        yield _Stdout(form)
         return
     if out.exists() and not out.is_file():  # a pipe or a device cannot be replaced
         with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:

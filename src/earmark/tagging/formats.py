@@ -35,8 +35,8 @@ def header(form: str) -> str:
 def render(tagged: TaggedFile, form: str) -> str:
     """The lines of one file.
 
-    ``csv`` has a line for each tag. ``jsonl`` has one object for the file. ``table`` has one line for the file, for people: line
-    breaks in its name are escaped.
+    ``csv`` has a line for each tag. ``jsonl`` has one object for the file. ``table`` has one line for the file, for people: control
+    characters in names are escaped.
 
     >>> render(TaggedFile("a.wav", 0, 1.5, [Tag("Bark", 0.875)]), "csv")
     'a.wav,0.000,1.500,Bark,0.875000\\n'
@@ -51,4 +51,4 @@ def render(tagged: TaggedFile, form: str) -> str:
         line = {"file": tagged.file, "start": round(tagged.start, 3), "end": round(tagged.end, 3), "tags": tags}
         return json.dumps(line, ensure_ascii=False) + "\n"
     listed = "  ".join(f"{tag.label} {tag.score:.3f}" for tag in tagged.tags) or "-"
-    return f"{one_line(tagged.file)}  {listed}\n"
+    return one_line(f"{tagged.file}  {listed}") + "\n"

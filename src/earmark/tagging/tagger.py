@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
-from earmark.errors import AudioError
+from earmark.errors import AudioError, BundleError
 from earmark.labels import LabelSet
 from earmark.recipe import ScoringSettings
 from earmark.scoring.ensemble import combine
@@ -106,9 +106,32 @@ class Tagger:
             float32 ``[B, K]``.
 
         Raises:
-            AudioError: the sounds are empty, not finite, longer than ten minutes, or too short to have a sample at a net's rate.
+            AudioError: the sounds are empty, not finite, longer than ten minutes, too short to have a sample at a net's rate, or so loud
+                that their scores are not finite.
+            BundleError: the nets' scores are not finite, whatever the sound.
         """
-        return self.combined([self.resampled(samples, sample_rate) for samples in batch])
+        sounds = [self.resampled(samples, sample_rate) for samples in batch]
+        scores = self.combined(sounds)
+        for sound, of_sound in zip(sounds, scores, strict=True):
+            if fault := self.fault(of_sound, sound):
+                raise fault
+        return scores
+
+    def fault(self, scores: NDArray[np.float32], sound: Mapping[int, audio.Samples]) -> AudioError | None:
+        """What is wrong with a sound whose scores ``[K]`` are not finite; None if they are finite.
+
+        Raises:
+            BundleError: the nets have no finite scores for other sounds either.
+        """
+        if np.isfinite(scores).all():
+            return None
+        noise = np.random.default_rng(0).normal(0, 0.1, max(self.sample_rates)).astype(np.float32)
+        if not np.isfinite(self.combined([self.resampled(noise, max(self.sample_rates))])).all():
+            raise BundleError(
+                "the model's scores are not finite, whatever the sound: its weights are damaged, or its training diverged"
+            )
+        peak = max(float(np.abs(samples).max(initial=0)) for samples in sound.values())
+        return AudioError(f"its scores are not finite: its loudest sample is {peak:.3g} times full scale")
 
     def resampled(self, samples: audio.Samples, sample_rate: int) -> dict[int, audio.Samples]:
         """A mono sound ``[samples]`` at each of `sample_rates`.
