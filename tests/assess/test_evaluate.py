@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from earmark import audio, load
-from earmark.assess.evaluate import evaluate_test
+from earmark.assess.evaluate import clip_figures, evaluate_test
 from earmark.assess.joined import out_of_fold
+from earmark.assess.metrics import METRICS
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
 from earmark.data.table import load_table
@@ -74,3 +76,17 @@ def test_verified_clips_are_scored_apart_from_all(finished_run: Path, store: Sto
     right = ensemble.clips.positive[np.arange(len(ensemble.scores)), ensemble.scores.argmax(axis=1)]
     assert everything["accuracy"].value == pytest.approx(right.mean())
     assert verified["accuracy"].value == pytest.approx(right[ensemble.clips.verified].mean())
+
+
+def test_figures_of_several_sets_are_those_of_each_and_none_where_no_clip_is_verified(finished_run: Path, store: Store) -> None:
+    ensemble = out_of_fold(Run.open(finished_run), load_table(store)).main
+    verified, first = ensemble.clips.verified, np.arange(len(ensemble.scores)) < 30
+    sets = [ensemble.chosen(~verified), ensemble, ensemble.chosen(first), ensemble.chosen(first & ~first)]
+    found = clip_figures(sets)
+    for figures, joined in zip(found, sets, strict=True):
+        for own, chosen in ((figures, joined.chosen(joined.clips.verified)), (figures["all"], joined)):
+            alone = chosen.estimates()
+            assert {name: own[name] for name in METRICS} == {name: alone and pytest.approx(asdict(alone[name])) for name in METRICS}
+    assert found[0]["map@3"] is None
+    assert found[0]["all"]["map@3"] is not None
+    assert found[3]["all"]["map@3"] is None

@@ -4,8 +4,18 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.assess.metrics import estimates, hits, label_ranking_precision, per_class, precision_at_3
-from tests.reference.metrics import average_precision_at_3, lwlrap, lwlrap_of_class
+from earmark.assess import metrics
+from earmark.assess.metrics import (
+    clip_sums,
+    estimates,
+    estimates_of_sets,
+    hits,
+    label_ranking_precision,
+    per_class,
+    precision_at_3,
+    values,
+)
+from tests.reference.metrics import average_precision_at_3, interval, label_precision, lwlrap, lwlrap_of_class
 
 
 def make(seed: int, clips: int = 20, classes: int = 6, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -79,3 +89,69 @@ def test_groups_are_drawn_whole_so_copies_of_a_clip_do_not_narrow_the_interval()
     assert copied.value == pytest.approx(once.value)
     assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
     assert copied.clips == 5 * once.clips
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("clips", "classes"), [(1, 1), (1, 5), (7, 1), (5, 2), (12, 3), (9, 40)])
+@pytest.mark.parametrize("at_once", [1, 50, 1 << 20])
+def test_figures_of_all_sizes_agree_with_their_definitions(
+    clips: int, classes: int, ties: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "BLOCK_SCORES", at_once)  # one clip at a time, a few, all
+    scores, positive = make(clips + classes, clips, classes, ties)
+    if classes > 3:
+        positive[:, 0] = False  # a class that no clip has
+        positive[:, 1] |= ~positive.any(axis=1)
+    rows, labels = scores.tolist(), sets(positive)
+    expected = np.array([average_precision_at_3(s, own) for s, own in zip(rows, labels, strict=True)])
+    precision = np.array(
+        [[label_precision(s, own, k) if k in own else 0.0 for k in range(classes)] for s, own in zip(rows, labels, strict=True)]
+    )
+    right = np.array([max(range(classes), key=lambda k, s=s: (s[k], -k)) in own for s, own in zip(rows, labels, strict=True)])
+    assert precision_at_3(scores, positive) == pytest.approx(expected, abs=1e-12)
+    assert label_ranking_precision(scores, positive) == pytest.approx(precision, abs=1e-12)
+    whole = values(scores, positive)
+    assert whole["lwlrap"] == pytest.approx(lwlrap(rows, labels), abs=1e-12)
+    assert whole["map@3"] == pytest.approx(expected.mean(), abs=1e-12)
+    assert whole["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+    of_classes = per_class(scores, positive)
+    for k in range(classes):
+        has = positive[:, k]
+        assert of_classes["clips"][k] == has.sum()
+        if has.any():
+            assert of_classes["lwlrap"][k] == pytest.approx(precision[has, k].mean(), abs=1e-12)
+            assert of_classes["map@3"][k] == pytest.approx(expected[has].mean(), abs=1e-12)
+            assert of_classes["accuracy"][k] == pytest.approx(right[has].mean(), abs=1e-12)
+        else:
+            assert all(np.isnan(of_classes[name][k]) for name in ("lwlrap", "map@3", "accuracy"))
+
+
+@pytest.mark.parametrize("draws", [1, 7, 1 << 21])
+def test_intervals_are_those_of_resamples_that_are_ranked_anew(draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "RESAMPLES", 100)
+    monkeypatch.setattr(metrics, "BLOCK_DRAWS", draws)
+    scores, positive = make(11, clips=9, ties=True)
+    group = np.array(list("aabbbcdee"))
+    rows, labels = scores.tolist(), sets(positive)
+    found = estimates(scores, positive, group)
+    assert (found["lwlrap"].low, found["lwlrap"].high) == pytest.approx(interval(lwlrap, rows, labels, list(group), 100), abs=1e-12)
+
+    def map_at_3(some_rows: list[list[float]], some_labels: list[set[int]]) -> float:
+        return float(np.mean([average_precision_at_3(s, own) for s, own in zip(some_rows, some_labels, strict=True)]))
+
+    assert (found["map@3"].low, found["map@3"].high) == pytest.approx(interval(map_at_3, rows, labels, list(group), 100), abs=1e-12)
+
+
+def test_several_sets_have_the_estimates_of_each_alone() -> None:
+    given_sets = []
+    for seed, clips, groups in ((1, 30, 10), (2, 20, 20), (3, 40, 10), (4, 1, 1)):  # two of them share their resamples
+        scores, positive = make(seed, clips)
+        given_sets.append((scores, positive, (np.arange(clips) % groups).astype(str)))
+    together = estimates_of_sets([(clip_sums(scores, positive), group) for scores, positive, group in given_sets])
+    for found, (scores, positive, group) in zip(together, given_sets, strict=True):
+        alone = estimates(scores, positive, group)
+        for name, estimate in alone.items():
+            ours = found[name]
+            assert (ours.value, ours.low, ours.high) == pytest.approx((estimate.value, estimate.low, estimate.high), abs=1e-12)
+            assert ours.clips == estimate.clips == len(scores)
+    assert estimates_of_sets([]) == []

@@ -1,4 +1,8 @@
-"""MAP@3 and lwlrap, straight from their definitions."""
+"""MAP@3, lwlrap and bootstrap intervals, straight from their definitions."""
+
+from collections.abc import Callable
+
+import numpy as np
 
 
 def best_three(scores: list[float]) -> list[int]:
@@ -38,3 +42,23 @@ def lwlrap(scores: list[list[float]], labels: list[set[int]]) -> float:
 def lwlrap_of_class(scores: list[list[float]], labels: list[set[int]], label: int) -> float:
     values = [label_precision(s, there, label) for s, there in zip(scores, labels, strict=True) if label in there]
     return sum(values) / len(values)
+
+
+def interval(
+    metric: Callable[[list[list[float]], list[set[int]]], float],
+    scores: list[list[float]],
+    labels: list[set[int]],
+    group: list[str],
+    resamples: int,
+) -> tuple[float, float]:
+    """2.5 and 97.5 % of the metric over resamples: the clips of the drawn groups are put together, and ranked anew."""
+    names, rng = sorted(set(group)), np.random.default_rng(0)
+    results = []
+    for _ in range(resamples):
+        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
+        drawn = [
+            i for name, count in zip(names, times, strict=True) for _ in range(count) for i in range(len(group)) if group[i] == name
+        ]
+        results.append(metric([scores[i] for i in drawn], [labels[i] for i in drawn]))
+    low, high = np.percentile(results, [2.5, 97.5])
+    return float(low), float(high)

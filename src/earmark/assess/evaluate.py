@@ -1,7 +1,7 @@
 """The metrics of a run: of its out-of-fold scores, and on a test split."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from earmark import files
 from earmark.assess.joined import Joined, RunScores
-from earmark.assess.metrics import METRICS, ClipFigures, EnsembleFigures, Estimate, Figures, RunMetrics, TestFigures, TestMetrics
+from earmark.assess.metrics import (
+    METRICS,
+    ClipFigures,
+    EnsembleFigures,
+    Estimate,
+    Figures,
+    RunMetrics,
+    TestFigures,
+    TestMetrics,
+    clip_sums,
+    estimates_of_sets,
+)
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
@@ -31,11 +42,15 @@ def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
     ``leaks`` says whether validation labels got into the training, through pseudo labels that nets of other folds guessed.
     """
     recipe = run.recipe
-    ensembles = {name: _ensemble_figures(run, name, joined, scores.votes[name]) for name, joined in scores.ensembles.items()}
+    sets = [*scores.members.values(), *scores.ensembles.values()]
+    figures = clip_figures(sets)
+    of_members = dict(zip(scores.members, figures, strict=False))
+    of_ensembles = zip(scores.ensembles, figures[len(of_members) :], strict=True)
+    ensembles = {name: _ensemble_figures(run, name, values, scores.votes[name]) for name, values in of_ensembles}
     main = next(iter(ensembles.values()))
     return {
         **{name: main[name] for name in (*METRICS, "all", "leaks")},  # type: ignore[literal-required, typeddict-item]
-        "members": {name: {**clip_figures(joined), "leaks": recipe.leaks(name)} for name, joined in scores.members.items()},
+        "members": {name: {**values, "leaks": recipe.leaks(name)} for name, values in of_members.items()},
         "ensembles": ensembles,
         "folds": run.finished(),
         "keep": {name: recipe.members[name].validation.keep for name in scores.members},
@@ -44,9 +59,9 @@ def run_metrics(run: Run, scores: RunScores) -> RunMetrics:
     }
 
 
-def _ensemble_figures(run: Run, name: str, joined: Joined, votes: Sequence[Vote]) -> EnsembleFigures:
+def _ensemble_figures(run: Run, name: str, values: ClipFigures, votes: Sequence[Vote]) -> EnsembleFigures:
     figures: EnsembleFigures = {
-        **clip_figures(joined),  # type: ignore[typeddict-item]  # it has no key that may be missing
+        **values,  # type: ignore[typeddict-item]  # it has no key that may be missing
         "leaks": any(run.recipe.leaks(vote.member) for vote in votes),
         "predictions": len(votes),
         "best_weights": any(vote.weights == "best" for vote in votes),
@@ -55,13 +70,21 @@ def _ensemble_figures(run: Run, name: str, joined: Joined, votes: Sequence[Vote]
     return figures
 
 
-def clip_figures(joined: Joined) -> ClipFigures:
-    """The metrics on verified clips, and under ``all`` on all labelled clips, as plain data."""
+def clip_figures(sets: Iterable[Joined]) -> list[ClipFigures]:
+    """For each set of clips the metrics on its verified clips, and under ``all`` on all its labelled clips, as plain data."""
+    parts = []
+    for joined in sets:
+        judgeable = joined.judgeable
+        sums, group = clip_sums(judgeable.scores, judgeable.clips.positive), judgeable.clips.group
+        verified = judgeable.clips.verified
+        parts += [(sums[verified], group[verified]), (sums, group)]
+    found = iter(estimates_of_sets([part for part in parts if len(part[0])]))
+    plain = [_plain(next(found) if len(sums) else None) for sums, _ in parts]
+    return [{**verified, "all": everything} for verified, everything in zip(plain[0::2], plain[1::2], strict=True)]
 
-    def plain(values: dict[str, Estimate] | None) -> Figures:
-        return {name: asdict(values[name]) if values else None for name in METRICS}  # type: ignore[return-value]
 
-    return {**plain(joined.chosen(joined.clips.verified).estimates()), "all": plain(joined.estimates())}
+def _plain(values: dict[str, Estimate] | None) -> Figures:
+    return {name: asdict(values[name]) if values else None for name in METRICS}  # type: ignore[return-value]
 
 
 def write_metrics(path: Path, metrics: RunMetrics | TestMetrics) -> None:
@@ -121,7 +144,7 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
         for name, ensemble_scores in combined.items()
     ]
     write_predictions(run.path / "test.parquet", clips.labels, blocks)
-    figures = {name: _test_figures(run, name, Joined(clips, ensemble_scores)) for name, ensemble_scores in combined.items()}
+    figures = _test_figures(run, {name: Joined(clips, ensemble_scores) for name, ensemble_scores in combined.items()})
     metrics: TestMetrics = {
         **next(iter(figures.values())),
         "ensembles": figures,
@@ -168,14 +191,21 @@ def _scores_of_votes(
     return scores
 
 
-def _test_figures(run: Run, ensemble: str, joined: Joined) -> TestFigures:
-    usages = sorted(set(joined.clips.usage.tolist()) - {""})
-    parts = {usage: clip_figures(joined.chosen(joined.clips.usage == usage)) for usage in usages}
-    figures: TestFigures = {**clip_figures(joined)}  # type: ignore[typeddict-item]  # it has no key that may be missing
-    if parts := {usage: part for usage, part in parts.items() if part["map@3"]}:
-        figures["usage"] = parts
-    _add_published(run, ensemble, figures)
-    return figures
+def _test_figures(run: Run, ensembles: dict[str, Joined]) -> dict[str, TestFigures]:
+    usages = sorted({usage for joined in ensembles.values() for usage in joined.clips.usage.tolist()} - {""})
+    parts = {
+        name: [joined, *(joined.chosen(joined.clips.usage == usage) for usage in usages)] for name, joined in ensembles.items()
+    }
+    found = iter(clip_figures(part for ensemble_parts in parts.values() for part in ensemble_parts))
+    by_ensemble: dict[str, TestFigures] = {}
+    for name in ensembles:
+        figures: TestFigures = {**next(found)}  # type: ignore[typeddict-item]  # it has no key that may be missing
+        of_usages = {usage: next(found) for usage in usages}
+        if scored := {usage: part for usage, part in of_usages.items() if part["map@3"]}:
+            figures["usage"] = scored
+        _add_published(run, name, figures)
+        by_ensemble[name] = figures
+    return by_ensemble
 
 
 def _add_published(run: Run, ensemble: str, figures: EnsembleFigures | TestFigures) -> None:

@@ -3,7 +3,7 @@
 Every metric is a mean of per-clip values with per-clip weights, so that the same resamples of the clips serve all metrics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 Scores = NDArray[np.floating]
 Positive = NDArray[np.bool_]
 Values = NDArray[np.float64]
+Groups = NDArray[np.str_]
 
 METRICS = ("map@3", "accuracy", "lwlrap")
 RESAMPLES = 2000
-BLOCK = 200  # resamples computed at once, a limit for the memory
+BLOCK_DRAWS = 1 << 21  # numbers of resamples held at once, a limit for the memory
 BLOCK_SCORES = 1 << 20  # scores ranked at once, likewise
 
 
@@ -158,22 +159,25 @@ def _label_ranking_precision(scores: Scores, positive: Positive) -> Values:
     return result
 
 
-def _sums(scores: Scores, positive: Positive) -> dict[str, tuple[Values, Values]]:
-    """For each metric and clip a numerator and a denominator: the metric is the sum of the first over the sum of the second."""
+def clip_sums(scores: Scores, positive: Positive) -> Values:
+    """For each clip and metric a numerator and a denominator, ``[N, 2 · metrics]``: a metric over some clips is the sum of the
+    first over the sum of the second. The scores are ranked once, here; resamples and parts of the clips only add up other rows."""
     ones = np.ones(len(scores))
-    return {
+    by_metric = {
         "map@3": (precision_at_3(scores, positive), ones),
         "accuracy": (hits(scores, positive), ones),
         "lwlrap": (label_ranking_precision(scores, positive).sum(axis=1), positive.sum(axis=1).astype(np.float64)),
     }
+    return np.stack([column for name in METRICS for column in by_metric[name]], axis=1)
 
 
 def values(scores: Scores, positive: Positive) -> dict[str, float]:
     """MAP@3, accuracy and lwlrap of clips that have at least one label each, from scores ``[N, K]`` and labels ``[N, K]``."""
-    return {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in _sums(scores, positive).items()}
+    total = clip_sums(scores, positive).sum(axis=0)
+    return {name: float(total[2 * i] / total[2 * i + 1]) for i, name in enumerate(METRICS)}
 
 
-def estimates(scores: Scores, positive: Positive, group: NDArray[np.str_], seed: int = 0) -> dict[str, Estimate]:
+def estimates(scores: Scores, positive: Positive, group: Groups, seed: int = 0) -> dict[str, Estimate]:
     """MAP@3, accuracy and lwlrap of clips that have at least one label each, with 95 % bootstrap intervals.
 
     Whole groups are drawn, with replacement, since clips of one recording are not independent.
@@ -187,22 +191,47 @@ def estimates(scores: Scores, positive: Positive, group: NDArray[np.str_], seed:
     Returns:
         The estimates by name: ``map@3``, ``accuracy``, ``lwlrap``.
     """
-    _, group_index = np.unique(group, return_inverse=True)
-    groups = int(group_index.max()) + 1
-    columns = [column for pair in _sums(scores, positive).values() for column in pair]
-    sums = np.stack([np.bincount(group_index, column, groups) for column in columns], axis=1)  # [groups, 2 · metrics]
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(0, RESAMPLES, BLOCK):
-        times = rng.multinomial(groups, np.full(groups, 1 / groups), size=BLOCK)  # how often each group is drawn
-        draws.append(times @ sums)
-    drawn = np.concatenate(draws)
-    total = sums.sum(axis=0)
-    by_metric = {}
-    for i, name in enumerate(METRICS):
-        low, high = np.percentile(drawn[:, 2 * i] / drawn[:, 2 * i + 1], [2.5, 97.5])
-        by_metric[name] = Estimate(float(total[2 * i] / total[2 * i + 1]), float(low), float(high), len(scores))
-    return by_metric
+    return estimates_of_sets([(clip_sums(scores, positive), group)], seed)[0]
+
+
+def estimates_of_sets(sets: Sequence[tuple[Values, Groups]], seed: int = 0) -> list[dict[str, Estimate]]:
+    """The `estimates` of several sets of clips. Sets with the same number of groups share their resamples, which take most of the
+    time; the estimates are the same as those of each set alone.
+
+    Args:
+        sets: of each set what `clip_sums` gives, ``[N, 2 · metrics]`` with N at least 1, and the group of each clip, ``[N]``.
+        seed: seed of the resampling.
+    """
+    sums = [_group_sums(*pair) for pair in sets]
+    results: list[dict[str, Estimate]] = [{} for _ in sets]
+    for groups in {len(rows): None for rows in sums}:
+        members = [i for i, rows in enumerate(sums) if len(rows) == groups]
+        drawn = _resampled(np.concatenate([sums[i] for i in members], axis=1), seed)
+        low, high = np.percentile(drawn[:, 0::2] / drawn[:, 1::2], [2.5, 97.5], axis=0).reshape(2, len(members), len(METRICS))
+        for place, i in enumerate(members):
+            total, clips = sums[i].sum(axis=0), len(sets[i][1])
+            results[i] = {
+                name: Estimate(float(total[2 * m] / total[2 * m + 1]), float(low[place, m]), float(high[place, m]), clips)
+                for m, name in enumerate(METRICS)
+            }
+    return results
+
+
+def _group_sums(sums: Values, group: Groups) -> Values:
+    """The sums over the clips of each group, ``[groups, columns]``, from those of each clip, ``[N, columns]``."""
+    _, index = np.unique(group, return_inverse=True)
+    return np.stack([np.bincount(index, column) for column in sums.T], axis=1)
+
+
+def _resampled(sums: Values, seed: int) -> Values:
+    """The sums over each resample of the groups, ``[resamples, columns]``, from those of each group, ``[groups, columns]``."""
+    groups, rng = len(sums), np.random.default_rng(seed)
+    rows = max(BLOCK_DRAWS // groups, 1)  # the draws are the same, however many are made at once
+    parts = []
+    for first in range(0, RESAMPLES, rows):
+        times = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(rows, RESAMPLES - first))  # each group is drawn
+        parts.append(times @ sums)
+    return np.concatenate(parts)
 
 
 def per_class(scores: Scores, positive: Positive) -> dict[str, NDArray[np.float64]]:
