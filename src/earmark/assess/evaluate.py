@@ -22,11 +22,12 @@ from earmark.assess.metrics import (
     clip_sums,
     estimates_of_sets,
 )
-from earmark.data.clips import ClipSet, load_clips
+from earmark.data.clips import ClipSet
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.machine import choose_device
+from earmark.runs.data import check_unchanged, load_unchanged_clips
 from earmark.runs.predictions import NO_VIEW, Block, write_predictions
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
@@ -92,24 +93,6 @@ def write_metrics(path: Path, metrics: RunMetrics | TestMetrics) -> None:
     files.write_text(path, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def run_store(run: Run, store: Path | None = None) -> Store:
-    """The store to evaluate a run on.
-
-    Args:
-        run: the run.
-        store: folder of the store; by default the store that the run was trained on.
-
-    Raises:
-        RunError: no store is given, and the run was never started.
-        StoreError: the folder is no store.
-    """
-    if store is None:
-        if run.info is None:
-            raise RunError(f"{run.path}: it has not been started; `earmark train` starts it")
-        store = Path(run.info.store)
-    return Store.open(store)
-
-
 def evaluate_test(run: Run, store: Store) -> TestMetrics:
     """Scores a store's test split with every ensemble of a run; writes ``test.parquet`` and ``metrics-test.json`` into the run.
 
@@ -117,14 +100,15 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
     column ``usage``, over each of its parts (``Public``, ``Private``).
 
     Raises:
-        RunError: the store has no test split or other classes, or no net is finished.
+        RunError: the store has no test split or other classes, no net is finished, or some scores are not finite.
+        StoreError: the store is damaged, or is prepared anew meanwhile.
     """
     votes, recipe = run.votes(), run.recipe
     if not votes:
         raise run.unfinished_error()
     members = {vote.member for ensemble_votes in votes.values() for vote in ensemble_votes}
     rates = sorted({recipe.members[name].input.sample_rate for name in members})
-    test = {rate: (clips := load_clips(store, rate))[clips.test] for rate in rates}
+    test = {rate: (clips := load_unchanged_clips(store, rate))[clips.test] for rate in rates}
     clips = next(iter(test.values()))
     if not len(clips):
         raise RunError(f"{store.path} has no test split")
@@ -143,6 +127,7 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
         Block(clips.clip_id, ensemble_scores, ensemble_name(name), NO_FOLD, "", NO_VIEW)
         for name, ensemble_scores in combined.items()
     ]
+    check_unchanged(store)  # its labels are those that the scores are compared with
     write_predictions(run.path / "test.parquet", clips.labels, blocks)
     figures = _test_figures(run, {name: Joined(clips, ensemble_scores) for name, ensemble_scores in combined.items()})
     metrics: TestMetrics = {
@@ -186,7 +171,8 @@ def _scores_of_votes(
         settings = run.recipe.members[name]
         net_clips = clips[settings.input.sample_rate]
         scorer = open_scorer(settings, len(net_clips.labels), run.weights(name, fold, weights), device)
-        scores_of_views = score_clips(scorer, net_clips, list(views), settings.scoring, f"score {name} fold {fold} {weights}")
+        title = f"{name} fold {fold} {weights}"
+        scores_of_views = score_clips(scorer, net_clips, list(views), settings.scoring, f"score {title}", net=title)
         scores |= {(name, fold, weights, view): view_scores for view, view_scores in zip(views, scores_of_views, strict=True)}
     return scores
 

@@ -107,7 +107,9 @@ def _combined(run: Run, clips: ClipTable, blocks: Sequence[Block], votes: Sequen
     for block in blocks:
         if (block.member, block.fold, block.weights, block.view) in voting:
             blocks_by_key[block.member, block.weights, block.view].append(block)
-    if missing := [" ".join(key) for key, key_blocks in blocks_by_key.items() if not key_blocks]:
+    # A net whose fold holds no clip out has no scores at all; that nothing can be scored is no fault.
+    scored = {block.member for block in blocks}
+    if missing := [" ".join(key) for key, key_blocks in blocks_by_key.items() if not key_blocks and key[0] in scored]:
         raise RunError(f"{run.path}: no scores of {', '.join(missing)} yet; `earmark evaluate {run.path}` makes them")
     order = np.argsort(clips.clip_id)
     scores_by_key, has_all_scores = [], np.ones(len(clips), np.bool_)
@@ -118,7 +120,7 @@ def _combined(run: Run, clips: ClipTable, blocks: Sequence[Block], votes: Sequen
             scores[rows], has_scores[rows] = block.scores, True
         scores_by_key.append(scores)
         has_all_scores &= has_scores
-    if not has_all_scores.any():
+    if not has_all_scores.any() and all(blocks_by_key.values()):
         raise RunError(f"{run.path}: its members share no clip; train the same folds of each")
     combined = combine((scores[has_all_scores] for scores in scores_by_key), list(shares.values()), rule)
     return Joined(clips[has_all_scores], combined)

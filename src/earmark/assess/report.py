@@ -130,7 +130,7 @@ def _learning_curves(run: Run) -> str:
     figure, axes = _new_figure(15, 2.9, len(shown))
     for axis, column in zip(axes, shown, strict=True):
         for title, rows in logs.items():
-            points = [(int(row["batch"]), float(row[column])) for row in rows if row[column]]
+            points = [(int(row["batch"]), float(row[column])) for row in rows if row.get(column)]
             if points:
                 axis.plot(*zip(*points, strict=True), linewidth=1.2, label=title, marker="." if column in METRICS else None)
         axis.set_title(CURVES.get(column) or f"{NAMES[column]}, held-out fold")

@@ -13,7 +13,9 @@ from earmark.errors import EarmarkError, listed
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    store: Annotated[Path | None, typer.Option(help="The store; the one that the run was trained on by default.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="The store: with --split test any, else the run's own, where it has been moved.")
+    ] = None,
     split: Annotated[
         Literal["train", "test"], typer.Option(help="train: out-of-fold scores; test: the store's test split.")
     ] = "train",
@@ -25,10 +27,11 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compute a run's metrics, from its out-of-fold scores or on a test split."""
-    from earmark.assess.evaluate import evaluate_test, run_store
+    from earmark.assess.evaluate import evaluate_test
     from earmark.assess.submission import write_submission
     from earmark.data.sources import submission_layout
     from earmark.machine import arithmetic_threads
+    from earmark.runs.data import open_store, open_store_to_test
     from earmark.runs.run import Run
 
     for_test = {"--submission": submission, "--ensemble": ensemble, "--threads": threads}
@@ -37,7 +40,7 @@ def evaluate(
     if ensemble is not None and submission is None:
         raise EarmarkError("--ensemble says whose scores a --submission has")
     opened = Run.open(run)
-    data = run_store(opened, store)
+    data = open_store_to_test(opened, store) if split == "test" else open_store(opened, store)
     if ensemble is not None and ensemble not in opened.recipe.ensembles:
         raise EarmarkError(f"--ensemble {ensemble}: the recipe has {listed(opened.recipe.ensembles)}")
     if split == "test":

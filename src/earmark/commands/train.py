@@ -25,7 +25,9 @@ def train(
     jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of each net on a CPU; by default one a core, or one where several are no faster now."),
+        typer.Option(
+            min=1, max=1024, help="Threads of each net on a CPU; by default one a core, or one where several are no faster now."
+        ),
     ] = None,
     allow_bad: Annotated[
         bool, typer.Option("--allow-bad", help="Train though more than 5 % of the store's clips were bad.")

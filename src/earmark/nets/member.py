@@ -43,11 +43,38 @@ def load_net(settings: MemberSettings, classes: int, path: Path) -> TagNet:
         RunError: the file is damaged, or holds the weights of a different net.
     """
     net = new_net(settings, classes)
+    weights = load_tensors(path)[0]
     try:
-        net.load_state_dict(load_tensors(path)[0])
-    except RuntimeError as error:
-        raise RunError(f"{path} has not this net's weights ({str(error).splitlines()[0]})") from None
+        load_weights(net, weights)
+    except ValueError as error:
+        raise RunError(f"{path} has not this net's weights ({error}); remove {path.parent} to train this piece again") from None
     return net
+
+
+def load_weights(net: TagNet, weights: Mapping[str, Tensor]) -> None:
+    """Gives a net its weights.
+
+    Raises:
+        ValueError: they are those of a different net, or not all finite.
+    """
+    check_weights(net, weights)
+    net.load_state_dict(weights)
+
+
+def check_weights(net: TagNet, weights: Mapping[str, Tensor]) -> None:
+    """Checks that weights, by name, are a net's: the same names, shapes and types, and all finite.
+
+    Raises:
+        ValueError: they are not.
+    """
+    own = net.state_dict()
+    if other := sorted(set(own) ^ set(weights)):
+        raise ValueError(f"{other[0]} is {'missing' if other[0] in own else 'not known'}")
+    for name, value in weights.items():
+        if (value.shape, value.dtype) != (own[name].shape, own[name].dtype):
+            raise ValueError(f"{name} is {value.dtype} {list(value.shape)}, not {own[name].dtype} {list(own[name].shape)}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any] | None = None) -> None:
@@ -68,5 +95,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
             return tensors, json.loads((file.metadata() or {}).get("state", "null"))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to train this piece again") from None
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing; remove {path.parent} to train this piece again") from None
+    except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{path} is damaged ({reason}); remove {path.parent} to train this piece again") from None

@@ -13,9 +13,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from earmark import files
-from earmark.errors import RunError
+from earmark.errors import RunError, one_line
 from earmark.labels import LabelSet
 
+KEYS = ("member", "fold", "snapshot", "view")  # the columns that tell blocks apart
+REMEDY = "; remove it, and `earmark train` makes it anew"
 NO_VIEW = ""  # the view of scores that combine several views
 
 
@@ -73,14 +75,42 @@ def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
     """
     with _damage_named(path):
         table = pyarrow.parquet.read_table(path)
-        labels = LabelSet(tuple(json.loads(table.schema.metadata[b"labels"])))
+        labels = _labels_of(table)
+        _refuse_other_columns(table, len(labels))
         scores = table["scores"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, len(labels))
+        if not np.isfinite(scores).all():
+            raise ValueError("some scores are not finite")
         clip_id = table["clip_id"].to_numpy().astype(np.str_)
-        keys = list(zip(*(table[name].to_pylist() for name in ("member", "fold", "snapshot", "view")), strict=True))
-    rows_by_key: dict[tuple[str, int, str, str], list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_by_key.setdefault(key, []).append(row)
-    return labels, [Block(clip_id[rows], scores[rows], *key) for key, rows in rows_by_key.items()]
+        keys = list(zip(*(table[name].to_pylist() for name in KEYS), strict=True))
+        rows_by_key: dict[tuple[str, int, str, str], list[int]] = {}
+        for row, key in enumerate(keys):
+            rows_by_key.setdefault(key, []).append(row)
+        blocks = [Block(clip_id[rows], scores[rows], *key) for key, rows in rows_by_key.items()]
+        for block in blocks:
+            if len(np.unique(block.clip_id)) < len(block.clip_id):
+                raise ValueError("a clip stands in it twice")
+    return labels, blocks
+
+
+def _labels_of(table: pyarrow.Table) -> LabelSet:
+    names = json.loads(table.schema.metadata[b"labels"])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its labels are no list of names")
+    return LabelSet(tuple(names))
+
+
+def _refuse_other_columns(table: pyarrow.Table, classes: int) -> None:
+    for name, kind in _columns(classes).items():
+        if name not in table.column_names or table.schema.field(name).type != kind:
+            raise ValueError(f"it has no column {name} of type {kind}")
+        if table[name].null_count or (name == "scores" and table[name].combine_chunks().flatten().null_count):
+            raise ValueError(f"values of {name} are missing")
+
+
+def _columns(classes: int) -> dict[str, pyarrow.DataType]:
+    text = pyarrow.string()
+    scores = pyarrow.list_(pyarrow.float32(), classes)
+    return {"clip_id": text, "member": text, "fold": pyarrow.int64(), "snapshot": text, "view": text, "scores": scores}
 
 
 def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
@@ -98,9 +128,9 @@ def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path} is damaged ({reason}); remove it, and `earmark train` makes it anew") from None
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{path} is damaged ({one_line(reason)}){REMEDY}") from None
 
 
 def join_predictions(paths: Sequence[Path], out: Path) -> None:

@@ -12,19 +12,21 @@ A run directory has:
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Self
 
 from earmark import files
-from earmark.errors import RunError
+from earmark.errors import RunError, listed, one_line
 from earmark.labels import LabelSet
 from earmark.recipe import Recipe, load_recipe
 from earmark.runs.predictions import Block, join_predictions, read_predictions
 from earmark.runs.votes import Vote, ensemble_votes
 
-RUN_NAMES = ("run.json", "members", "pseudo", "oof.parquet", "metrics.json", "report.html", "bundle")  # all but recipe.yaml
+MAX_THREADS = 1024  # more than any machine has; PyTorch ends the whole process where the system cannot make so many
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class RunInfo:
         device: ``cpu`` or ``cuda``.
         precision: ``float32`` or ``bfloat16``, as chosen on the machine.
         threads: CPU threads that compute; results are bit-equal only for the same number.
+        store_clips: number of clips in the store; None in runs of earlier versions.
     """
 
     earmark: str
@@ -46,6 +49,30 @@ class RunInfo:
     device: str
     precision: str
     threads: int
+    store_clips: int | None = None
+
+    @classmethod
+    def of(cls, data: Any) -> Self:
+        """The content of a ``run.json``.
+
+        Raises:
+            ValueError: something in it is wrong, missing or not known.
+        """
+        if not isinstance(data, dict) or (unknown := set(data) - {field.name for field in fields(cls)}):
+            raise ValueError("it is no mapping" if not isinstance(data, dict) else f"it has {listed(map(repr, unknown))}")
+        for name in ("earmark", "store", "store_fingerprint"):
+            if not isinstance(value := data.get(name), str) or not value or "\0" in value:
+                raise ValueError(f"{name} is no text")
+        for name, choices in (("device", ("cpu", "cuda")), ("precision", ("float32", "bfloat16"))):
+            if data.get(name) not in choices:
+                raise ValueError(f"{name} is not {' or '.join(choices)}")
+        for name, lowest, highest in (("threads", 1, MAX_THREADS), ("store_clips", 0, 2**63)):
+            value = data.get(name)
+            if name == "store_clips" and value is None:
+                continue
+            if type(value) is not int or not lowest <= value <= highest:
+                raise ValueError(f"{name} is no whole number from {lowest} to {highest}")
+        return cls(**data)
 
 
 @dataclass(frozen=True)
@@ -74,11 +101,35 @@ class Run:
             RunError: the file is damaged.
         """
         try:
-            return RunInfo(**json.loads((self.path / "run.json").read_text(encoding="utf-8")))
+            return RunInfo.of(json.loads((self.path / "run.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (TypeError, ValueError):
-            raise RunError(f"{self.path / 'run.json'} is damaged, or of another version") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = f"{error.strerror or error}" if isinstance(error, OSError) else one_line(str(error)[:200])
+            raise RunError(
+                f"{self.path / 'run.json'} is damaged, or of another version ({reason}); put back an earlier copy of it, or train "
+                "into another --out"
+            ) from None
+
+    def started(self) -> RunInfo:
+        """What ``run.json`` says.
+
+        Raises:
+            RunError: the run was never started, or the file is missing or damaged.
+        """
+        if (info := self.info) is not None:
+            return info
+        if self.has_results:
+            raise RunError(
+                f"{self.path / 'run.json'} is missing, which says what the run learns from; put back a copy of it, or train into "
+                "another --out"
+            )
+        raise RunError(f"{self.path}: it has not been started; `earmark train` starts it")
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there are nets or pseudo labels of the run, finished or begun."""
+        return any((self.path / name).exists() for name in ("members", "pseudo"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -105,7 +156,7 @@ class Run:
 
     def is_finished(self, member: str, fold: int) -> bool:
         """Whether a net is trained and has its out-of-fold scores, the last file to be written."""
-        return self.scores_file(member, fold).is_file()
+        return self.scores_file(member, fold).exists()  # whatever it is: `read_predictions` says what is wrong with it
 
     def scores_file(self, member: str, fold: int) -> Path:
         """The file of a net's out-of-fold scores."""
@@ -116,7 +167,7 @@ class Run:
         finished = {}
         for member in self.recipe.members:
             folders = (self.path / "members" / member).glob("fold*")
-            folds = sorted(int(folder.name[4:]) for folder in folders if folder.name[4:].isdigit())
+            folds = sorted(int(folder.name[4:]) for folder in folders if folder.name[4:].isascii() and folder.name[4:].isdigit())
             if finished_folds := [fold for fold in folds if self.is_finished(member, fold)]:
                 finished[member] = finished_folds
         return finished
@@ -201,8 +252,26 @@ def weights_name(weights: str) -> str:
 
 
 def read_metrics_log(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``metrics.csv``; none if there is no such file."""
+    """The rows of a ``metrics.csv`` that can be read, each with all its columns; none if there is no such file.
+
+    A kill may cut the last row off. A row that is damaged in another way is left out too: nothing is computed from the log.
+    """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row.get("seconds")]  # the last row may be cut off
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows: list[dict[str, str]] = []
+    try:
+        rows.extend(row for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()) if _is_whole(row))
+    except csv.Error:  # what follows cannot be told apart any more
+        pass
+    return rows
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row of ``metrics.csv`` has numbers in all columns that it has, and those that every row has."""
+    if None in row or None in row.values() or not row.get("batch") or not row.get("seconds"):
+        return False
+    try:
+        return 0 < int(row["batch"]) < 2**53 and all(not value or math.isfinite(float(value)) for value in row.values())
+    except ValueError:
+        return False

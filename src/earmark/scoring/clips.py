@@ -6,14 +6,22 @@ import numpy as np
 
 from earmark import audio
 from earmark.data.clips import ClipSet
+from earmark.data.table import Array
 from earmark.errors import RunError
 from earmark.progress import progress_bar
 from earmark.recipe import ScoringSettings
+from earmark.scoring.finite import is_broken, not_finite
 from earmark.scoring.scorer import Scorer, Scores, Sounds, net_input
 
 
 def score_clips(
-    scorer: Scorer, clips: ClipSet, views: Sequence[str] = ("whole",), grouping: ScoringSettings | None = None, title: str = ""
+    scorer: Scorer,
+    clips: ClipSet,
+    views: Sequence[str] = ("whole",),
+    grouping: ScoringSettings | None = None,
+    title: str = "",
+    *,
+    net: str = "the net",
 ) -> Scores:
     """Scores the clips of a store.
 
@@ -23,12 +31,13 @@ def score_clips(
         views: V versions of each clip: ``whole`` or ``padN``.
         grouping: which clips go through the net together; by default only clips of equal length.
         title: title of the progress bar; no bar is shown if it is empty.
+        net: which net scores, in an error message: its member, fold and weights.
 
     Returns:
         float32 ``[V, N, K]``, in the order of the clips.
 
     Raises:
-        RunError: some scores are not finite.
+        RunError: some scores are not finite. The message names the clips; or the net, if its weights are at fault.
     """
     settings = scorer.input
     trimmed = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if settings.trim_silence else clips.length
@@ -36,6 +45,26 @@ def score_clips(
     sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), settings))
     with progress_bar(title, len(clips), hidden=not title) as bar:
         scores = scorer.scores(sounds, views, grouping, bar.update)
-    if not np.isfinite(scores).all():
-        raise RunError("the net's scores are not numbers: the training diverged; start it anew with a lower rate")
+    if (broken := np.flatnonzero(not_finite(scores))).size:
+        raise _not_finite_error(scorer, clips, broken, net)
     return scores
+
+
+def named_clips(clips: ClipSet, chosen: Array) -> str:
+    """The first of some clips, given by their indices, and the number of the others, in words for an error message."""
+    first = int(chosen[0])
+    more = f" and {len(chosen) - 1:,} more" if len(chosen) > 1 else ""
+    peak = f" (its largest sample is {clips.peak[first]:g}, where 1 is full scale)" if not clips.peak[first] <= 1 else ""
+    return f"clip {str(clips.clip_id[first])!r}{peak}{more}"
+
+
+def _not_finite_error(scorer: Scorer, clips: ClipSet, broken: Array, net: str) -> RunError:
+    if is_broken(scorer):
+        return RunError(
+            f"{net}: its scores of every sound are not finite: its weights are at fault; the training diverged, or their file is "
+            "damaged: train into another --out, with a lower rate if it diverged"
+        )
+    return RunError(
+        f"{net}: its scores of {named_clips(clips, broken)} are not finite; take what is wrong out of the data set, prepare it again "
+        "and train into another --out"
+    )

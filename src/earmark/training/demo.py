@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from earmark import files
 from earmark.assess.joined import out_of_fold
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.report import Comparison, write_report
-from earmark.data.clips import load_clips
 from earmark.data.corrupt import TRUTH, corrupt
 from earmark.data.manifest import read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.synth import KINDS, RATE, render, render_clips
 from earmark.recipe import load_recipe
+from earmark.runs.data import load_run_clips
 from earmark.runs.run import Run
 from earmark.tagging.formats import TaggedFile
 from earmark.tagging.formats import render as render_tags
 from earmark.tagging.tagger import Tagger
+from earmark.training.begin import check_out, open_run
 from earmark.training.train import TrainRequest, train
 
 PER_KIND = 60  # clips of each kind of sound
@@ -40,7 +42,14 @@ def run_demo(out: Path, say: Callable[[str], None]) -> tuple[RunMetrics, RunMetr
 
     Returns:
         The metrics of the run with masking, and those of the run without.
+
+    Raises:
+        RunError: ``out`` is a folder of something else.
     """
+    recipe = load_recipe("tiny")
+    check_out(out)
+    with files.locked(out / ".lock", out):
+        open_run(out, recipe)  # now, so that a folder of something else is refused before anything is written into it
     folder = out / "demo"
     manifest_path = folder / "manifest.csv"
     if not manifest_path.is_file():
@@ -55,11 +64,11 @@ def run_demo(out: Path, say: Callable[[str], None]) -> tuple[RunMetrics, RunMetr
     )
     store = prepare(manifest, str(manifest_path), folder / "store", [RATE]).store
     say("training with loss masking")
-    masked = train(TrainRequest(load_recipe("tiny"), store, out))
+    masked = train(TrainRequest(recipe, store, out))
     say("training without it, on the same batches")
     plain = train(TrainRequest(load_recipe("tiny", ["members.*.loss.masking=null"]), store, folder / "without-masking"))
     run = Run.open(out)
-    sounds = load_clips(store, RATE)
+    sounds = load_run_clips(run, store, RATE)
     scores = out_of_fold(run, sounds)
     comparison = Comparison(
         "with loss masking",

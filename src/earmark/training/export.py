@@ -8,7 +8,8 @@ import earmark
 from earmark import files
 from earmark.assess.metrics import RunMetrics
 from earmark.data.store import Store
-from earmark.nets.member import load_tensors, planned_net, save_tensors
+from earmark.errors import RunError
+from earmark.nets.member import check_weights, load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
@@ -22,6 +23,9 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
         run: the run.
         store: the store that the nets were trained on.
         metrics: the run's metrics, for the model card.
+
+    Raises:
+        RunError: weights are missing or damaged; the bundle that was there stays.
     """
     partial, final = run.path / ".bundle.partial", run.bundle
     shutil.rmtree(partial, ignore_errors=True)
@@ -87,9 +91,19 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
 
 
 def _put_weights(old: Path, new: Path, net: TagNet, complete: bool) -> None:
-    """Writes the weights that tagging needs: all (as a link to the old file), or all but those of the noisy task's head."""
+    """Writes the weights that tagging needs: all (as a link to the old file), or all but those of the noisy task's head.
+
+    Raises:
+        RunError: they are missing or damaged, or not the net's.
+    """
+    weights = load_tensors(old)[0]
     if not complete:
-        weights = load_tensors(old)[0]
-        save_tensors(new, {name: weights[name] for name in net.state_dict()})
-        return
-    files.link_or_copy(old, new)
+        weights = {name: weights[name] for name in net.state_dict() if name in weights}
+    try:
+        check_weights(net, weights)
+    except ValueError as error:
+        raise RunError(f"{old} has not this net's weights ({error}); remove {old.parent} to train this piece again") from None
+    if complete:
+        files.link_or_copy(old, new)
+    else:
+        save_tensors(new, weights)

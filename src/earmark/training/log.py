@@ -30,7 +30,7 @@ class MetricsLog:
         self.examples_before = int(trainer.tally[2])  # in the sums of the next row, but trained before this start
         kept = [row for row in read_metrics_log(path) if int(row["batch"]) <= trainer.batch_number]
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(kept)
         files.write_text(path, text.getvalue())

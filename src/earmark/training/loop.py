@@ -32,6 +32,9 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
         piece: what to train.
         fabric: Lightning Fabric with the device and the precision.
         logger: logger of TensorBoard; None if TensorBoard is not installed.
+
+    Raises:
+        RunError: the training diverged, a file that it goes on from is damaged, or a validation's scores are not finite.
     """
     settings = piece.settings
     piece.path.mkdir(parents=True, exist_ok=True)
@@ -55,9 +58,13 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
             trainer.step()
             number = trainer.batch_number
             bar.update(number)
-            if (snapshot := schedule.snapshot_after(number)) is not None:
-                save_tensors(piece.path / weights_name(str(snapshot)), trainer.plain_net.state_dict())
+            snapshot = schedule.snapshot_after(number)
             validate = number == schedule.batches or number % schedule.validate_every == 0
+            kept = validate or snapshot is not None
+            if kept or number % LOG_EVERY == 0 or not gpus:  # a GPU would have to be waited for
+                trainer.refuse_divergence(weights=kept)
+            if snapshot is not None:
+                save_tensors(piece.path / weights_name(str(snapshot)), trainer.plain_net.state_dict())
             if validate or number % LOG_EVERY == 0:
                 log.stop_clock()
                 metrics = trainer.validate() if validate else {}
@@ -68,6 +75,7 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
                     save_tensors(piece.path / "best.safetensors", trainer.plain_net.state_dict())
             unsaved = time.monotonic() - saved_at
             if interrupted or unsaved > CHECKPOINT_SECONDS or (validate and saving < CHECKPOINT_SHARE * unsaved):
+                trainer.refuse_divergence(weights=True)
                 trainer.save(checkpoint)
                 saving = time.monotonic() - saved_at - unsaved
                 saved_at = time.monotonic()

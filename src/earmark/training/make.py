@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from earmark.data.clips import ClipSet, load_clips
+from earmark.data.clips import ClipSet
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
+from earmark.data.table import ClipTable
+from earmark.errors import RunError
 from earmark.machine import arithmetic_threads, keep_freed_memory
-from earmark.runs.predictions import Block, read_predictions, read_weights_and_views, write_predictions
+from earmark.runs.data import check_store, load_run_clips, open_store
+from earmark.runs.predictions import REMEDY, Block, read_predictions, read_weights_and_views, write_predictions
 from earmark.runs.run import Run, RunInfo
 from earmark.runs.votes import needed_scores
 from earmark.scoring.clips import score_clips
@@ -29,17 +32,22 @@ def is_made(run: Run, stage: Stage) -> bool:
     return run.pseudo_labels(stage.name, stage.fold).is_file()
 
 
-def make(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
+def make(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[int, ClipSet]) -> None:
     """Makes a stage, unless it is made already.
 
     Args:
         run: the run; the stages that this one needs are made.
         info: the run's device and precision.
         stage: a net, or pseudo labels.
+        store: the store that the run learns from.
         data: all clips of the store, by sample rate in Hz.
+
+    Raises:
+        RunError: the store was prepared anew since the run began, or the training diverged.
     """
     if is_made(run, stage):
         return
+    check_store(run, store)  # `data` is that of the run, but what is trained on it now could not be evaluated
     if stage.kind == "net" and stage.fold is not None:
         clips = data[run.recipe.members[stage.name].input.sample_rate]
         fabric = make_fabric(info.device, info.precision)
@@ -57,14 +65,17 @@ def make_alone(path: Path, store: Path, stage: Stage) -> None:
         path: the run directory.
         store: folder of the store.
         stage: a net, or pseudo labels.
+
+    Raises:
+        RunError: the store was prepared anew since the run began, or the training diverged.
     """
-    run, opened_store = Run.open(path), Store.open(store)
-    assert run.info is not None  # it is written before the first stage
+    run = Run.open(path)
+    info, opened_store = run.started(), open_store(run, store)
     keep_freed_memory()
     name = stage.name if stage.kind == "net" else run.recipe.pseudo_labels[stage.name].member
     rate = run.recipe.members[name].input.sample_rate
-    with arithmetic_threads(run.info.threads):
-        make(run, run.info, stage, {rate: load_clips(opened_store, rate)})
+    with arithmetic_threads(info.threads):
+        make(run, info, stage, opened_store, {rate: load_run_clips(run, opened_store, rate)})
 
 
 def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
@@ -75,8 +86,32 @@ def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
     return [pair for pair in needed_scores(run.recipe, name) if pair not in written]
 
 
-def score_held_out(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet) -> None:
-    """Writes a net's out-of-fold scores: those of the fold's clips that it was not trained on. Scores that are there already stay.
+def scores_fault(run: Run, name: str, fold: int, clips: ClipTable) -> str | None:
+    """What is wrong with a finished net's out-of-fold scores; None if they are whole: of this net, of all its held-out clips.
+
+    Args:
+        run: the run.
+        name: name of the net's member.
+        fold: the fold that the net was not trained on.
+        clips: all clips of the store.
+    """
+    path = run.scores_file(name, fold)
+    try:
+        labels, blocks = read_predictions(path)
+    except RunError as error:
+        return str(error).removesuffix(REMEDY)
+    if labels != clips.labels:
+        return f"{path} has other classes than the store"
+    if any((block.member, block.fold) != (name, fold) for block in blocks):
+        return f"{path} has scores of another net"
+    held_out = sorted(clips.clip_id[splits.held_out(clips, fold, run.recipe, run.recipe.members[name])].tolist())
+    if any(sorted(block.clip_id.tolist()) != held_out for block in blocks) or (held_out and not blocks):
+        return f"{path} has not the scores of all clips that its fold holds out, and of no others"
+    return None
+
+
+def score_held_out(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet, anew: bool = False) -> None:
+    """Writes a net's out-of-fold scores: those of the fold's clips that it was not trained on.
 
     Args:
         run: a run in which the net is trained.
@@ -84,17 +119,22 @@ def score_held_out(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet
         name: name of the net's member.
         fold: the fold that the net was not trained on.
         clips: all clips of the store, at the member's sample rate.
+        anew: make the scores that are there already, too; else they stay.
+
+    Raises:
+        RunError: the net's weights are missing or damaged, or some scores are not finite.
     """
     settings, path = run.recipe.members[name], run.scores_file(name, fold)
-    blocks = read_predictions(path)[1] if path.is_file() else []
-    pairs = missing_scores(run, name, fold) if path.is_file() else needed_scores(run.recipe, name)
+    anew = anew or not path.exists()
+    blocks = [] if anew else read_predictions(path)[1]
+    pairs = needed_scores(run.recipe, name) if anew else missing_scores(run, name, fold)
     held_out = clips[splits.held_out(clips, fold, run.recipe, settings)]
     device = make_fabric(info.device, info.precision).device
     for weights in dict.fromkeys(weights for weights, _ in pairs):
         views = [view for pair_weights, view in pairs if pair_weights == weights]
         scorer = open_scorer(settings, len(clips.labels), run.weights(name, fold, weights), device)
         title = f"score {name} fold {fold}" + (f" {weights}" if len(pairs) > 1 else "")
-        scores = score_clips(scorer, held_out, views, settings.scoring, title)
+        scores = score_clips(scorer, held_out, views, settings.scoring, title, net=f"{name} fold {fold} {weights}")
         blocks += [
             Block(held_out.clip_id, view_scores, name, fold, weights, view) for view, view_scores in zip(views, scores, strict=True)
         ]

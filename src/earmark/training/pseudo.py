@@ -74,11 +74,15 @@ def guess_labels(
         device: the device to score on.
         title: title of the progress bar, and value of the column ``member``.
         fold: value of the column ``fold``.
+
+    Raises:
+        RunError: weights are missing or damaged, or some scores are not finite.
     """
     total = np.zeros((len(clips), len(clips.labels)))
     for number, file in enumerate(weights, start=1):
         scorer = open_scorer(settings, len(clips.labels), file, device)
-        total += score_clips(scorer, clips, grouping=settings.scoring, title=f"{title}: {number} of {len(weights)}")[0]
+        bar = f"{title}: {number} of {len(weights)}"
+        total += score_clips(scorer, clips, grouping=settings.scoring, title=bar, net=f"{title}, by {file}")[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     block = Block(clips.clip_id, sharpen(total / len(weights), temperature), title, fold, "", "whole")
     write_predictions(path, clips.labels, [block])

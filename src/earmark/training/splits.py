@@ -3,13 +3,14 @@
 The functions return masks, bool ``[N]``, over the clips of a store.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from earmark.data.manifest import NO_FOLD
 from earmark.data.table import Array, ClipTable
-from earmark.errors import RunError
+from earmark.errors import EarmarkWarning, RunError
 from earmark.recipe import MemberSettings, Recipe
 
 
@@ -113,3 +114,19 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str)
         raise RunError(f"fold {fold}: member {member} has a noisy task, and no unverified clip with labels is there to train on")
     if settings.soft and not unverified(clips, fold, recipe).any():
         raise RunError(f"fold {fold}: member {member} learns from pseudo labels, and no unverified clip is there to train on")
+
+
+def warn_of_nothing_to_score(clips: ClipTable, recipe: Recipe, nets: Sequence[tuple[str, int]]) -> None:
+    """Warns of folds in which a net, given by its member and fold, holds out no clip that it can be judged by.
+
+    Such a net learns, and votes in the bundle, but there are no figures of it.
+    """
+    silent = [
+        f"{name} fold {fold}"
+        for name, fold in nets
+        if not (held_out(clips, fold, recipe, recipe.members[name]) & clips.judgeable).any()
+    ]
+    if silent:
+        shown = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+        none = "; the run will have no figures at all" if len(silent) == len(nets) else ""
+        warnings.warn(f"no clip with labels is held out to score {shown} with{none}", EarmarkWarning, stacklevel=3)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,19 +14,27 @@ from earmark.assess.evaluate import run_metrics, write_metrics
 from earmark.assess.joined import out_of_fold
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.report import write_report
-from earmark.data.clips import ClipSet, load_clips
+from earmark.data.clips import ClipSet
 from earmark.data.store import Store
-from earmark.data.table import load_table
 from earmark.errors import EarmarkWarning, RunError, StoreError
 from earmark.machine import arithmetic_threads, choose_device, keep_freed_memory
 from earmark.recipe import Recipe
-from earmark.runs.run import RUN_NAMES, Run, RunInfo
+from earmark.runs.data import (
+    check_store,
+    check_unchanged,
+    load_run_clips,
+    load_unchanged_clips,
+    load_unchanged_table,
+)
+from earmark.runs.run import Run, RunInfo
+from earmark.runs.votes import needed_scores
+from earmark.training.begin import check_out, open_run
 from earmark.training.checks import check_members
 from earmark.training.export import write_bundle
 from earmark.training.jobs import make_at_once
-from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out
+from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out, scores_fault
 from earmark.training.probe import faster_precision, faster_threads
-from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
+from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable, warn_of_nothing_to_score
 from earmark.training.stages import plan_stages
 
 MAX_BAD_SHARE = 0.05  # if more of a store's clips are bad, training is refused
@@ -68,37 +75,41 @@ def train(request: TrainRequest) -> RunMetrics:
 
     Raises:
         RecipeError: a member is not known, or cannot be trained as its settings say.
-        RunError: the directory holds another run or cannot be written to, or the data lacks clips that the recipe needs.
+        RunError: the directory holds another run or something else, or cannot be written to; the data lacks clips that the recipe
+            needs; the store is not the one that the run learns from; or a training diverged.
         StoreError: too many clips of the store are bad, or a sample rate is missing.
         EarmarkError: another process uses the run directory.
     """
     recipe, store = request.recipe, request.store
+    check_out(request.out)
     members = recipe.choose_members(request.members)
     _refuse_bad_store(store, request.allow_bad)
-    clips = load_table(store)
+    clips = load_unchanged_table(store)
     folds = folds_of(clips)
     stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds)
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
     for name, fold in nets:
         refuse_unlearnable(clips, fold, recipe, name)
+    warn_of_nothing_to_score(clips, recipe, nets)
     trained_members = list(dict.fromkeys(name for name, _ in nets))
     check_members(recipe, trained_members, len(store.labels))  # now, so that a wrong setting does not show hours later
-    data = {rate: load_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in trained_members}}
+    data = {
+        rate: load_unchanged_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in trained_members}
+    }
     device = choose_device(request.device)
-    if (request.out / "store.json").exists():
-        raise RunError(f"{request.out} is a store; choose another --out")
     try:
         with files.locked(request.out / ".lock", request.out):
-            run = _open_run(request.out, recipe)
+            run = open_run(request.out, recipe)
             info = _start(run, store, data, trained_members, request, device)
             keep_freed_memory()
+            _mend_scores(run, store)
             with arithmetic_threads(info.threads):
                 if request.jobs > 1:
                     made = [stage for stage in stages if is_made(run, stage)]
                     make_at_once(stages, made, partial(make_alone, run.path, store.path), request.jobs)
                 else:
                     for stage in stages:
-                        make(run, info, stage, data)
+                        make(run, info, stage, store, data)
                 return _finish(run, store)
     except OSError as error:
         file_name = f" ({name})" if (name := error.filename2 or error.filename) else ""
@@ -111,11 +122,13 @@ def train(request: TrainRequest) -> RunMetrics:
 def finish(run: Run, store: Store) -> RunMetrics:
     """Computes again what follows from a run's finished nets: joined scores, metrics, bundle, report.
 
+    Scores that are damaged are made again.
+
     Returns:
         The metrics, as in ``metrics.json``.
 
     Raises:
-        RunError: no net is finished, or the store has other clips or classes than the run was trained on.
+        RunError: no net is finished, the store is not the one that the run learns from, or weights are missing or damaged.
         EarmarkError: another process uses the run directory.
     """
     with run.locked():
@@ -123,35 +136,40 @@ def finish(run: Run, store: Store) -> RunMetrics:
 
 
 def _finish(run: Run, store: Store) -> RunMetrics:
-    _make_missing_scores(run, store)
-    sounds = load_clips(store, min(store.sample_rates))
+    _mend_scores(run, store)
+    sounds = load_run_clips(run, store, min(store.sample_rates))
     scores = out_of_fold(run, sounds)
     if left_out := [name for name in run.recipe.ensembles if name not in scores.ensembles]:
         shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
         text = f"no figures of ensemble {shown} yet: its members have no finished fold in common"
         warnings.warn(text, EarmarkWarning, stacklevel=2)
     metrics = run_metrics(run, scores)
+    check_store(run, store)
+    write_bundle(run, store, metrics)  # first, since it finds out whether weights are damaged
     run.join_scores()
     write_metrics(run.path / "metrics.json", metrics)
-    if run.info is not None and run.info.store_fingerprint == store.fingerprint:
-        write_bundle(run, store, metrics)  # not for another store: the bundle says what the nets were trained on
     write_report(run, sounds, scores, metrics)
     return metrics
 
 
-def _make_missing_scores(run: Run, store: Store) -> None:
-    """Makes the scores that an ensemble needs which was added after the nets were finished."""
+def _mend_scores(run: Run, store: Store) -> None:
+    """Makes scores that finished nets lack, because they are damaged, or because an ensemble needs them that was added later."""
+    info = run.started()
     for name, folds in run.finished().items():
-        if folds_to_score := [fold for fold in folds if missing_scores(run, name, fold)]:
-            info = run.info
-            if info is None or info.store_fingerprint != store.fingerprint:
-                raise RunError(
-                    f"{run.path}: ensembles need further scores of {name}, and those need the store that it was trained on"
-                )
-            clips = load_clips(store, run.recipe.members[name].input.sample_rate)
+        clips = load_run_clips(run, store, run.recipe.members[name].input.sample_rate)
+        for fold in folds:
+            if fault := scores_fault(run, name, fold, clips):
+                files_needed = {run.weights(name, fold, weights) for weights, _ in needed_scores(run.recipe, name)}
+                if missing := sorted(path.name for path in files_needed if not path.is_file()):
+                    raise RunError(
+                        f"{fault}, and {', '.join(missing)} is not there to make it again; remove it, and `earmark train` trains the "
+                        "net again"
+                    )
+                warnings.warn(f"{fault}; it is made again", EarmarkWarning, stacklevel=2)
+            elif not missing_scores(run, name, fold):
+                continue
             with arithmetic_threads(info.threads):
-                for fold in folds_to_score:
-                    score_held_out(run, info, name, fold, clips)
+                score_held_out(run, info, name, fold, clips, anew=fault is not None)
 
 
 def _refuse_bad_store(store: Store, allow: bool) -> None:
@@ -163,42 +181,15 @@ def _refuse_bad_store(store: Store, allow: bool) -> None:
         )
 
 
-def _open_run(path: Path, recipe: Recipe) -> Run:
-    if (path / "recipe.yaml").is_file():
-        run = Run.open(path)
-        if run.recipe.fingerprint() != recipe.fingerprint():
-            changed = ", ".join(_differences(run.recipe.training_settings(), recipe.training_settings()))
-            raise RunError(f"{path} holds a run of another recipe (changed: {changed}); choose another --out, or the same settings")
-        if run.recipe != recipe:  # the ensembles differ, which training does not depend on
-            files.write_text(path / "recipe.yaml", recipe.to_yaml())
-        return Run(path, recipe)
-    if taken := sorted({child.name for child in path.iterdir()} & set(RUN_NAMES)):
-        raise RunError(f"{path} is no run directory and has {', '.join(taken)} already; choose another --out")
-    files.write_text(path / "recipe.yaml", recipe.to_yaml())
-    return Run(path, recipe)
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """The dotted names of the settings in which two recipes differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = list(dict.fromkeys([*old, *new]))
-        return [
-            different
-            for key in keys
-            for different in _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-        ]
-    return [name] if old != new else []
-
-
 def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest, device: str) -> RunInfo:
     """The device, precision and threads of a run: chosen when the run is first started, and kept at every later start.
 
     Raises:
         RunError: the run cannot go on with this store or on this device.
     """
-    if (info := run.info) is not None:
-        if info.store_fingerprint != store.fingerprint:
-            raise RunError(f"{run.path} was trained on other data than {store.path} has now; choose another --out")
+    if (info := run.info) is not None or run.has_results:
+        info = run.started()
+        check_store(run, store)
         if request.device not in ("auto", info.device):
             raise RunError(f"{run.path} was started on {info.device} and goes on there; leave --device out")
         if info.device == "cuda" and not torch.cuda.is_available():
@@ -220,6 +211,8 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
             EarmarkWarning,
             stacklevel=2,
         )
-    info = RunInfo(earmark.__version__, str(store.path.resolve()), store.fingerprint, device, precision, threads)
+    check_unchanged(store)
+    path = str(store.path.resolve())
+    info = RunInfo(earmark.__version__, path, store.fingerprint, device, precision, threads, store.clip_count)
     run.write_info(info)
     return info

@@ -4,17 +4,20 @@ import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from earmark.assess.metrics import values
-from earmark.nets.member import load_tensors, new_net, save_tensors
+from earmark.errors import RunError, one_line
+from earmark.nets.member import load_tensors, load_weights, new_net, save_tensors
 from earmark.recipe import MemberSettings
 from earmark.scoring.clips import score_clips
 from earmark.scoring.torch_scorer import TorchScorer
 from earmark.training.checkpoint import optimiser_tensors, restore_optimiser
+from earmark.training.diverged import divergence
 from earmark.training.losses import loss_mask, masked_mean
 from earmark.training.piece import Piece
 from earmark.training.schedule import plan_schedule
@@ -94,12 +97,32 @@ class FoldTrainer:
         means = [sums["curated"], masked / count, zero + 1, sums.get("noisy", zero), sums.get("soft", zero)]
         self.tally += torch.stack([mean.double() * count for mean in means])
 
+    def refuse_divergence(self, weights: bool = False) -> None:
+        """Checks that the losses since the last row of ``metrics.csv`` are finite; waits for the GPU.
+
+        Args:
+            weights: check the net's weights, too, before they are written.
+
+        Raises:
+            RunError: they are not; the message says where, and because of which clip, if one stands out.
+        """
+        finite = torch.isfinite(self.tally).all()
+        if weights:
+            finite = torch.stack([finite, *(torch.isfinite(value).all() for value in self.plain_net.state_dict().values())]).all()
+        if not finite:
+            raise divergence(self.piece, self.batch_number, self.schedule.batches)
+
     def validate(self) -> dict[str, float]:
-        """The metrics on the validation clips, by name; empty if there are none."""
+        """The metrics on the validation clips, by name; empty if there are none.
+
+        Raises:
+            RunError: some scores are not finite.
+        """
         if not len(self.piece.validation):
             return {}
         view = self.settings.validation.view
-        scores = score_clips(self.scorer, self.piece.validation, [view], self.settings.scoring)[0]
+        net = f"{self.piece.title}, batch {self.batch_number:,}"
+        scores = score_clips(self.scorer, self.piece.validation, [view], self.settings.scoring, net=net)[0]
         return values(scores, self.piece.validation.positive)
 
     def save(self, path: Path) -> None:
@@ -121,13 +144,45 @@ class FoldTrainer:
             RunError: the file is damaged.
         """
         tensors, state = load_tensors(path)
-        self.plain_net.load_state_dict({n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")})
-        restore_optimiser(self.plain_optimiser, {name: v for name, v in tensors.items() if name.startswith("optimiser.")})
-        self.tally = tensors["tally"].to(self.fabric.device)
-        self.batch_number = state["batch"]
-        self.best = -math.inf if state["best"] is None else state["best"]
+        try:
+            self._load(tensors, state)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"{path} is damaged ({one_line(reason[:200])}); remove {path.parent} to train this piece again"
+            ) from None
+
+    def _load(self, tensors: dict[str, torch.Tensor], state: Any) -> None:
+        batch, best = state["batch"], state["best"]
+        if type(batch) is not int or not 0 <= batch <= self.schedule.batches:
+            raise ValueError(f"its batch is none of the {self.schedule.batches:,}")
+        if best is not None and not (type(best) in (int, float) and math.isfinite(best)):
+            raise ValueError("its best score is no number")
+        if (tally := tensors["tally"]).shape != self.tally.shape or tally.dtype != self.tally.dtype:
+            raise ValueError("its sums are of another shape")
+        if broken := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
+            raise ValueError(f"{broken[0]} is not finite")
+        optimiser = {name: value for name, value in tensors.items() if name.startswith("optimiser.")}
+        if batch and not optimiser:
+            raise ValueError("it has no state of the optimiser")
+        load_weights(self.plain_net, {n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")})
+        restore_optimiser(self.plain_optimiser, optimiser)
+        self.tally = tally.to(self.fabric.device)
+        self.batch_number = batch
+        self.best = -math.inf if best is None else best
         for name, stream in self.streams.items():
-            stream.batches.load_state(state["streams"][name])
+            if not _same_keys(own := state["streams"][name], stream.batches.state()):
+                raise ValueError(f"the state of its stream {name} is incomplete")
+            stream.batches.load_state(own)
+
+
+def _same_keys(state: Any, fresh: Any) -> bool:
+    """Whether a state of a stream has the keys that a fresh one has, and lists of the same length."""
+    if isinstance(fresh, dict):
+        return isinstance(state, dict) and state.keys() == fresh.keys() and all(_same_keys(state[key], fresh[key]) for key in fresh)
+    if isinstance(fresh, list):
+        return isinstance(state, list) and len(state) == len(fresh)
+    return type(state) is type(fresh)
 
 
 def _new_optimiser(settings: MemberSettings, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:
