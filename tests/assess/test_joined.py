@@ -135,6 +135,21 @@ def test_scores_that_do_not_fit_together_are_refused(
     assert str(caught.value) == f"{tmp_path}: {said.format(path=tmp_path)}"
 
 
+def test_nets_whose_folds_hold_no_clip_out_have_nothing_to_score(tmp_path: Path) -> None:
+    """Nothing is missing, and no command could make it."""
+    recipe = recipe_of(both={**OWN, "members": {"p": {}, "q": {}}}, alone={**OWN, "members": {"q": {}}})
+    write(tmp_path, {"q": "abcdef"})
+    for fold in (0, 1):
+        (tmp_path / f"members/p/fold{fold}").mkdir(parents=True)
+        empty = Block(np.array([], np.str_), np.zeros((0, 3), np.float32), "p", fold, "last", "whole")
+        write_predictions(tmp_path / f"members/p/fold{fold}/oof.parquet", LABELS, [empty])
+    result = out_of_fold(Run(tmp_path, recipe), table_of())
+    assert (len(result.main.clips), result.main.scores.shape) == (0, (0, 3))
+    assert result.main.estimates() is None
+    assert len(result.members["p"].clips) == 0
+    assert result.ensembles["alone"].clips.clip_id.tolist() == NAMES
+
+
 def test_scores_of_other_classes_are_refused(tmp_path: Path) -> None:
     write(tmp_path, ALL, LabelSet(("x", "z", "y")))
     with pytest.raises(RunError, match="its classes are not those of the store; it was trained on other labels"):

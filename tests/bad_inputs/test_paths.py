@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.bad_inputs.arrange import UNVERIFIED, all_of, bytes_of, copied, folder, sound, text
+from tests.bad_inputs.arrange import UNVERIFIED, all_of, bytes_of, copied, folder, link, sound, text
 from tests.bad_inputs.cases import (
     CORRUPT,
     NO_RECIPE,
@@ -22,6 +22,7 @@ from tests.bad_inputs.cases import (
 )
 
 UNUSABLE = "<words>{long}<words>"  # what is said of a name that no file can have may differ
+TRAINERS = (("train", "train tiny --store {store} {fast}"), ("demo", "demo"))
 KEEP_OUT = "{here}/out is there already and is no store; choose another --out"
 
 BAD_PATHS = (
@@ -102,7 +103,7 @@ BAD_OUTPUTS = (
     refused(
         "train: a file",
         "train tiny --store {store} --out {here}/f {fast}",
-        "cannot write <what>{here}/f: <reason>",
+        "{here}/f is no folder; --out is a folder, a new one or that of a run",
         arrange=text("f", "x"),
     ),
     refused(
@@ -116,6 +117,44 @@ BAD_OUTPUTS = (
         "train tiny --store {store} --out {here}/o {fast}",
         "{here}/o is no run directory and has metrics.json already; choose another --out",
         arrange=text("o/metrics.json", "x"),
+    ),
+    *(
+        refused(
+            f"{command}: a folder with {what}",
+            f"{line} --out {{here}}/o",
+            "{here}/o is no run directory and has " + shown + " already; choose another --out",
+            arrange=all_of(*(text(f"o/{name}", "x") for name in names)),
+        )
+        for command, line in TRAINERS
+        for what, names, shown in (
+            ("other things", ("precious", "mine", "work/a", "a b", ".hidden"), ".hidden, a b, mine and 2 more"),
+            ("a recipe of something else beside it", ("recipe.yaml", "recipes.csv"), "recipes.csv"),
+            ("results, but no recipe", ("members/a",), "members"),
+        )
+    ),
+    *(
+        refused(
+            f"{command}: this folder",
+            f"{line} --out .",
+            ". is no run directory and has precious already; choose another --out",
+            arrange=all_of(text("precious", "x"), lambda places: os.chdir(places["here"])),
+        )
+        for command, line in TRAINERS
+    ),
+    *(
+        refused(
+            f"{command}: {what}",
+            f"{line} --out {{here}}/{out}",
+            f"{{here}}/{out} {said}; choose another --out",
+            arrange=arrange,
+        )
+        for command, line in TRAINERS
+        for what, out, said, arrange in (
+            ("in a store", "store/run", "lies in a store", copied("store")),
+            ("a bundle", "bundle", "is a bundle", copied("bundle")),
+            ("in a run's bundle", "run/bundle/run", "lies in a bundle", copied("run")),
+            ("a link to nothing", "l", "is a link to nowhere, which is not there", link("l", "nowhere")),
+        )
     ),
     # The next `prepare` would put a new store in its place, and the run would be gone.
     refused(
@@ -155,7 +194,7 @@ def test_output_is_not_written_there(case: Case, places: Places, capsys: Capture
     monkeypatch.chdir(places["here"])  # taken back after the test, wherever the case went
     here = places["here"]
     case.arrange(places)
-    before = bytes_of(here)
+    before = {name: content for name, content in bytes_of(here).items() if not name.endswith(".lock")}
     check(Case(case.name, case.command, case.said), places, capsys)
     after = {name: content for name, content in bytes_of(here).items() if not name.endswith(".lock")}  # empty, and stays
     assert after == before  # nothing replaced, nothing left behind

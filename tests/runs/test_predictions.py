@@ -1,5 +1,7 @@
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -89,11 +91,30 @@ def whole() -> pyarrow.Table:
     return pyarrow.table(columns).replace_schema_metadata({"labels": '["x", "y", "z"]'})
 
 
+def with_column(name: str, values: list[Any], kind: pyarrow.DataType) -> pyarrow.Table:
+    table = whole()
+    return table.set_column(table.column_names.index(name), name, pyarrow.array(values, kind))
+
+
 DAMAGED = {
     "no labels": whole().replace_schema_metadata(None),
     "labels are no list": whole().replace_schema_metadata({"labels": "{"}),
     "a label twice": whole().replace_schema_metadata({"labels": '["x", "y", "x"]'}),
     "a label too few": whole().replace_schema_metadata({"labels": '["x", "y"]'}),
+    "labels are nested too deeply": whole().replace_schema_metadata({"labels": "[" * 100_000}),
+    "labels are numbers": whole().replace_schema_metadata({"labels": "[1, 2, 3]"}),
+    "labels are a mapping": whole().replace_schema_metadata({"labels": '{"x": 1, "y": 2, "z": 3}'}),
+    "scores of all lengths": with_column("scores", [[0.5, 0.5]], pyarrow.list_(pyarrow.float32())),
+    "scores are float64": with_column("scores", [[0.5, 0.25, 0.25]], pyarrow.list_(pyarrow.float64(), 3)),
+    "scores are missing": with_column("scores", [None], pyarrow.list_(pyarrow.float32(), 3)),
+    "a score is missing": with_column("scores", [[0.5, None, 0.5]], pyarrow.list_(pyarrow.float32(), 3)),
+    "a score is no number": with_column("scores", [[0.5, math.nan, 0.5]], pyarrow.list_(pyarrow.float32(), 3)),
+    "a score is infinite": with_column("scores", [[0.5, math.inf, 0.5]], pyarrow.list_(pyarrow.float32(), 3)),
+    "folds are text": with_column("fold", ["0"], pyarrow.string()),
+    "a fold is missing": with_column("fold", [None], pyarrow.int64()),
+    "a clip is missing": with_column("clip_id", [None], pyarrow.string()),
+    "clips are numbers": with_column("clip_id", [1], pyarrow.int64()),
+    "a clip twice": pyarrow.concat_tables([whole(), whole()]),
     **{f"no {name}": without(name) for name in whole().column_names},
 }
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def run(tmp_path: Path) -> Run:
     finish(run, "logmel-16k", 1, 0)
     run.net_folder("logmel-16k", 2).mkdir()  # still in training
     (run.path / "members/logmel-16k/fold-old").mkdir()
+    (run.path / "members/logmel-16k/fold²").mkdir()
     return run
 
 
@@ -120,12 +122,60 @@ def test_where_everything_lies(tmp_path: Path) -> None:
 def test_what_a_run_was_started_with_reads_back(tmp_path: Path) -> None:
     run = Run(tmp_path, RECIPE)
     assert run.info is None
-    info = RunInfo("1.0", "/stores/Жук", "abc", "cuda", "bfloat16", 3)
+    info = RunInfo("1.0", "/stores/Жук", "abc", "cuda", "bfloat16", 3, 12)
     run.write_info(info)
     assert run.info == info
     (tmp_path / "run.json").write_text('{"earmark": "0.1"}')
     with pytest.raises(RunError, match=r"run.json is damaged, or of another version"):
         _ = run.info
+
+
+INFO = {"earmark": "1", "store": "/s", "store_fingerprint": "abc", "device": "cpu", "precision": "float32", "threads": 1}
+NOT_INFO = {
+    "empty": "",
+    "cut off": json.dumps(INFO)[:-9],
+    "no JSON": "text",
+    "no text": b"\xff\xfe\0",
+    "a list": "[]",
+    "null": "null",
+    "nested too deeply": "[" * 100_000,
+    "a number too long": '{"threads": ' + "9" * 5000 + "}",
+    "of a newer version": json.dumps({**INFO, "version": 2}),
+    **{f"no {name}": json.dumps({key: value for key, value in INFO.items() if key != name}) for name in INFO},
+    **{
+        f"{name} is {value!r}": json.dumps({**INFO, name: value})
+        for name in INFO
+        for value in (None, [], 0, -1, 1.5, True, "a\0")
+        if (name, value) != ("threads", True)
+    },
+    **{f"{value} threads": json.dumps({**INFO, "threads": value}) for value in (True, "1", 10**6, 10**30)},
+    **{f"{value!r} clips": json.dumps({**INFO, "store_clips": value}) for value in (True, "1", -1, 1.5)},
+}
+
+
+@pytest.mark.parametrize("fault", list(NOT_INFO))
+def test_a_run_json_that_is_damaged_is_refused_in_a_line(fault: str, tmp_path: Path) -> None:
+    content = NOT_INFO[fault]
+    (tmp_path / "run.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RunError) as caught:
+        Run(tmp_path, RECIPE).started()
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'run.json'} is damaged, or of another version (")
+    assert said.endswith("); put back an earlier copy of it, or train into another --out")
+    assert said.isprintable() and len(said) < 500 + len(str(tmp_path))
+
+
+def test_the_run_json_that_is_damaged_here_was_whole(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(INFO))
+    assert Run(tmp_path, RECIPE).started() == RunInfo(**INFO)  # type: ignore[arg-type]
+
+
+def test_results_without_a_run_json_are_not_gone_on_with(run: Run) -> None:
+    """Nobody knows what data they were learned from."""
+    with pytest.raises(RunError, match=r"run.json is missing, which says what the run learns from; put back a copy of it"):
+        run.started()
+    with pytest.raises(RunError, match="it has not been started; `earmark train` starts it"):
+        Run(run.path / "new", RECIPE).started()
 
 
 def test_a_run_opens_with_its_own_recipe(tmp_path: Path) -> None:
@@ -150,3 +200,24 @@ def test_a_row_of_the_log_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
         {"batch": "25", "loss": "1.5", "seconds": "3"},
         {"batch": "50", "loss": "1.25", "seconds": "6"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "kept"),
+    [
+        ("75,0.5,nan\n", []),
+        ("seventy-five,0.5,9\n", []),
+        ("75,a,9\n", []),
+        ("75,0.5\n", []),
+        ("75,0.5,9,9,9\n", []),
+        ("9" * 5000 + ",0.5,9\n", []),
+        ("75,0.5," + "9" * 200_000 + "\n", []),
+        ("\0\0\0\0,\0,\0\n75,0.5,9\n", ["75"]),
+        ("\udcff\udcfe\n75,0.5,9\n", ["75"]),
+        ("75,0.5,9\n100,0.5,1", ["75"]),  # the last number may go on
+    ],
+)
+def test_rows_of_the_log_that_are_damaged_are_left_out(damaged: str, kept: list[str], tmp_path: Path) -> None:
+    text = "batch,loss,seconds\n25,1.5,3\n50,,6\n" + damaged
+    (tmp_path / "metrics.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert [row["batch"] for row in read_metrics_log(tmp_path / "metrics.csv")] == ["25", "50", *kept]

@@ -1,6 +1,7 @@
 """Any scorer, not only PyTorch's: one that says what it was given goes through groups and views."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.recipe import InputSettings, ScoringSettings
 from earmark.scoring.clips import score_clips
+from earmark.scoring.finite import not_finite
 from earmark.scoring.scorer import Scorer, Scores, Sounds, net_input
 
 VIEWS = ("pad8", "whole", "pad32")  # neither by name nor by width in order
@@ -134,10 +136,36 @@ def test_a_stores_clips_are_scored_at_the_length_that_the_net_gets(store: Store,
 
 
 def test_scores_that_are_no_numbers_are_refused(store: Store) -> None:
-    class Diverged(Telling):
-        def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
-            return super().score_group(waveforms, views) * np.float32(np.nan)
+    """The net's weights are at fault if quiet noise has no finite scores either; else the clips are."""
 
-    diverged = Diverged(InputSettings(sample_rate=8000, window=5), 1)
-    with pytest.raises(RunError, match="the net's scores are not numbers: the training diverged"):
-        score_clips(diverged, load_clips(store, 8000)[:2])
+    class Broken(Telling):
+        loudest = 0.0  # from here on the net's scores are not finite
+
+        def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
+            scores = super().score_group(waveforms, views)
+            scores[-1, [np.abs(waveform).max() >= self.loudest for waveform in waveforms], -1] = np.inf
+            return scores
+
+    clips = load_clips(store, 8000)[:6]
+    broken = Broken(InputSettings(sample_rate=8000, window=5, peak_normalised=False), 1)
+    with pytest.raises(RunError, match=r"^B fold 3 best: its scores of every sound are not finite: its weights are at fault"):
+        score_clips(broken, clips, VIEWS, net="B fold 3 best")
+    broken.loudest = 1e20
+    assert score_clips(broken, clips, VIEWS).shape == (3, 6, 4)
+    loud = replace(
+        clips, scale=clips.scale * np.array([1, 1, 1e30, 1, 1e30, 1]), peak=clips.peak * np.array([1, 1, 1e30, 1, 1e30, 1])
+    )
+    with pytest.raises(RunError) as caught:
+        score_clips(broken, loud, VIEWS, net="B fold 3 best")
+    assert str(caught.value) == (
+        f"B fold 3 best: its scores of clip '{clips.clip_id[2]}' (its largest sample is {loud.peak[2]:g}, where 1 is full scale) and "
+        "1 more are not finite; take what is wrong out of the data set, prepare it again and train into another --out"
+    )
+
+
+def test_sounds_whose_scores_are_not_finite_are_told() -> None:
+    scores = np.zeros((2, 4, 3), np.float32)
+    scores[0, 1, 2], scores[1, 3, 0] = np.nan, -np.inf
+    assert not_finite(scores).tolist() == [False, True, False, True]
+    assert not_finite(scores[0]).tolist() == [False, True, False, False]
+    assert not_finite(scores[:, :0]).tolist() == []

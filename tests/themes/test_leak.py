@@ -86,9 +86,9 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
         samples, safe_open = ClipSet.samples, safetensors.safe_open
         read_table, replacing = pyarrow.parquet.read_table, files.replacing
 
-        def traced_make(run: Run, info: Any, stage: Any, data: Any) -> None:
+        def traced_make(run: Run, info: Any, stage: Any, *rest: Any) -> None:
             trace.stage = stage.title
-            make(run, info, stage, data)
+            make(run, info, stage, *rest)
             trace.stage = None
 
         def traced_cut_scaled(pcm: Tensor, offset: Tensor, length: Tensor, *rest: Any) -> Tensor:

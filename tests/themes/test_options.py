@@ -16,7 +16,7 @@ from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.nets.member import load_net, load_tensors, new_net, save_tensors
 from earmark.recipe import ScoringSettings, load_recipe
-from earmark.runs.run import Run
+from earmark.runs.run import Run, RunInfo
 from earmark.runs.votes import ensemble_votes
 from earmark.training import train as training
 from earmark.training.piece import Piece
@@ -289,6 +289,7 @@ def test_the_weights_that_count_are_scored_and_served(
         run.net_folder("logmel", 0).mkdir(parents=True, exist_ok=True)
         turned = {**weights, "head.linear.weight": weights["head.linear.weight"].roll(number, dims=0)}
         save_tensors(run.net_folder("logmel", 0) / f"{name}.safetensors", turned)
+    run.write_info(RunInfo("1", str(store.path), store.fingerprint, "cpu", "float32", 1))
     training.train(TrainRequest(recipe, store, tmp_path, folds=[0], device="cpu"))
     clips = load_clips(store, 16000)
     place = {name: i for i, name in enumerate(clips.clip_id.tolist())}

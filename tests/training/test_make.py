@@ -1,6 +1,7 @@
 """What of a run is made, and which scores are missing."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import pytest
 
 from earmark.data.clips import load_clips
 from earmark.data.store import Store
+from earmark.errors import EarmarkWarning, RunError
+from earmark.labels import LabelSet
 from earmark.recipe import Recipe, load_recipe
 from earmark.runs.predictions import Block, read_predictions, write_predictions
 from earmark.runs.run import Run
-from earmark.training.make import is_made, missing_scores, score_held_out
+from earmark.training.make import is_made, missing_scores, score_held_out, scores_fault
 from earmark.training.stages import Stage
+from earmark.training.train import finish
 from tests.conftest import SMALL
 
 LATE = "ensembles.late.members={logmel: {weights: best, views: [pad4, whole]}}"
@@ -78,3 +82,49 @@ def test_scores_are_of_the_folds_clips_in_the_stores_order(run: Run, store: Stor
         assert isinstance(block, Block)
         assert block.clip_id.tolist() == clips.clip_id[clips.fold == fold].tolist()
         assert (block.member, block.fold, block.weights) == ("logmel", fold, small_recipe.members["logmel"].validation.keep)
+
+
+DAMAGE: dict[str, tuple[Callable[[Block], Block], str]] = {
+    "half of the clips": (lambda b: replace(b, clip_id=b.clip_id[::2], scores=b.scores[::2]), "has not the scores of all clips"),
+    "another fold": (lambda b: replace(b, fold=1), "has scores of another net"),
+    "another member": (lambda b: replace(b, member="other"), "has scores of another net"),
+    "a clip of the training": (lambda b: replace(b, clip_id=np.array([*b.clip_id[1:], "audio/0001.wav"])), "and of no others"),
+    "a score is NaN": (lambda b: replace(b, scores=b.scores * np.float32(np.nan)), "is damaged (some scores are not finite)"),
+    "no clips": (lambda b: replace(b, clip_id=b.clip_id[:0], scores=b.scores[:0]), "has not the scores of all clips"),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_scores_that_are_damaged_are_made_again(damage: str, run: Run, store: Store, finished_run: Path) -> None:
+    """Else the figures would be of fewer clips, or of other scores, and nobody would know."""
+    path, clips = run.scores_file("logmel", 0), load_clips(store, 16000)
+    assert scores_fault(run, "logmel", 0, clips) is None
+    whole = path.read_bytes()
+    labels, [block] = read_predictions(path)
+    assert "audio/0001.wav" not in block.clip_id
+    change, said = DAMAGE[damage]
+    write_predictions(path, labels, [change(block)])
+    fault = scores_fault(run, "logmel", 0, clips)
+    assert fault is not None and fault.startswith(str(path)) and said in fault and "remove" not in fault
+    with pytest.warns(EarmarkWarning, match="oof.parquet .* it is made again"):
+        finish(Run(run.path, load_recipe("tiny", [*SMALL])), store)
+    assert path.read_bytes() == whole
+    assert (run.path / "metrics.json").read_bytes() == (finished_run / "metrics.json").read_bytes()
+
+
+def test_scores_that_are_damaged_need_the_weights(run: Run, store: Store) -> None:
+    run.scores_file("logmel", 0).write_text("text")
+    run.weights("logmel", 0, "last").unlink()
+    before = (run.path / "metrics.json").read_bytes()
+    with pytest.raises(RunError) as caught:
+        finish(Run(run.path, load_recipe("tiny", [*SMALL])), store)
+    assert "last.safetensors is not there to make it again; remove it, and `earmark train` trains the net again" in str(
+        caught.value
+    )
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_scores_of_other_classes_are_a_fault(run: Run, store: Store) -> None:
+    clips, (labels, blocks) = load_clips(store, 16000), read_predictions(run.scores_file("logmel", 0))
+    write_predictions(run.scores_file("logmel", 0), LabelSet(labels.names[::-1]), blocks)
+    assert str(scores_fault(run, "logmel", 0, clips)).endswith("has other classes than the store")

@@ -1,6 +1,7 @@
 """What may train where: every mask against a loop over clips, written from the words of the contract."""
 
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from earmark.data.manifest import NO_FOLD
 from earmark.data.table import ClipTable
-from earmark.errors import RunError
+from earmark.errors import EarmarkWarning, RunError
 from earmark.labels import LabelSet
 from earmark.recipe import MemberSettings, Recipe, load_recipe
 from earmark.training import splits
@@ -201,3 +202,25 @@ def test_what_a_member_cannot_be_taught_is_refused(clips: list[Clip], recipe: st
 )
 def test_what_a_member_can_be_taught_is_not(clips: list[Clip], recipe: str, member: str) -> None:
     splits.refuse_unlearnable(table_of(clips), 0, load_recipe(recipe), member)
+
+
+def test_folds_that_hold_nothing_out_are_told_before_the_training() -> None:
+    """With ``unverified: all`` a fold's own unverified clips train."""
+    clips = [
+        Clip("x", True, 0, "a"),
+        Clip("y", True, 0, "b"),
+        Clip("x", False, 1, "c"),
+        Clip("", True, 2, "d"),
+        Clip("y", True, 2, "e", False),
+    ]
+    table = table_of(clips)
+    nets = [(name, fold) for name in ("row1", "A") for fold in (0, 1, 2)]
+    with pytest.warns(EarmarkWarning) as caught:
+        splits.warn_of_nothing_to_score(table, EVERYWHERE, nets)
+    said = "no clip with labels is held out to score row1 fold 1, row1 fold 2, A fold 1, A fold 2 with"
+    assert [str(warning.message) for warning in caught] == [said]
+    with pytest.warns(EarmarkWarning, match="A fold 1 with; the run will have no figures at all$"):
+        splits.warn_of_nothing_to_score(table, EVERYWHERE, [("A", 1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splits.warn_of_nothing_to_score(table, EVERYWHERE, [("A", 0)])

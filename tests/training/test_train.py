@@ -315,7 +315,7 @@ def test_further_scores_need_the_store_that_a_run_was_trained_on(
     manifest = read_manifest(rendered)
     fewer = replace(manifest, clips=manifest.clips[:-1])
     other = prepare(fewer, "m", tmp_path / "store", [16000]).store
-    with pytest.raises(RunError, match="ensembles need further scores of logmel, and those need the store that it was trained on"):
+    with pytest.raises(RunError, match="name the run's own store, or train into another --out"):
         finish(Run.open(run), other)
 
 

@@ -15,8 +15,8 @@ def not_finite(scores: Scores) -> NDArray[np.bool_]:
         scores: ``[V, N, K]``, as `Scorer.scores` gives them, or ``[N, K]``.
     """
     finite = np.isfinite(scores)
-    sounds: NDArray[np.bool_] = ~finite.all(axis=tuple(axis for axis in range(finite.ndim) if axis != finite.ndim - 2))
-    return sounds
+    others = tuple(axis for axis in range(finite.ndim) if axis != finite.ndim - 2)
+    return np.asarray(~finite.all(axis=others), np.bool_)
 
 
 def is_broken(scorer: Scorer) -> bool:
