@@ -1,0 +1,1 @@
+"""Any input at all. Whatever it is, the only claims are those of `judge`: it is used, refused or named, soon, and in little memory."""
