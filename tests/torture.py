@@ -17,6 +17,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+FAULTS = {  # the columns of the table: what a try may show, and the words by which it is known
+    "wrong result": ("other results", "another store", "neither", "no result"),
+    "status 1": ("status 1,",),
+    "another status": ("status 0,", "status 2,", "status 3,", "status -", "both are refused"),
+    "hangs": ("did not end",),
+    "traceback": ("a traceback",),
+    "left over": ("left over", "left behind"),
+    "lost": ("not intact",),
+}
 
 
 def main() -> int:
@@ -29,6 +40,7 @@ def main() -> int:
     chosen = options.parse_args()
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.tortures import damage, disks, inputs, kills, limits, pipes, races
+    from tests.tortures.processes import Running
     from tests.tortures.scene import Scene
 
     space_of_its_own(disks.IN_OWN_SPACE)
@@ -58,7 +70,7 @@ def main() -> int:
         pass
     finally:
         say(f"kept: {here}") if chosen.keep else shutil.rmtree(here, ignore_errors=True)
-    return print_table(list(tallies.values()))
+    return print_table(list(tallies.values()), Running.started)
 
 
 def space_of_its_own(mark: str) -> None:
@@ -79,30 +91,34 @@ class Tally:
         self.tries = self.held = self.unnoticed = 0
         self.seconds = 0.0
         self.failed: list[str] = []
+        self.found = dict.fromkeys(FAULTS, 0)
 
-    def next(self, scene: object, number: int | None = None) -> None:
+    def next(self, scene: Any, number: int | None = None) -> None:
         number = self.tries if number is None else number
-        began = time.monotonic()
+        began, before = time.monotonic(), scene.seconds
         what, faults = self.kind(scene, random.Random(f"{self.seed} {self.name} {number}"))
-        self.seconds += time.monotonic() - began
+        self.seconds += time.monotonic() - began - (scene.seconds - before)
         self.tries += 1
         self.held += not faults
         self.unnoticed += "not promised" in what
+        for name, signs in FAULTS.items():
+            self.found[name] += any(sign in fault for fault in faults for sign in signs)
         if faults:
             again = f"python tests/torture.py --seed {self.seed} --again {self.name}:{number}"
             self.failed.append("\n    ".join([what, *faults, again]))
             say(f"did not hold: {self.failed[-1]}")
 
 
-def print_table(tallies: list[Tally]) -> int:
+def print_table(tallies: list[Tally], commands: int) -> int:
     """The table, and the exit status: 0 if everything held."""
-    say("\n| kind | tries | held | did not | minutes |\n|---|---|---|---|---|")
+    say(f"\n| kind | tries | held | {' | '.join(FAULTS)} | minutes |\n|{'---|' * (4 + len(FAULTS))}")
     for tally in tallies:
-        say(f"| {tally.name} | {tally.tries} | {tally.held} | {len(tally.failed)} | {tally.seconds / 60:.1f} |")
-    total = sum(tally.tries for tally in tallies)
+        numbers = " | ".join(map(str, tally.found.values()))
+        say(f"| {tally.name} | {tally.tries} | {tally.held} | {numbers} | {tally.seconds / 60:.1f} |")
+    tries, held = sum(tally.tries for tally in tallies), sum(tally.held for tally in tallies)
     unnoticed = sum(tally.unnoticed for tally in tallies)
     say(
-        f"\n{total} tries, {sum(tally.held for tally in tallies)} held; {unnoticed} changes went unnoticed that nothing promises to notice"
+        f"\n{tries} tries with {commands} commands, {held} held; {unnoticed} damages went unnoticed that nothing promises to notice"
     )
     for tally in tallies:
         for text in tally.failed:

@@ -1,8 +1,8 @@
 """Damaged files of a store, a run or a bundle: refused in a line, mended, or without influence; never other scores and status 0.
 
 What a command promises not to notice is not counted as a fault, but told: samples of a store whose bytes changed while their number did
-not (noticing that would mean reading all of them at every start), and values in text files that are as valid as the old ones, such as a
-member's weight in ``recipe.yaml``, since a person may have meant them.
+not (noticing that would mean reading all of them at every start); values in text files that are as valid as the old ones, such as a
+member's weight in ``recipe.yaml``, since a person may have meant them; and a net whose scores were removed, which is not finished then.
 """
 
 import os
@@ -15,6 +15,8 @@ from tests.tortures.processes import run
 from tests.tortures.scene import ANY_WORK, RATE, Result, Scene, differences, hashes, of_run
 
 SECONDS = 60
+NOT_PROMISED = "not noticed, and not promised"
+Harm = Callable[[Path, random.Random], None]
 TEXTS = (".json", ".yaml", ".csv", ".md", ".html")
 
 
@@ -34,10 +36,19 @@ def damage(scene: Scene, rng: random.Random) -> tuple[str, list[str]]:
     faults = ended.faults([0, 2, 3])
     said = f"{what}/{name} {harm.__name__}, then {words[0]} {' '.join(w for w in words[1:] if str(w).startswith('--'))}"
     if ended.status in (0, 3) and not faults and (wrong := differences(result(here), wanted)):
-        if harm is flipped and (name.startswith("pcm-") or name.endswith(TEXTS)):
-            return f"{said} (not noticed, and not promised)", []
+        if not_promised(name, harm):
+            return f"{said} ({NOT_PROMISED})", []
         faults.append(f"other results with status {ended.status}: {', '.join(wrong)}")
     return said, faults
+
+
+def not_promised(name: str, harm: Harm) -> bool:
+    """Whether nothing says that this is noticed; see above."""
+    if name.startswith("pcm-"):
+        return harm in (flipped, random_bytes)
+    if harm is flipped:
+        return name.endswith(TEXTS)
+    return harm is removed and name.startswith("members/") and name.endswith("oof.parquet")  # a net without scores is not finished
 
 
 def weights_and_scores(here: Path) -> Result:
@@ -94,9 +105,9 @@ def of_store_folder(scene: Scene, here: Path) -> Commands:
         (scene.prepare(here / "store", f"{RATE},8000"), lambda h: hashes(h / "store", (h / "store").glob("*")), both),
         *of_run_folder(scene, here)[:2],
         (
-            ["train", str(scene.recipe), *scene.train(here / "store", here / "new")[2:]],
-            lambda h: {n.replace("new/", ""): v for n, v in hashes(h / "new", (h / "new/members").rglob("*.safetensors")).items()},
-            {n: v for n, v in trained.items() if n.startswith("members/") and n.endswith(".safetensors")},
+            scene.train(here / "store", here / "new"),
+            lambda h: hashes(h / "new", (h / "new/members").rglob("*.safetensors")),
+            {name: value for name, value in trained.items() if name.startswith("members/") and name.endswith(".safetensors")},
         ),
     ]
 
@@ -148,7 +159,7 @@ def a_link_to_itself(path: Path, _: random.Random) -> None:
     path.symlink_to(path.name)
 
 
-def not_readable(path: Path, rng: random.Random) -> None:
+def random_bytes(path: Path, rng: random.Random) -> None:
     path.write_bytes(rng.randbytes(path.stat().st_size))
 
 
@@ -165,5 +176,5 @@ HARMS = (
     a_pipe,
     endless,
     a_link_to_itself,
-    not_readable,
+    random_bytes,
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 EARMARK = (sys.executable, "-m", "earmark")
 SECONDS = 120  # for a command, at most
-MEMORY = 12 << 30  # bytes of address space: more than any of the commands needs here
+MEMORY = 6 << 30  # bytes of address space: more than any of the commands needs here
 GRACE = 5.0  # seconds that helpers of a process which was killed have to end
 ROOM = 1 << 20  # bytes of output that nobody has to read meanwhile
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -64,6 +64,8 @@ def last_lines(text: str, count: int = 3) -> str:
 class Running:
     """A command that runs, in a session of its own."""
 
+    started = 0  # how many, of all
+
     def __init__(
         self, words: Sequence[str], limits: Mapping[str, int] | None = None, plumb: Callable[[], object] | None = None
     ) -> None:
@@ -74,6 +76,7 @@ class Running:
             limits: limits of the process, by the names in `LIMITS`.
             plumb: called in the new process before the command; it may close or replace the streams.
         """
+        Running.started += 1
         self.words = words
         self.began = time.monotonic()
         limits = {"memory": MEMORY, **(limits or {})}

@@ -47,6 +47,7 @@ class Scene:
         self.here = here
         self.data, self.recipe = here / "data", here / "torture.yaml"
         self.store, self.run = here / "store", here / "run"
+        self.seconds = 0.0  # spent on what nobody disturbs
         self._undisturbed: dict[str, Undisturbed] = {}
         self.data.mkdir()
         make_sounds(self.data)
@@ -87,6 +88,7 @@ class Scene:
             ended = running.end()
             if ended.status not in (0, 3):
                 raise SystemExit(f"not even undisturbed: {ended}")
+            self.seconds += running.seconds
             self._undisturbed[work.name] = Undisturbed(ended.status, work.result(here), ended.out, sign or 0.0, seconds)
         return self._undisturbed[work.name]
 

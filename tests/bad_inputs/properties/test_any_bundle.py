@@ -36,7 +36,7 @@ def judge_bundle(folder: Path, sound: Path) -> None:
 
 
 @given(data=st.data())
-@examples(120)
+@examples(100)
 def test_any_values_in_a_config(made: Places, copy: Path, data: st.DataObject) -> None:
     config = data.draw(changed(config_of(made)))
     shutil.copy(made["bundle"] / WEIGHTS, copy / WEIGHTS)
@@ -45,14 +45,14 @@ def test_any_values_in_a_config(made: Places, copy: Path, data: st.DataObject) -
 
 
 @given(content=st.one_of(st.binary(max_size=80), st.sampled_from([b"[" * 50_000, b'{"a":' * 50_000, b"9" * 50_000, b"-Infinity"])))
-@examples(40)
+@examples(25)
 def test_any_bytes_as_config(made: Places, copy: Path, content: bytes) -> None:
     (copy / "config.json").write_bytes(content)
     judge_bundle(copy, made["sound"])
 
 
 @given(place=st.floats(0, 1, exclude_max=True), content=st.binary(min_size=1, max_size=8), cut=st.booleans())
-@examples(60)
+@examples(40)
 def test_damaged_weights(made: Places, copy: Path, place: float, content: bytes, cut: bool) -> None:
     shutil.copy(made["bundle"] / "config.json", copy / "config.json")
     whole = (made["bundle"] / WEIGHTS).read_bytes()

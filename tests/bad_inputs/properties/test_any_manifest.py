@@ -94,7 +94,7 @@ def judge_manifest(manifest: Path, rows: int) -> None:
 
 
 @given(table=tables())
-@examples(150)
+@examples(80)
 def test_any_cells_of_csv(data: Path, table: list[list[str]]) -> None:
     with (data / "m.csv").open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         csv.writer(file).writerows(table)
@@ -103,7 +103,7 @@ def test_any_cells_of_csv(data: Path, table: list[list[str]]) -> None:
 
 
 @given(content=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: f"file_name,labels\n{text}".encode())))
-@examples(100)
+@examples(50)
 def test_any_bytes_as_csv(data: Path, content: bytes) -> None:
     (data / "m.csv").write_bytes(content)
     try:
@@ -129,7 +129,7 @@ def parquet_columns(draw: st.DrawFn) -> dict[str, list[object]]:
 
 
 @given(columns=parquet_columns())
-@examples(150)
+@examples(80)
 def test_any_cells_of_parquet(data: Path, columns: dict[str, list[object]]) -> None:
     arrays = {}
     for name, values in columns.items():
@@ -146,7 +146,7 @@ def test_any_cells_of_parquet(data: Path, columns: dict[str, list[object]]) -> N
 
 
 @given(content=st.binary(max_size=60), change=st.integers(0, 10_000), byte=st.integers(1, 255))
-@examples(80)
+@examples(50)
 def test_damaged_parquet(data: Path, content: bytes, change: int, byte: int) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"file_name": ["a.wav", "b.wav"], "labels": ["x", "y"]}), data / "whole.parquet")
     whole = bytearray((data / "whole.parquet").read_bytes())

@@ -68,7 +68,7 @@ def spoilt(content: bytes, changes: list[tuple[int, bytes]], cut: int) -> bytes:
 
 
 @given(chosen=sounds())
-@examples(150)
+@examples(70)
 def test_any_header(
     made: Places, whole: dict[str, bytes], tmp_path: Path, chosen: list[tuple[str, list[tuple[int, bytes]], int]]
 ) -> None:
@@ -77,7 +77,7 @@ def test_any_header(
 
 
 @given(contents=st.lists(st.tuples(st.sampled_from(list(FORMATS)), st.binary(max_size=200), st.booleans()), min_size=1, max_size=4))
-@examples(60)
+@examples(40)
 def test_any_bytes(made: Places, whole: dict[str, bytes], tmp_path: Path, contents: list[tuple[str, bytes, bool]]) -> None:
     """Half of them behind the first bytes of a sound, by which its format is known."""
     judge_sounds(

@@ -80,6 +80,7 @@ def _somewhere(draw: st.DrawFn, data: Any, apart_from: tuple[str, ...]) -> tuple
         keys = [key for key in data if key not in apart_from] if isinstance(data, dict) else list(range(len(data)))
         if not keys:
             break
-        group, key = data, draw(st.sampled_from(keys))
+        often = [key for key in keys for _ in range(min(1 + len(places_in(data[key])), 8))]  # where there is more below it
+        group, key = data, draw(st.sampled_from(often))
         data = group[key]
     return group, key
