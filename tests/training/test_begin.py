@@ -12,6 +12,7 @@ from earmark.training.begin import BEGUN, check_out, open_run
 RECIPE = load_recipe("tiny")
 
 
+@pytest.mark.skipif(Path("/recipe.yaml").exists(), reason="somebody has made the whole disk a run directory")
 def test_the_whole_disk_is_no_run_directory() -> None:
     with pytest.raises(RunError, match=r"^/ is no run directory and has .* more already; choose another --out$"):
         check_out(Path("/"))
