@@ -5,24 +5,71 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from earmark.assess import report
 from earmark.assess.evaluate import run_metrics
-from earmark.assess.joined import Joined, out_of_fold
+from earmark.assess.joined import Joined, RunScores, out_of_fold
 from earmark.assess.report import Comparison, write_report
-from earmark.data.clips import load_clips
+from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.data.table import ClipTable
 from earmark.labels import LabelSet
+from earmark.recipe import load_recipe
 from earmark.runs.run import Run
+from earmark.runs.votes import Vote
+from earmark.training.log import COLUMNS
+
+
+def clip_set(
+    positive: np.ndarray, names: tuple[str, ...], clip_id: list[str] | None = None, verified: bool = True, folds: int = 2
+) -> ClipSet:
+    """Clips with these labels, and all with the same second of noise."""
+    clips = len(positive)
+    yes, zero = np.ones(clips, bool), np.zeros(clips, np.int64)
+    ids = np.array(clip_id or [f"clip {i}" for i in range(clips)])
+    return ClipSet(
+        labels=LabelSet(names),
+        clip_id=ids,
+        positive=positive,
+        verified=yes & verified,
+        fold=np.arange(clips) % folds,
+        test=~yes,
+        scored=yes,
+        group=ids,
+        usage=np.full(clips, ""),
+        pcm=np.random.default_rng(0).integers(-900, 900, 16000).astype(np.int16),
+        sample_rate=16000,
+        offset=zero,
+        length=zero + 16000,
+        scale=yes.astype(float),
+        peak=yes.astype(float),
+        lead=zero,
+        tail=zero,
+    )
+
+
+def page_of(clips: ClipSet, scores: np.ndarray, folder: Path, comparison: Comparison | None = None) -> str:
+    """The report of a run of two folds with these out-of-fold scores."""
+    for fold in range(2):
+        (folder / f"members/logmel/fold{fold}").mkdir(parents=True)
+        (folder / f"members/logmel/fold{fold}/oof.parquet").touch()
+    run = Run(folder, load_recipe("tiny"))
+    joined = Joined(clips, scores.astype(np.float32))
+    votes = [Vote("logmel", fold, "last", "whole", 1.0) for fold in range(2)]
+    name = next(iter(run.recipe.ensembles))
+    run_scores = RunScores({"logmel": joined}, {name: joined}, {name: votes})
+    return write_report(run, clips, run_scores, run_metrics(run, run_scores), comparison).read_text(encoding="utf-8")
 
 
 class Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.tags: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
         self.found += [value or "" for name, value in attrs if name in ("src", "href") and tag not in ("use", "a")]
 
 
@@ -80,7 +127,7 @@ def test_many_classes_make_no_endless_page() -> None:
     labels = LabelSet(tuple(f"class {k}" for k in range(classes)))
     table = ClipTable(labels, names, positive, yes, np.zeros(clips, np.int64), ~yes, yes, names, np.full(clips, ""))
     figure = report._confusion(Joined(table, scores))
-    assert len(re.findall(r"<!-- class \d+ -->", figure)) == 2 * report.CONFUSED  # matplotlib names each text so, on both axes
+    assert len(re.findall(r">class \d+</text>", figure)) == 2 * report.CONFUSED  # on both axes
     assert len(figure) < 2_000_000
 
 
@@ -88,6 +135,7 @@ def test_long_and_odd_names_stay_on_a_line() -> None:
     assert report.short("Bark") == "Bark"
     assert report.short("a" * 1000) == "a" * (report.LONGEST_NAME - 1) + "…"
     assert report.short("\x1b[31mred\u202e\n") == r"\x1b[31mred\u202e\n"
+    assert report.short("e" + "\u0301" * 50 + "n") == "e" + "\u0301" * report.MARKS + "n"
 
 
 def test_published_name_and_figure_stand_beside_ours(finished_run: Path, store: Store, tmp_path: Path) -> None:
@@ -103,3 +151,122 @@ def test_published_name_and_figure_stand_beside_ours(finished_run: Path, store: 
     assert f"<td>{name}: Table 1: our &lt;ensemble&gt;" in page
     assert '<th class="n">published</th>' in page
     assert re.findall(r'<td class="n">(0\.9321|–)</td></tr>', page) == ["0.9321", "–"]
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "--><iframe>",
+    "</text></svg><b>",
+    "\x1b[31mred\x1b[0m\x00",
+    "abc\u202efdp.exe",
+    "x" * 10_000,
+    "z" + "\u0301" * 3000,
+    "$\\frac{1}{0}$",
+    "\u65e5\u672c\U0001f436",  # no letters that matplotlib's font has
+    "\ud800lone",
+    "a\r\nb\tc",
+    "",
+)
+
+
+@pytest.mark.filterwarnings("error")  # a user would see them
+def test_hostile_names_are_escaped_and_bounded_everywhere(tmp_path: Path) -> None:
+    clips, classes = 60, len(HOSTILE)
+    rng = np.random.default_rng(0)
+    positive = rng.random((clips, classes)) < 0.4
+    positive[np.arange(clips), np.arange(clips) % classes] = True
+    plain = tuple(f"class {k}" for k in range(classes))
+    scores = rng.random((clips, classes))
+    harmless = page_of(clip_set(positive, plain), scores, tmp_path / "plain")
+    page = page_of(clip_set(positive, HOSTILE, [f"{HOSTILE[i % classes]}{i}" for i in range(clips)]), scores, tmp_path / "hostile")
+    tags = []
+    for text in (page, harmless):
+        reader = Links()
+        reader.feed(text)
+        tags.append(reader.tags)
+    assert tags[0] == tags[1]
+    assert all(char.isprintable() or char == "\n" for char in page)
+    assert "\u0301" * (report.MARKS + 1) not in page
+    assert len(page) < len(harmless) + 100_000
+    assert "$\\frac{1}{0}$</text>" in page
+    assert "\u65e5\u672c\U0001f436</text>" in page
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("clips", "classes", "verified", "labels", "said"),
+    [
+        (6, 1, True, True, "None: every best guess is a given label."),
+        (6, 3, False, True, "no verified clip is held out"),
+        (6, 3, True, False, "0 verified clips;"),
+        (2, 2, True, True, "2 verified clips;"),  # one in each fold
+        (1, 3, True, True, "1 verified clips;"),
+    ],
+    ids=["one class", "none verified", "nothing to judge", "one clip a fold", "one clip"],
+)
+def test_the_smallest_runs_have_a_report(clips: int, classes: int, verified: bool, labels: bool, said: str, tmp_path: Path) -> None:
+    positive = np.zeros((clips, classes), bool)
+    positive[np.arange(clips), np.arange(clips) % classes] = labels
+    scores = np.random.default_rng(0).random((clips, classes))
+    data = clip_set(positive, tuple("abc"[:classes]), verified=verified)
+    page = page_of(data, scores, tmp_path)
+    assert said in page
+    assert page.rstrip().endswith("</html>")
+
+
+def test_runs_without_verified_clips_can_be_compared(tmp_path: Path) -> None:
+    nothing = {"map@3": None, "accuracy": None, "lwlrap": None}
+    data = clip_set(np.eye(3, dtype=bool), ("a", "b", "c"), verified=False)
+    page = page_of(data, np.eye(3), tmp_path, Comparison("ours", "theirs", nothing, "what differs"))  # type: ignore[arg-type]
+    assert "<tr><td>theirs</td><td>–</td>" in re.sub(r">\s+<", "><", page)
+
+
+def test_the_confusion_counts_a_clip_once_or_for_each_of_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    positive = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], bool)
+    guess = [0, 1, 2, 2, 3]  # right, right, a mistake for two labels, a mistake, right
+    joined = Joined(clip_set(positive, ("A", "B", "C", "D")), np.eye(4, dtype=np.float32)[guess])
+
+    def counts(figure: str) -> list[int]:
+        return sorted(int(number) for number in re.findall(r">(\d+)</text>", figure))
+
+    assert counts(report._confusion(joined)) == [1, 1, 1, 1, 2]  # A: A 1, C 1; B: B 1, C 2; D: D 1
+    monkeypatch.setattr(report, "CONFUSED", 2)  # C has three mistakes, B two
+    figure = report._confusion(joined)
+    assert counts(figure) == [1, 2]
+    assert re.findall(r">([A-D])</text>", figure) == ["B", "C", "B", "C"]
+
+
+def test_a_mistake_with_many_labels_names_a_few(tmp_path: Path) -> None:
+    positive = np.zeros((2, 40), bool)
+    positive[:, 1:] = True
+    scores = np.zeros((2, 40))
+    scores[:, 0] = 1
+    page = page_of(clip_set(positive, tuple(f"class {k}" for k in range(40))), scores, tmp_path)
+    assert page.count("class 5<br>") == 2
+    assert page.count("and 34 more</span>") == 2
+
+
+def test_learning_curves_of_many_nets_stay_small(tmp_path: Path) -> None:
+    rows = "".join(f"{batch},0.1,{batch % 7},0.2,,,9,{batch},0.5,0.5,0.{batch % 10}\n" for batch in range(1, 1001))
+    for fold in range(30):
+        folder = tmp_path / f"members/logmel/fold{fold}"
+        folder.mkdir(parents=True)
+        (folder / "oof.parquet").touch()
+        (folder / "metrics.csv").write_text(",".join(COLUMNS) + "\n" + rows)
+    assert len(report._learning_curves(Run(tmp_path, load_recipe("tiny")))) < 1_500_000
+
+
+def test_the_figure_of_a_publication_is_shown_for_a_single_ensemble_too(tmp_path: Path) -> None:
+    run_name = next(iter(load_recipe("tiny").ensembles))
+    page = page_of(clip_set(np.eye(3, dtype=bool), ("a", "b", "c")), np.eye(3), tmp_path / "plain")
+    assert "<h2>Ensembles</h2>" not in page
+    folder = tmp_path / "quoted"
+    clips = clip_set(np.eye(3, dtype=bool), ("a", "b", "c"))
+    joined = Joined(clips, np.eye(3, dtype=np.float32))
+    run = Run(folder, load_recipe("tiny", [f"ensembles.{run_name}.quoted=0.75"]))
+    folder.mkdir()
+    scores = RunScores({"logmel": joined}, {run_name: joined}, {run_name: [Vote("logmel", 0, "last", "whole", 1.0)]})
+    page = write_report(run, clips, scores, {**run_metrics(run, scores), "folds": {"logmel": [0]}}).read_text()
+    assert "<h2>Ensembles</h2>" in page
+    assert '<td class="n">0.75</td></tr>' in page

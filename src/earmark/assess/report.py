@@ -2,6 +2,8 @@
 
 import base64
 import io
+import unicodedata
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,18 @@ from earmark import __version__, audio, files
 from earmark.assess.joined import Joined, RunScores
 from earmark.assess.metrics import METRICS, RunMetrics, per_class
 from earmark.data.clips import ClipSet
-from earmark.errors import one_line
+from earmark.errors import one_line, shortened
 from earmark.runs.run import Run, read_metrics_log
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # number of mistakes shown
+LEGEND = 10  # nets named in the learning curves, at most
+CURVE_POINTS = 6000  # in one picture of learning curves, about
 CONFUSED = 100  # classes in the confusion matrix, at most
 CLASS_ROWS = 500  # classes in the table, at most
-LONGEST_NAME = 60  # characters of a label or clip
+LONGEST_NAME = 60  # characters of a label, at most
+MARKS = 3  # accents on one letter, at most
+GIVEN = 5  # labels of a mistake, at most
 PLAYED_SECONDS = 6.0  # length of the sound of each mistake, at most
 VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
 CURVES = {
@@ -74,7 +80,9 @@ def write_report(
     judged = judgeable.chosen(judgeable.clips.verified)
     if not len(judged.clips):  # without verified clips, the unverified labels are all there is
         judged = judgeable
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["line"] = _line
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     info = run.info
     page = template.render(
         recipe=run.recipe,
@@ -104,9 +112,13 @@ def write_report(
 
 
 def _figure(figure: Any) -> str:
-    """A matplotlib figure as an inline SVG."""
+    """A matplotlib figure as an inline SVG. Its text stays text, which browsers have letters of all scripts for."""
+    import matplotlib
+
     text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # matplotlib's own font only measures the text
+        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
 
@@ -128,15 +140,17 @@ def _learning_curves(run: Run) -> str:
     extra = [name for name in ("noisy_loss", "soft_loss") if any(row.get(name) for rows in logs.values() for row in rows)]
     shown = ["loss", *(["masked"] if masked else []), *extra, *METRICS]
     figure, axes = _new_figure(15, 2.9, len(shown))
+    few = len(logs) <= LEGEND
     for axis, column in zip(axes, shown, strict=True):
         for title, rows in logs.items():
             points = [(int(row["batch"]), float(row[column])) for row in rows if row.get(column)]
+            points = points[:: -(len(points) // max(CURVE_POINTS // len(logs), 1) + 1)]  # backwards, so that the last one is in
             if points:
-                axis.plot(*zip(*points, strict=True), linewidth=1.2, label=title, marker="." if column in METRICS else None)
+                axis.plot(*zip(*points, strict=True), linewidth=1.2, label=title, marker="." if column in METRICS and few else None)
         axis.set_title(CURVES.get(column) or f"{NAMES[column]}, held-out fold")
         axis.set_xlabel("batch")
         axis.grid(alpha=0.3)
-    if len(logs) <= 10:
+    if few and axes[0].lines:
         axes[0].legend(fontsize=7)
     figure.tight_layout()
     return _figure(figure)
@@ -148,23 +162,25 @@ def _confusion(judged: Joined) -> str:
     A clip with several labels counts once, if the guess is one of them; else it counts as a mistake for each of its labels. Of many
     classes the figure has those with the most mistakes.
     """
-    positive, guess = judged.clips.positive, judged.scores.argmax(axis=1)
-    right = positive[np.arange(len(guess)), guess]
-    counts = np.zeros((len(judged.clips.labels), len(judged.clips.labels)))
-    np.add.at(counts, (guess[right], guess[right]), 1)
+    names, positive, best = judged.clips.labels.names, judged.clips.positive, judged.scores.argmax(axis=1)
+    right = positive[np.arange(len(best)), best]
     clip, label = np.nonzero(positive & ~right[:, None])
-    np.add.at(counts, (label, guess[clip]), 1)
-    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    shown = np.sort(np.argsort(-wrong, kind="stable")[:CONFUSED])
-    share = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
-    counts = counts[np.ix_(shown, shown)]
+    given, guess = np.concatenate([best[right], label]), np.concatenate([best[right], best[clip]])
+    mistakes = np.bincount(label, minlength=len(names)) + np.bincount(best[clip], minlength=len(names))
+    shown = np.sort(np.argsort(-mistakes, kind="stable")[:CONFUSED])
+    place = np.full(len(names), -1)
+    place[shown] = np.arange(len(shown))
+    visible = (place[given] >= 0) & (place[guess] >= 0)
+    counts = np.zeros((len(shown), len(shown)))
+    np.add.at(counts, (place[given[visible]], place[guess[visible]]), 1)
+    share = counts / np.maximum(np.bincount(given, minlength=len(names))[shown, None], 1)
     size = float(np.clip(len(shown) * 0.24, 4.5, 14))
     figure, (axis,) = _new_figure(size, size)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     font = 9 if len(shown) <= 20 else 7
-    names = [short(judged.clips.labels.names[k]).replace("$", r"\$") for k in shown]
-    axis.set_xticks(range(len(shown)), names, rotation=90, fontsize=font)
-    axis.set_yticks(range(len(shown)), names, fontsize=font)
+    texts = [short(names[k]) for k in shown]
+    axis.set_xticks(range(len(shown)), texts, rotation=90, fontsize=font, parse_math=False)
+    axis.set_yticks(range(len(shown)), texts, fontsize=font, parse_math=False)
     axis.set_xlabel("best guess")
     axis.set_ylabel("given label")
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -174,9 +190,19 @@ def _confusion(judged: Joined) -> str:
 
 
 def short(name: str) -> str:
-    """A name for a figure or a table: on one line, and not so long that it pushes everything else aside."""
-    name = one_line(name)
+    """A name for a figure or a table: as `_line`, and not so long that it pushes everything else aside."""
+    name = _line(name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def _line(text: str) -> str:
+    """Text from outside on one line: without its middle if it is very long, and without towers of accents."""
+    marks, letters = 0, []
+    for letter in shortened(one_line(text)):
+        marks = marks + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
+        if marks <= MARKS:
+            letters.append(letter)
+    return "".join(letters)
 
 
 def _class_rows(judged: Joined) -> list[dict[str, Any]]:
@@ -195,11 +221,12 @@ def _mistakes(judged: Joined, sounds: ClipSet) -> list[dict[str, Any]]:
     positive, names = judged.clips.positive, judged.clips.labels.names
     wrong = np.flatnonzero(~positive[np.arange(len(best)), best])
     index_of = {clip_id: i for i, clip_id in enumerate(sounds.clip_id.tolist())}
-    worst = sorted(wrong, key=lambda i: -judged.scores[i, best[i]])[:WORST]
+    worst = wrong[np.argsort(-judged.scores[wrong, best[wrong]], kind="stable")[:WORST]]
     return [
         {
-            "clip_id": one_line(str(judged.clips.clip_id[i])),
-            "given": [short(names[k]) for k in np.flatnonzero(positive[i])],
+            "clip_id": str(judged.clips.clip_id[i]),
+            "given": [short(names[k]) for k in np.flatnonzero(positive[i])[:GIVEN]],
+            "further": int(positive[i].sum()) - GIVEN,
             "given_score": float(judged.scores[i][positive[i]].max()),
             "guess": short(names[best[i]]),
             "guess_score": float(judged.scores[i, best[i]]),
