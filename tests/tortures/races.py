@@ -79,5 +79,5 @@ def _old_or_refused(scene: Scene, here, ended: Ended) -> list[str]:
     if ended.status == 0:
         wrong = [differences(of_run(here), scene.undisturbed(work).result) for work in (ANY_WORK["train"], OTHER)]
         if all(wrong):
-            faults.append(f"status 0, but neither the old labels' results nor the new ones': {', '.join(min(wrong, key=len))}")
+            faults.append(f"neither the old labels' results nor the new ones', with status 0: {', '.join(min(wrong, key=len))}")
     return faults
