@@ -31,6 +31,10 @@ class AudioError(EarmarkError):
     """One audio file cannot be used. The message is the reason in one line, without the file's name."""
 
 
+class MachineError(EarmarkError):
+    """The system failed: too many open files, a disk error, no memory. It says nothing about the file that was being read."""
+
+
 class ManifestError(EarmarkError):
     """A table of clips is wrong. The message has the first 20 faults and the number of the others.
 

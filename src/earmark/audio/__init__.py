@@ -1,10 +1,13 @@
 """Audio files → float32 samples: finding and reading files, mixing to mono, resampling, filling to a length."""
 
 from earmark.audio.decode import OpenFile, Samples, Steps, content_hash, full_scale, opened, read, read_stored
+from earmark.audio.faults import judged
 from earmark.audio.find import SUFFIXES, find_files
+from earmark.audio.limits import HIGHEST_RATE
 from earmark.audio.shape import model_input, pad_to, peak_normalised, resample, silent_ends, sounding_part, to_mono
 
 __all__ = [
+    "HIGHEST_RATE",
     "OpenFile",
     "Samples",
     "Steps",
@@ -12,6 +15,7 @@ __all__ = [
     "content_hash",
     "find_files",
     "full_scale",
+    "judged",
     "model_input",
     "opened",
     "pad_to",

@@ -1,14 +1,17 @@
 """Checking that an audio file is complete: libsndfile reads files that are cut off without an error."""
 
 import os
-from io import BufferedIOBase
+from io import BytesIO, FileIO
 
 from earmark.errors import AudioError
 
+RawBytes = BytesIO | FileIO
+
 OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last page begins within them
+MAX_CHUNKS = 10_000  # of a WAV file before its samples; behind them libsndfile is left to judge
 
 
-def refuse_cut_off(raw: BufferedIOBase) -> None:
+def refuse_cut_off(raw: RawBytes) -> None:
     """Refuses a file that is empty or whose end is missing, in the formats whose files say how long they are.
 
     Args:
@@ -27,7 +30,9 @@ def refuse_cut_off(raw: BufferedIOBase) -> None:
     raw.seek(12)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         position = 12
-        while len(header := raw.read(8)) == 8:
+        for _ in range(MAX_CHUNKS):
+            if len(header := raw.read(8)) < 8:
+                return
             name, length = header[:4], int.from_bytes(header[4:], "little")
             position += 8
             if name == b"data":

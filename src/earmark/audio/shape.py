@@ -7,6 +7,7 @@ import soxr
 from numpy.typing import NDArray
 
 from earmark.audio.decode import Samples, Steps
+from earmark.audio.limits import refuse_size
 from earmark.errors import AudioError
 
 HALF_STEP = 0.5 / 32768  # samples below this become zero with 16 bits: digital silence
@@ -21,13 +22,15 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     """Resamples ``[samples]`` with soxr at high quality; the rates are in Hz.
 
     Raises:
-        AudioError: the clip is too short to have a sample at the new rate, or its samples are too large for float32 to resample.
+        AudioError: the clip is too short to have a sample at the new rate, or too long, or its samples are too large for float32
+            to resample.
 
     >>> len(resample(np.zeros(44100, np.float32), 44100, 16000))
     16000
     """
     if from_rate == to_rate:
         return samples
+    refuse_size(len(samples) * to_rate / from_rate, 1, to_rate)
     resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
     if not len(resampled):
         raise AudioError(f"too short: {len(samples)} samples at {from_rate} Hz leave none at {to_rate} Hz")

@@ -9,6 +9,8 @@ from earmark.commands.shared import SKIPPED, SeparatorOption, numbers, tell_bad
 from earmark.console import say
 from earmark.errors import EarmarkError
 
+LOWEST_RATE = 1000  # that a net can use, in Hz
+
 
 def prepare(
     source: Annotated[str, typer.Argument(help="Kind of data set: manifest, folder, or a published one by name.")],
@@ -17,20 +19,24 @@ def prepare(
     sample_rate: Annotated[str, typer.Option(help="In Hz; several with commas between them.")],
     jobs: Annotated[int | None, typer.Option(min=1, help="Decoding threads; one a core by default.")] = None,
     label_separator: SeparatorOption = ",",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file to see whether it is the same, whatever its times.")
+    ] = False,
     no_errata: Annotated[bool, typer.Option("--no-errata", help="Read a data set's known faulty labels as published.")] = False,
 ) -> None:
     """Decode every clip once into a store. A second run over unchanged inputs does nothing; an interrupted one goes on."""
+    from earmark.audio import HIGHEST_RATE
     from earmark.data.manifest import describe
     from earmark.data.prepare import prepare as build
     from earmark.data.sources import scan
 
     rates = numbers(sample_rate, "--sample-rate")
-    if min(rates) < 1000:
-        raise EarmarkError(f"--sample-rate {sample_rate}: rates are in Hz, from 1000")
+    if min(rates) < LOWEST_RATE or max(rates) > HIGHEST_RATE:
+        raise EarmarkError(f"--sample-rate {sample_rate}: rates are in Hz, from {LOWEST_RATE:,} to {HIGHEST_RATE:,}")
     manifest = scan(source, root, label_separator, errata=not no_errata)
     for line in describe(manifest):
         say(line)
-    prepared = build(manifest, str(root), out, rates, jobs)
+    prepared = build(manifest, str(root), out, rates, jobs, verify)
     store = prepared.store
     shown_rates = ", ".join(map(str, store.sample_rates))
     unchanged = ", unchanged" if prepared.unchanged else ""

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from earmark import audio, files
+from earmark.data.contents import content_of
 from earmark.data.manifest import Clip, Manifest
 from earmark.data.store import PCM
-from earmark.errors import NO_SUCH_FILE, AudioError
+from earmark.errors import AudioError
 from earmark.parallel import in_order
 
 BASKET_CLIPS, BASKET_BYTES = 8, 1 << 20  # what a thread decodes at a time, at most: more would take more memory
@@ -35,22 +36,35 @@ class Decoded:
     """A clip that could be decoded.
 
     Attributes:
-        content_hash: hash of the bytes of its file.
+        content: hash of the bytes of its file.
         encoded: its samples by sample rate in Hz.
     """
 
-    content_hash: str
+    content: str
     encoded: dict[int, Encoded]
+
+
+@dataclass(frozen=True)
+class Undecoded:
+    """A clip that could not be decoded.
+
+    Attributes:
+        content: hash of the bytes of its file, or why the file cannot be read; see `earmark.data.contents`.
+        reason: why the clip is bad.
+    """
+
+    content: str
+    reason: str
 
 
 def decode_clips(
     manifest: Manifest,
     clips: Sequence[Clip],
-    sizes: Sequence[int | None],
+    sizes: Sequence[int],
     first: int,
     rates: Sequence[int],
     threads: int,
-) -> Iterator[list[Decoded | AudioError]]:
+) -> Iterator[list[Decoded | Undecoded]]:
     """Decodes clips in parallel, and yields them in order, several at a time.
 
     Threads are enough, since libsndfile and soxr release Python's interpreter lock. A thread takes several small files at a time,
@@ -59,53 +73,63 @@ def decode_clips(
     Args:
         manifest: the manifest, which knows where the files are.
         clips: all clips of the manifest.
-        sizes: size of each clip's file in bytes; None if the file is missing.
+        sizes: size of each clip's file in bytes.
         first: index of the first clip to decode.
         rates: sample rates to make, in Hz.
         threads: number of decoding threads.
 
     Yields:
         For each clip of a basket its samples, or the reason why it is bad.
+
+    Raises:
+        MachineError: the system failed, for which no clip is to blame.
     """
     hashes: dict[Path, str] = {}
 
-    def decode(indices: range) -> list[Decoded | AudioError]:
-        return [decode_clip(clips[i], None if sizes[i] is None else manifest.path(clips[i]), rates, hashes) for i in indices]
+    def decode(indices: range) -> list[Decoded | Undecoded]:
+        return [decode_clip(clips[i], manifest.path(clips[i]), rates, hashes) for i in indices]
 
-    baskets = files.baskets([size or 0 for size in sizes], BASKET_CLIPS, BASKET_BYTES, first)
+    baskets = files.baskets(sizes, BASKET_CLIPS, BASKET_BYTES, first)
     with ThreadPoolExecutor(threads) as pool:
         yield from in_order(pool, decode, baskets, ahead=threads * AHEAD)
 
 
-def decode_clip(clip: Clip, path: Path | None, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded | AudioError:
+def decode_clip(clip: Clip, path: Path, rates: Sequence[int], hashes: dict[Path, str]) -> Decoded | Undecoded:
     """Decodes one clip.
 
     Args:
         clip: the clip.
-        path: its file; None if that is missing.
+        path: its file.
         rates: sample rates to make, in Hz.
         hashes: content hashes of files that are cut into several clips; new ones are added.
 
     Returns:
         The samples and the content hash, or the reason why the clip is bad.
+
+    Raises:
+        MachineError: the system failed, for which the clip is not to blame.
     """
-    if path is None:
-        return AudioError(NO_SUCH_FILE)
+    content = hashes.get(path)
     try:
-        whole = clip.start is None and clip.end is None
-        with audio.opened(path, at_once=whole) as file:
-            stored, rate = audio.read_stored(file, clip.start, clip.end)
-            content_hash = hashes.get(path) or audio.content_hash(file)
-            if not whole:
-                hashes[path] = content_hash
-        # 16-bit samples that need neither mixing nor resampling go into the store unchanged.
-        mono = stored[0] if len(stored) == 1 else audio.to_mono(audio.full_scale(stored))
-        encoded = {}
-        for to_rate in rates:
-            encoded[to_rate] = _encode(mono if to_rate == rate else audio.resample(audio.full_scale(mono), rate, to_rate))
-        return Decoded(content_hash, encoded)
+        with audio.judged(path):
+            whole = clip.start is None and clip.end is None
+            with audio.opened(path, at_once=whole) as file:
+                try:
+                    stored, rate = audio.read_stored(file, clip.start, clip.end)
+                except AudioError:  # the clip is tried again when the content changes
+                    content = content or content_of(file, bad=True)
+                    raise
+                content = content or content_of(file, bad=False)
+                if not whole:
+                    hashes[path] = content
+            # 16-bit samples that need neither mixing nor resampling go into the store unchanged.
+            mono = stored[0] if len(stored) == 1 else audio.to_mono(audio.full_scale(stored))
+            encoded = {}
+            for to_rate in rates:
+                encoded[to_rate] = _encode(mono if to_rate == rate else audio.resample(audio.full_scale(mono), rate, to_rate))
+            return Decoded(content, encoded)
     except AudioError as error:
-        return error
+        return Undecoded(content or str(error), str(error))
 
 
 def _encode(samples: audio.Samples | audio.Steps) -> Encoded:

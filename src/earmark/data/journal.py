@@ -1,20 +1,22 @@
 """The journal of a store that is being built: a line for each clip that is done, beside the files with the samples.
 
-A build that was stopped at any moment goes on after the last clip whose samples are all written.
+A build that was stopped at any moment goes on after the last clip whose samples are all written. A clip whose file has changed
+since then is done again, with all clips after it.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
-from earmark.data.decode import Decoded
+from earmark.data.decode import Decoded, Undecoded
 from earmark.data.manifest import Clip
 from earmark.data.store import PCM, pcm_name
-from earmark.errors import AudioError
+
+Unchanged = Callable[[int, str, str], bool]
 
 FLUSH_BYTES = 1 << 25  # of samples, after which the system is made to write them to the disk
 NAME = "journal.jsonl"
@@ -24,15 +26,20 @@ class Journal:
     """A store that is being built. Make one with `Journal.open`.
 
     Attributes:
-        rows: for each good clip, by its number in the manifest: ``content_hash``, and under each rate ``offset``, ``length``,
+        rows: for each good clip, by its number in the manifest: ``content``, and under each rate ``offset``, ``length``,
             ``scale``, ``peak``, ``lead`` and ``tail``.
-        bad: for each bad clip, by its number in the manifest: the name of its file, and the reason.
+        bad: for each bad clip, by its number in the manifest: ``content``, ``file_name``, and the reason as ``bad``.
     """
 
     def __init__(
-        self, folder: Path, rates: Sequence[int], rows: dict[int, dict[str, Any]], bad: dict[int, tuple[str, str]]
+        self,
+        folder: Path,
+        rates: Sequence[int],
+        states: Sequence[str],
+        rows: dict[int, dict[str, Any]],
+        bad: dict[int, dict[str, Any]],
     ) -> None:
-        self.rows, self.bad = rows, bad
+        self.rows, self.bad, self._states = rows, bad, states
         self._ends = {rate: sum(row[str(rate)]["length"] for row in rows.values()) for rate in rates}
         self._unflushed = 0
         self._streams = {rate: (folder / pcm_name(rate)).open("ab", buffering=0) for rate in rates}
@@ -41,22 +48,24 @@ class Journal:
             stream.truncate(self._ends[rate] * PCM.itemsize)  # removes a clip that was half written when the last build stopped
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str, rates: Sequence[int]) -> Self:
-        """Opens the build in a folder if it has the same data and rates; else removes it, and begins a new one.
+    def open(cls, folder: Path, table: str, rates: Sequence[int], states: Sequence[str], unchanged: Unchanged) -> Self:
+        """Opens the build in a folder if it has the same clips and rates; else removes it, and begins a new one.
 
         Args:
             folder: folder of the build.
-            fingerprint: fingerprint of the data.
+            table: fingerprint of the data set's table.
             rates: sample rates to make, in Hz.
+            states: state of the file of each clip, see `earmark.data.contents`.
+            unchanged: is called with a clip's number and the state and the content that its file had, and says whether it still
+                has that content.
         """
-        header = json.dumps({"fingerprint": fingerprint, "sample_rates": list(rates)})
-        written, rows, bad = _read(folder)
-        if written != header:
+        header = json.dumps({"table": table, "sample_rates": list(rates)})
+        done = _read(folder, header, unchanged)
+        if done is None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             (folder / NAME).write_text(header + "\n", encoding="utf-8")
-            rows, bad = {}, {}
-        return cls(folder, rates, rows, bad)
+        return cls(folder, rates, states, *(done or ({}, {})))
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +79,7 @@ class Journal:
         """How many clips are done, good and bad; also the number of the next clip."""
         return len(self.rows) + len(self.bad)
 
-    def add(self, clips: Sequence[Clip], results: Sequence[Decoded | AudioError]) -> None:
+    def add(self, clips: Sequence[Clip], results: Sequence[Decoded | Undecoded]) -> None:
         """Writes the results for the next clips.
 
         Args:
@@ -81,12 +90,11 @@ class Journal:
         samples: dict[int, list[memoryview]] = {rate: [] for rate in self._streams}
         for result in results:
             number = self.clips_done
-            line: dict[str, Any]
-            if isinstance(result, AudioError):
-                line = {"clip": number, "file_name": clips[number].file_name, "bad": str(result)}
-                self.bad[number] = (clips[number].file_name, str(result))
+            line: dict[str, Any] = {"clip": number, "state": self._states[number], "content": result.content}
+            if isinstance(result, Undecoded):
+                line |= {"file_name": clips[number].file_name, "bad": result.reason}
+                self.bad[number] = line
             else:
-                line = {"clip": number, "content_hash": result.content_hash}
                 for rate, encoded in result.encoded.items():
                     samples[rate].append(encoded.pcm.data)
                     self._unflushed += encoded.pcm.nbytes
@@ -114,36 +122,39 @@ def _write_all(file: FileIO, buffers: Sequence[memoryview]) -> None:
             waiting[0] = waiting[0][written:]
 
 
-def _read(folder: Path) -> tuple[str | None, dict[int, dict[str, Any]], dict[int, tuple[str, str]]]:
-    """Reads a journal up to the first clip whose samples are not all written, and cuts off the rest.
+def _read(folder: Path, header: str, unchanged: Unchanged) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]] | None:
+    """Reads a journal up to the first clip whose samples are not all written or whose file has changed, and cuts off the rest.
 
     Returns:
-        The header (None if there is no journal), the rows of good clips, and the file names and reasons of bad clips.
+        The lines of good clips and those of bad clips; None if there is no journal, or one with another header.
     """
     try:
         lines = (folder / NAME).read_bytes().split(b"\n")[:-1]  # the last line is empty or cut off
-        header = lines[0].decode()
+        if lines[0].decode() != header:
+            return None
         written = {str(r): _size(folder / pcm_name(r)) // PCM.itemsize for r in json.loads(header)["sample_rates"]}
-    except (OSError, IndexError, ValueError, KeyError, TypeError):
-        return None, {}, {}
+    except (OSError, IndexError, ValueError):
+        return None
     rows: dict[int, dict[str, Any]] = {}
-    bad: dict[int, tuple[str, str]] = {}
+    bad: dict[int, dict[str, Any]] = {}
     good_lines = 1  # the header
     for text in lines[1:]:
         try:
             line = json.loads(text)
+            if not unchanged(line["clip"], line["state"], line["content"]):
+                break
             if "bad" in line:
-                bad[line["clip"]] = (line["file_name"], line["bad"])
+                bad[line["clip"]] = line
             elif all(line[rate]["offset"] + line[rate]["length"] <= samples for rate, samples in written.items()):
                 rows[line["clip"]] = line
             else:
                 break
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, IndexError):
             break
         good_lines += 1
-    # The lines after these have no samples: the disk was full, or the whole machine stopped.
+    # The lines after these have no samples (the disk was full, or the whole machine stopped), or samples of another content.
     os.truncate(folder / NAME, sum(len(text) + 1 for text in lines[:good_lines]))
-    return header, rows, bad
+    return rows, bad
 
 
 def _size(path: Path) -> int:

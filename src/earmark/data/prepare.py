@@ -1,13 +1,14 @@
 """Building a store: only what is missing is decoded, and the store appears under its name only when it is finished."""
 
 import csv
+import functools
 import hashlib
 import json
 import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ import pyarrow
 import pyarrow.parquet
 
 from earmark import files
-from earmark.data import journal
+from earmark.data import contents, journal
+from earmark.data.contents import FileState, Kept
 from earmark.data.decode import decode_clips
 from earmark.data.folds import assign_folds, split_groups
 from earmark.data.journal import Journal
 from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
+from earmark.data.place import Place
 from earmark.data.store import VERSION, Store, pcm_name
-from earmark.errors import EarmarkWarning, StoreError
+from earmark.errors import EarmarkWarning, MachineError, StoreError
 from earmark.progress import progress_bar
 
 FOLD_SEED = 0  # of the folds that are made
+GOES_ON = "what is done is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,14 @@ class Prepared:
     bad: tuple[tuple[str, str], ...]
 
 
-def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None = None) -> Prepared:
+def prepare(
+    manifest: Manifest,
+    root: str,
+    out: Path,
+    sample_rates: Sequence[int],
+    jobs: int | None = None,
+    verify: bool = False,
+) -> Prepared:
     """Builds a store, or adds missing sample rates to it.
 
     If the store was made from the same data and has the sample rates, nothing is done. Sample rates that it has already stay. A
@@ -52,41 +63,70 @@ def prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int
     Args:
         manifest: the clips of the data set; training clips without a fold get one.
         root: the folder or file of the data set as the user wrote it.
-        out: folder of the store.
+        out: folder of the store, or a link to it.
         sample_rates: sample rates that the store must have, in Hz.
         jobs: number of decoding threads; by default one for each core.
+        verify: read all files to see whether they are the same, not only those whose size or times have changed.
 
     Raises:
         EarmarkError: another process is building the store.
-        StoreError: ``out`` is something else or cannot be written to, or no clip at all can be used.
+        StoreError: ``out`` is something else or cannot be written to, no clip at all can be used, files changed meanwhile, or the
+            system failed.
     """
     out = out.absolute()
-    with files.locked(out.with_name(f".{out.name}.lock"), out):
-        return _prepare(manifest, root, out, sample_rates, jobs)
+    place = Place.of(out)
+    with files.locked(place.lock, out):
+        try:
+            return _prepare(manifest, root, out, place, sample_rates, jobs or os.cpu_count() or 1, verify)
+        except MachineError as error:
+            raise StoreError(f"{error}; {GOES_ON}") from error
+        except MemoryError as error:
+            raise StoreError(f"not enough memory; {GOES_ON}") from error
 
 
-def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[int], jobs: int | None) -> Prepared:
-    files.take_back(out)
-    previous = _open_previous(out)
+def _prepare(
+    manifest: Manifest, root: str, out: Path, place: Place, sample_rates: Sequence[int], threads: int, verify: bool
+) -> Prepared:
+    place.tidy()
+    previous = None if place.is_free() else Store.open(out)
     clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
     _warn_of_split_groups(clips)
-    file_states = [_file_state(manifest.path(clip)) for clip in clips]
-    fingerprint = _fingerprint(manifest, clips, file_states)
-    kept_rates: tuple[int, ...] = ()
+    states = contents.take_states(manifest, clips)
+    kept = _kept_if_same(previous, manifest, clips, states, verify, threads) if previous else {}
+    kept_contents = {name: of_file.content for name, of_file in kept.items()}
     rates = sorted({*sample_rates, *(previous.sample_rates if previous else ())})
-    if previous and previous.fingerprint == fingerprint and not previous.damage():
-        kept_rates = previous.sample_rates
-        if set(rates) == set(kept_rates):
-            return Prepared(previous, True, read_bad(out))
+    kept_rates = previous.sample_rates if previous and kept else ()
+    if previous and set(rates) == set(kept_rates):
+        if any(kept[name].state != state.text for name, state in states.items()):
+            _renew_states(out, states, kept_contents)
+        return Prepared(previous, True, read_bad(out))
+
+    @functools.cache
+    def has_content(name: str, content: str) -> bool:
+        return contents.same_content(manifest.root / name, content)
+
+    def unchanged(number: int, state: str, content: str) -> bool:
+        name = clips[number].file_name
+        return (state == states[name].text and not verify) or has_content(name, content)
+
     try:
-        partial = out.with_name(f".{out.name}.partial")
+        partial = place.partial
         new_rates = [rate for rate in rates if rate not in kept_rates]
-        with Journal.open(partial, fingerprint, new_rates) as build, progress_bar("prepare", len(clips)) as bar:
-            sizes = [None if state is None else state[0] for state in file_states]
-            for results in decode_clips(manifest, clips, sizes, build.clips_done, new_rates, jobs or os.cpu_count() or 1):
+        texts = [states[clip.file_name].text for clip in clips]
+        sizes = [states[clip.file_name].size for clip in clips]
+        table_alone = _fingerprint(manifest, clips, {})
+        with (
+            Journal.open(partial, table_alone, new_rates, texts, unchanged) as build,
+            progress_bar("prepare", len(clips)) as bar,
+        ):
+            for results in decode_clips(manifest, clips, sizes, build.clips_done, new_rates, threads):
                 build.add(clips, results)
                 bar.update(build.clips_done)
-        bad = build.bad
+        new_contents = _contents(clips, build)
+        if kept and new_contents != kept_contents:
+            changed = next(name for name in new_contents if new_contents[name] != kept_contents[name])
+            raise StoreError(f"{changed} changed while it was read; the same command makes the store anew")
+        bad = {number: (clips[number].file_name, str(line["bad"])) for number, line in build.bad.items()}
         table = _table(clips, build.rows)
         if previous and kept_rates:
             # The columns are the same, since they depend only on the manifest, which the fingerprint covers.
@@ -106,6 +146,7 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
             raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
         table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")]).combine_chunks()
         pyarrow.parquet.write_table(table, partial / "clips.parquet")
+        contents.write_kept(partial / contents.NAME, states, new_contents)
         _write_bad(partial / "bad.csv", bad)
         info = {
             "version": VERSION,
@@ -115,18 +156,16 @@ def _prepare(manifest: Manifest, root: str, out: Path, sample_rates: Sequence[in
             "labels": manifest.labels.names,
             "clips": len(set(table["row"].to_pylist())),
             "bad": len(bad),
-            "fingerprint": fingerprint,
+            "fingerprint": _fingerprint(manifest, clips, new_contents),
             "licence": manifest.licence,
         }
         (partial / "store.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _flush_to_disk(partial)
         (partial / journal.NAME).unlink()
-        files.put_folder(partial, out)
+        place.put()
     except OSError as error:
         file_name = f" ({name})" if (name := error.filename2 or error.filename) else ""
-        raise StoreError(
-            f"cannot write the store {out}: {error.strerror or error}{file_name}; what is done is kept, and the same command goes on from there"
-        ) from error
+        raise StoreError(f"cannot write the store {out}: {error.strerror or error}{file_name}; {GOES_ON}") from error
     return Prepared(Store.open(out), False, read_bad(out))
 
 
@@ -136,15 +175,15 @@ def read_bad(store: Path) -> tuple[tuple[str, str], ...]:
         return tuple((row["file_name"], row["reason"]) for row in csv.DictReader(file))
 
 
-def _open_previous(out: Path) -> Store | None:
-    if not out.exists():
-        return None
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
-        return None
-    if not (out / "store.json").is_file():
-        raise StoreError(f"{out} is there already and is no store; choose another --out")
-    return Store.open(out)
+def _kept_if_same(
+    previous: Store, manifest: Manifest, clips: Sequence[Clip], states: Mapping[str, FileState], verify: bool, threads: int
+) -> dict[str, Kept]:
+    """What a store keeps of the files if it is whole and was made from the same data; else nothing."""
+    if previous.damage():
+        return {}
+    kept = contents.read_kept(previous.path)
+    same_table = previous.fingerprint == _fingerprint(manifest, clips, {name: of_file.content for name, of_file in kept.items()})
+    return kept if same_table and contents.all_same(manifest, states, kept, verify, threads) else {}
 
 
 def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
@@ -154,34 +193,39 @@ def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
         warnings.warn(f"{len(groups)} {what} in more than one published fold, which is kept: {shown}", EarmarkWarning, stacklevel=3)
 
 
-def _file_state(path: Path) -> tuple[int, int] | None:
-    """Size in bytes and time of the last change; None if there is no such file, zeros if it cannot be read (decoding says why)."""
+def _contents(clips: Sequence[Clip], build: Journal) -> dict[str, str]:
+    """The content of each file; where a clip of a large file is bad and another good, the hash of its bytes."""
+    of_files: dict[str, str] = {}
+    for number, clip in enumerate(clips):
+        content = str((build.rows if number in build.rows else build.bad)[number]["content"])
+        if clip.file_name not in of_files or contents.is_hash(content):
+            of_files[clip.file_name] = content
+    return of_files
+
+
+def _renew_states(store: Path, states: Mapping[str, FileState], of_files: Mapping[str, str]) -> None:
+    """Writes the states of files that have been read and are the same, so that they need not be read again."""
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return 0, 0
-    # A change of permissions changes neither size nor time, but it changes what can be decoded.
-    return (status.st_size, status.st_mtime_ns) if os.access(path, os.R_OK, effective_ids=True) else (0, 0)
+        with files.replacing(store / contents.NAME) as path:
+            contents.write_kept(path, states, of_files)
+    except OSError:  # no right to write, no room: it saves time only
+        pass
 
 
-def _fingerprint(manifest: Manifest, clips: Sequence[Clip], file_states: Sequence[tuple[int, int] | None]) -> str:
+def _fingerprint(manifest: Manifest, clips: Sequence[Clip], of_files: Mapping[str, str]) -> str:
+    """What identifies the data of a store: all that its table says, and the content of every file, given by file name."""
     digest = hashlib.sha256(json.dumps([VERSION, manifest.source, manifest.labels.names, manifest.licence]).encode())
     names = [field.name for field in fields(Clip)]
-    for clip, file_state in zip(clips, file_states, strict=True):
-        values = {name: getattr(clip, name) for name in names}
-        digest.update(json.dumps([values | {"extra": dict(clip.extra)}, file_state], sort_keys=True).encode())
+    for clip in clips:
+        values = {name: getattr(clip, name) for name in names} | {"extra": dict(clip.extra)}
+        digest.update(json.dumps([values, of_files.get(clip.file_name)], sort_keys=True).encode())
     return digest.hexdigest()[:32]
 
 
 def _table(clips: Sequence[Clip], rows: dict[int, dict[str, Any]]) -> pyarrow.Table:
     """The rows of ``clips.parquet``: one for each good clip and rate."""
     rows_of_rates = [
-        (number, int(rate), row["content_hash"], row[rate])
-        for number, row in sorted(rows.items())
-        for rate in row
-        if rate.isdigit()
+        (number, int(rate), row["content"], row[rate]) for number, row in sorted(rows.items()) for rate in row if rate.isdigit()
     ]
     chosen = [clips[number] for number, *_ in rows_of_rates]
     data: dict[str, tuple[list[Any], pyarrow.DataType]] = {
