@@ -16,7 +16,7 @@ def few_files(scene: Scene, rng: random.Random) -> tuple[str, list[str]]:
 
 def little_memory(scene: Scene, rng: random.Random) -> tuple[str, list[str]]:
     """From what the bare command line needs to what training needs."""
-    return limited(scene, rng, "memory", round(least_memory() * rng.uniform(1.05, 8)), "{} bytes of memory")
+    return limited(scene, rng, "memory", round(least_memory() * 1.05 * 60 ** rng.random()), "{} bytes of memory")
 
 
 def limited(scene: Scene, rng: random.Random, name: str, limit: int, words: str) -> tuple[str, list[str]]:

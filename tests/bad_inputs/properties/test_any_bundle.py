@@ -51,13 +51,18 @@ def test_any_bytes_as_config(made: Places, copy: Path, content: bytes) -> None:
     judge_bundle(copy, made["sound"])
 
 
-@given(place=st.floats(0, 1, exclude_max=True), content=st.binary(min_size=1, max_size=8), cut=st.booleans())
+NUMBERS = st.sampled_from(
+    [b"\xff\xff\x7f\x7f", b"\xff\xff\x7f\xff", b"\0\0\x80\x7f", b"\0\0\xc0\x7f", b"\1\0\0\0"]
+)  # finite and not, float32
+
+
+@given(place=st.floats(0, 1, exclude_max=True), content=st.one_of(st.binary(min_size=1, max_size=8), NUMBERS), cut=st.booleans())
 @examples(40)
 def test_damaged_weights(made: Places, copy: Path, place: float, content: bytes, cut: bool) -> None:
     shutil.copy(made["bundle"] / "config.json", copy / "config.json")
     whole = (made["bundle"] / WEIGHTS).read_bytes()
     # Half of the changes are in the header of JSON, which is short.
     reach = len(whole) if int(place * 1000) % 2 else min(len(whole), 4000)
-    position = int(place * reach)
+    position = int(place * reach) // 4 * 4  # where a number begins, since the header's length is a multiple of 8
     (copy / WEIGHTS).write_bytes(whole[:position] + content + (b"" if cut else whole[position + len(content) :]))
     judge_bundle(copy, made["sound"])

@@ -93,6 +93,7 @@ def judge_manifest(manifest: Path, rows: int) -> None:
     judge_store(store, status, rows)
 
 
+@pytest.mark.slow
 @given(table=tables())
 @examples(80)
 def test_any_cells_of_csv(data: Path, table: list[list[str]]) -> None:

@@ -71,7 +71,7 @@ def test_any_bytes_as_recipe(folder: Path, content: bytes | str) -> None:
 
 @pytest.mark.slow
 @given(data=changed(SMALL, apart_from=(*LENGTHS, "name", "title")))
-@examples(15)
+@examples(10)
 def test_any_values_in_a_training(made: Places, folder: Path, data: Any) -> None:
     train(made, folder, str(write(folder, data)))
 
@@ -94,7 +94,7 @@ def pairs(draw: st.DrawFn) -> list[str]:
 
 @pytest.mark.slow
 @given(chosen=pairs())
-@examples(25)
+@examples(15)
 def test_any_settings(made: Places, folder: Path, chosen: list[str]) -> None:
     (folder / "base.yaml").write_text(yaml.safe_dump(SMALL))
     train(made, folder, str(folder / "base.yaml"), *itertools.chain.from_iterable(("--set", pair) for pair in chosen))

@@ -1,5 +1,6 @@
 """Sounds with changed headers, and any bytes."""
 
+import io
 import shutil
 from pathlib import Path
 
@@ -41,8 +42,6 @@ WORDS = [
 @pytest.fixture(scope="module")
 def whole() -> dict[str, bytes]:
     """A short sound in each format."""
-    import io
-
     samples = 0.5 * np.sin(np.arange(1600) * 0.2)
     contents = {}
     for name, (kind, subtype) in FORMATS.items():
@@ -67,8 +66,9 @@ def spoilt(content: bytes, changes: list[tuple[int, bytes]], cut: int) -> bytes:
     return bytes(new[: len(new) - cut])
 
 
+@pytest.mark.slow
 @given(chosen=sounds())
-@examples(70)
+@examples(60)
 def test_any_header(
     made: Places, whole: dict[str, bytes], tmp_path: Path, chosen: list[tuple[str, list[tuple[int, bytes]], int]]
 ) -> None:
