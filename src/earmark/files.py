@@ -41,6 +41,16 @@ def read_small(path: Path, limit: int = SMALL) -> str:
     return content.decode("utf-8")
 
 
+def refuse_special(path: Path) -> None:
+    """Refuses what is no regular file: a pipe, whose opening would wait for a writer, a device, a folder.
+
+    Raises:
+        OSError: it is no regular file, or it is not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+
+
 def read_json(path: Path, limit: int = SMALL) -> Any:
     """The content of a small JSON file; see `read_small`.
 

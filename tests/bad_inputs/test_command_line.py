@@ -23,7 +23,9 @@ BAD_OPTIONS = (
         "--sample-rate 'high': whole numbers with commas between them are needed",
     ),
     refused(
-        "rate in kHz", "prepare manifest {manifest} --out {here}/s --sample-rate 16", "--sample-rate 16: rates are in Hz, from 1000"
+        "rate in kHz",
+        "prepare manifest {manifest} --out {here}/s --sample-rate 16",
+        "--sample-rate 16: rates are in Hz, from 1,000 to 1,000,000",
     ),
     refused("no jobs", PREPARE_MADE + " --jobs 0", "Invalid value for '--jobs': <words of typer>"),
     refused("no separator", PREPARE_MADE + " --label-separator ''", "--label-separator<words>"),

@@ -1,7 +1,13 @@
 """The whole net against the plain one of the reference: outputs, gradients and running statistics."""
 
+from pathlib import Path
+
+import pytest
+import safetensors.torch
 import torch
 
+from earmark.errors import RunError
+from earmark.nets import member
 from earmark.nets.member import new_net
 from earmark.recipe import load_recipe
 from tests.reference.densenet import PlainNet
@@ -33,3 +39,24 @@ def test_the_2018_net_is_the_plain_one() -> None:
     net.eval(), plain.eval()
     with torch.inference_mode():
         assert torch.allclose(net(wave).double(), plain(wave), atol=1e-6)
+
+
+def test_changed_numbers_in_a_file_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    member.save_tensors(path, {"a": torch.arange(100.0), "b": torch.ones(3, dtype=torch.int64)}, {"batch": 3})
+    tensors, state = member.load_tensors(path)
+    assert (tensors["a"].tolist(), state) == (list(range(100)), {"batch": 3})
+    content = bytearray(path.read_bytes())
+    first = path.read_bytes()
+    member.save_tensors(path, {"a": torch.arange(100.0), "b": torch.ones(3, dtype=torch.int64)}, {"batch": 3})
+    assert path.read_bytes() == first  # equal tensors, equal files
+    content[-200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="its numbers are not those that were written"):
+        member.load_tensors(path)
+
+
+def test_file_without_a_hash_is_of_an_earlier_version(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors.torch.save({"a": torch.ones(2)}, {"state": '{"batch": 7}'}))
+    assert member.load_tensors(path)[1] == {"batch": 7}

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow
-import pyarrow.parquet
 
 from earmark import audio
 from earmark.data.manifest import Clip, Manifest
+from earmark.data.parquet import read_parquet, write_parquet
 from earmark.errors import AudioError
 from earmark.progress import progress_bar
 
@@ -143,13 +143,13 @@ def write_kept(path: Path, states: Mapping[str, FileState], contents: Mapping[st
         "state": [state.text for state in states.values()],
         "content": [contents[name] for name in states],
     }
-    pyarrow.parquet.write_table(pyarrow.table({name: pyarrow.array(of, pyarrow.string()) for name, of in columns.items()}), path)
+    write_parquet(pyarrow.table({name: pyarrow.array(of, pyarrow.string()) for name, of in columns.items()}), path)
 
 
 def read_kept(store: Path) -> dict[str, Kept]:
     """What a store keeps of its files, by file name; nothing if it was made by an earlier version, or the table is damaged."""
     try:
-        rows = pyarrow.parquet.read_table(store / NAME, columns=["file_name", "state", "content"]).to_pydict()
+        rows = read_parquet(store / NAME, columns=["file_name", "state", "content"]).to_pydict()
     except (OSError, ValueError, KeyError, pyarrow.ArrowException):
         return {}
     return {name: Kept(state, content) for name, state, content in zip(*rows.values(), strict=True)}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 
 from earmark import files
 from earmark.data import contents, journal
@@ -23,6 +22,7 @@ from earmark.data.decode import decode_clips
 from earmark.data.folds import assign_folds, split_groups
 from earmark.data.journal import Journal
 from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
+from earmark.data.parquet import read_parquet, write_parquet
 from earmark.data.place import Place
 from earmark.data.store import VERSION, Store, pcm_name
 from earmark.errors import EarmarkWarning, MachineError, StoreError
@@ -130,7 +130,7 @@ def _prepare(
         table = _table(clips, build.rows)
         if previous and kept_rates:
             # The columns are the same, since they depend only on the manifest, which the fingerprint covers.
-            previous_rows = pyarrow.parquet.read_table(out / "clips.parquet").cast(table.schema)
+            previous_rows = read_parquet(out / "clips.parquet").cast(table.schema)
             table = pyarrow.concat_tables([previous_rows, table])
             for rate in kept_rates:
                 files.link_or_copy(out / pcm_name(rate), partial / pcm_name(rate))
@@ -145,7 +145,7 @@ def _prepare(
             shutil.rmtree(partial)
             raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
         table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")]).combine_chunks()
-        pyarrow.parquet.write_table(table, partial / "clips.parquet")
+        write_parquet(table, partial / "clips.parquet")
         contents.write_kept(partial / contents.NAME, states, new_contents)
         _write_bad(partial / "bad.csv", bad)
         info = {

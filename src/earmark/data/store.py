@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
-import pyarrow.parquet
 
+from earmark import files
+from earmark.data.parquet import read_parquet
 from earmark.errors import StoreError
 from earmark.labels import LabelSet
 
@@ -107,7 +108,7 @@ class Store:
             add = f"earmark prepare {self.source} {self.root} --out {self.path} --sample-rate {sample_rate}"
             raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `{add}` adds it")
         try:
-            return pyarrow.parquet.read_table(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
+            return read_parquet(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise self._damaged(error) from None
 
@@ -119,6 +120,7 @@ class Store:
         """
         rows = self.rows(sample_rate)
         try:
+            files.refuse_special(self.path / pcm_name(sample_rate))
             # Nothing is written. Copy-on-write only because torch warns of read-only memory.
             pcm = np.memmap(self.path / pcm_name(sample_rate), dtype=PCM, mode="c")
         except (OSError, ValueError) as error:

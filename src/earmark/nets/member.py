@@ -1,5 +1,6 @@
 """A member's net: made from the member's settings; its weights are written and read as safetensors."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,11 +79,21 @@ def check_weights(net: TagNet, weights: Mapping[str, Tensor]) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any] | None = None) -> None:
-    """Writes tensors to a file, and ``state`` as JSON into the file's header."""
+    """Writes tensors to a file, and ``state`` with a hash of the tensors as JSON into the file's header."""
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with files.replacing(path) as partial:
         # Not with save_file: it makes a file that only its owner may read.
-        partial.write_bytes(safetensors.torch.save(plain, {"state": json.dumps(state)} if state is not None else None))
+        # A single entry, since safetensors writes several in any order, and equal nets have equal files.
+        partial.write_bytes(safetensors.torch.save(plain, {"earmark": json.dumps({"sha256": _hash(plain), "state": state})}))
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of tensors with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -92,11 +103,18 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         RunError: the file is damaged.
     """
     try:
+        files.refuse_special(path)
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            return tensors, json.loads((file.metadata() or {}).get("state", "null"))
+            header = file.metadata() or {}
+        if "earmark" not in header:  # of an earlier version
+            return tensors, json.loads(header.get("state", "null"))
+        written = json.loads(header["earmark"])
+        if written["sha256"] != _hash(tensors):
+            raise ValueError("its numbers are not those that were written")
+        return tensors, written["state"]
     except FileNotFoundError:
         raise RunError(f"{path} is missing; remove {path.parent} to train this piece again") from None
-    except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"{path} is damaged ({reason}); remove {path.parent} to train this piece again") from None

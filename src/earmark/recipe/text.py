@@ -25,13 +25,14 @@ def plain_data(text: str) -> Any:
         RecipeError: it is no YAML, or says something in a way that is refused: a key twice, a key that is no text, a tag, a date, a
             number that is not decimal, half a character, a value within itself, more or deeper values than a recipe needs.
     """
-    loader = _Loader(text)
     try:
-        return _unshared(loader.get_single_data())
+        loader = _Loader(text)
+        try:
+            return _unshared(loader.get_single_data())
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two of `"\U00110000"` and the like
         raise RecipeError(f"not readable as YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
 
 
 def as_text(data: Any) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from earmark import files
+from earmark.data.parquet import read_parquet, write_parquet
 from earmark.errors import RunError, one_line
 from earmark.labels import LabelSet
 
@@ -61,7 +61,7 @@ def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> 
     }
     table = pyarrow.table(columns).replace_schema_metadata({"labels": json.dumps(labels.names, ensure_ascii=False)})
     with files.replacing(path) as partial:
-        pyarrow.parquet.write_table(table, partial)
+        write_parquet(table, partial)
 
 
 def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
@@ -74,7 +74,7 @@ def read_predictions(path: Path) -> tuple[LabelSet, list[Block]]:
         RunError: the file is damaged.
     """
     with _damage_named(path):
-        table = pyarrow.parquet.read_table(path)
+        table = read_parquet(path)
         labels = _labels_of(table)
         _refuse_other_columns(table, len(labels))
         scores = table["scores"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, len(labels))
@@ -120,7 +120,7 @@ def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
         RunError: the file is damaged.
     """
     with _damage_named(path):
-        pairs = pyarrow.parquet.read_table(path, columns=["snapshot", "view"]).group_by(["snapshot", "view"]).aggregate([])
+        pairs = read_parquet(path, columns=["snapshot", "view"]).group_by(["snapshot", "view"]).aggregate([])
         return set(zip(pairs["snapshot"].to_pylist(), pairs["view"].to_pylist(), strict=True))
 
 
@@ -135,6 +135,6 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 def join_predictions(paths: Sequence[Path], out: Path) -> None:
     """Joins several files of scores into one; `read_predictions` has read them all without an error."""
-    table = pyarrow.concat_tables([pyarrow.parquet.read_table(path) for path in paths])
+    table = pyarrow.concat_tables([read_parquet(path) for path in paths])
     with files.replacing(out) as partial:
-        pyarrow.parquet.write_table(table, partial)
+        write_parquet(table, partial)

@@ -4,11 +4,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import safetensors
-import safetensors.torch
 import torch
 
-from earmark.errors import BundleError, RecipeError
+from earmark.errors import BundleError, RecipeError, RunError
 from earmark.machine import memory
+from earmark.nets.member import load_tensors
 from earmark.nets.memory import check_padding, in_words, scoring_bytes
 from earmark.nets.tagnet import TagNet, build_net
 from earmark.recipe import Part
@@ -50,11 +50,11 @@ def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
     _compare(path, shapes)
     net = build_net(*parts, member.input.sample_rate, classes)
     try:
-        weights = safetensors.torch.load_file(path)
+        weights = load_tensors(path)[0]
         if not all(tensor.isfinite().all() for tensor in weights.values()):
             raise BundleError(f"{path}: its weights hold NaN or infinite numbers")
         net.load_state_dict(weights)
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+    except (RunError, RuntimeError) as error:
         raise BundleError(f"{path}: not this net's weights: {str(error).splitlines()[0]}") from None
     return net.eval()
 
