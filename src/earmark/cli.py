@@ -19,6 +19,7 @@ from earmark.console import escape_what_cannot_be_shown, open_missing, say, tell
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
+from earmark.quiet import show_libraries
 
 RESUMED = ("demo", "prepare", "train")  # commands that go on where they were, if they were stopped
 
@@ -67,6 +68,8 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         open_missing()
         escape_what_cannot_be_shown()
         interrupts.listen()
+    if debug:
+        show_libraries()
     share_the_cores()  # before a command loads torch
     warnings.simplefilter("default" if debug else "ignore")
     warnings.simplefilter("always", EarmarkWarning)

@@ -1,7 +1,11 @@
+import errno
 import os
 from pathlib import Path
 
+import pytest
+
 from earmark import audio
+from earmark.errors import MachineError
 
 
 def test_files_are_found_once_in_order_through_links_but_not_in_circles(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -35,7 +39,7 @@ def test_a_folder_that_cannot_be_opened_is_given_as_it_is(tmp_path, monkeypatch)
 
     def refusing(folder: Path) -> object:
         if folder.name == "locked":
-            raise PermissionError
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
@@ -48,3 +52,12 @@ def test_names_are_in_order_folder_by_folder(tmp_path) -> None:  # type: ignore[
         (tmp_path / name).touch()
     names = [path.relative_to(tmp_path).as_posix() for path in audio.find_files(tmp_path)]
     assert names == ["B.wav", "a/b/c.wav", "a/z.wav", "a.wav", "b.wav"]
+
+
+def test_a_folder_that_the_system_fails_to_list_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(MachineError, match="Input/output error"):
+        list(audio.find_files(tmp_path))

@@ -54,6 +54,15 @@ def overflowing(path: Path) -> None:
     soundfile.write(path, np.tile(np.repeat([3.4e38, -3.4e38], 20), 50).astype(np.float32), 44100, subtype="FLOAT")
 
 
+def chained(path: Path) -> None:
+    """Two sounds in one file, of which libsndfile reads the first."""
+    contents = []
+    for rate in (RATE, 8000):
+        soundfile.write(path, tone(1.0, rate), rate, format="OGG")
+        contents.append(path.read_bytes())
+    path.write_bytes(b"".join(contents))
+
+
 BAD_SOUNDS = (
     BadSound("text.wav", of_bytes(b"this is no sound\n"), "not readable as audio (<words of libsndfile>)"),
     BadSound("empty.wav", of_bytes(b""), "the file is empty"),
@@ -77,6 +86,14 @@ BAD_SOUNDS = (
     BadSound("short.wav", of_floats(0.5, rate=192000), "too short: 1 samples at 192000 Hz leave none at 16000 Hz"),
     BadSound("no-channels.wav", patched(22, struct.pack("<H", 0)), "not readable as audio (<words of libsndfile>)"),
     BadSound("no-rate.wav", patched(24, struct.pack("<I", 0)), "not readable as audio (<words of libsndfile>)"),
+    BadSound("1-hz.wav", patched(24, struct.pack("<I", 1)), "a sample rate of 1 Hz; 100 to 1,000,000 Hz can be used"),
+    BadSound(
+        "2-ghz.wav", patched(24, struct.pack("<I", 2**31 - 1)), "a sample rate of 2147483647 Hz; 100 to 1,000,000 Hz can be used"
+    ),
+    BadSound(
+        "chained.ogg", chained, "chained Ogg whose sounds differ (16000 Hz with 1 channels, then 8000 Hz with 1 channels)<words>"
+    ),
+    BadSound("text.au", of_bytes(b"this is no sound\n"), "not readable as audio (<words of libsndfile>)"),
     BadSound("line\nbreak.wav", of_bytes(b""), "the file is empty"),  # and still one line on stderr
     BadSound("link-to-itself.wav", lambda path: path.symlink_to(path.name), "a link that leads to itself"),
 )

@@ -67,6 +67,12 @@ def by_soundfile(samples: np.ndarray, rate: int = RATE, **how: str) -> Callable[
     return lambda path: soundfile.write(path, samples, rate, **how)
 
 
+def chain(path: Path) -> None:
+    """Two sounds in one file."""
+    soundfile.write(path, tone(0.5), RATE, format="OGG")
+    path.write_bytes(2 * path.read_bytes())
+
+
 SIX = np.outer(tone(), np.arange(1, 7) / 6)  # six channels, from quiet to loud
 STEPS_16 = whole_numbers(2)
 
@@ -85,6 +91,7 @@ ODD_SOUNDS = (
     OddSound("FLAC", by_soundfile(STEPS_16.astype(np.int16), format="FLAC"), STEPS_16 / 32768, 0.0, file="odd.flac"),
     OddSound("FLAC named WAV", by_soundfile(STEPS_16.astype(np.int16), format="FLAC"), STEPS_16 / 32768, 0.0),
     OddSound("Ogg", by_soundfile(tone(0.5), format="OGG"), tone(0.5), 0.02, 500, file="odd.ogg"),
+    OddSound("chained Ogg", chain, np.tile(tone(0.5), 2), 0.05, 500, file="odd.ogg"),
     OddSound("ending in capitals", by_soundfile(tone(), format="WAV", subtype="FLOAT"), tone(), file="ODD.WAV"),
     OddSound(  # as a recorder leaves it that does not know the length yet
         "length not known",

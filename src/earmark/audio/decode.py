@@ -28,6 +28,7 @@ Steps = NDArray[np.int16]  # 16-bit samples, −32768..32767
 IN_MEMORY = 1 << 24  # bytes; larger files are not read into memory as a whole
 BLOCK = 1 << 20  # frames decoded at once, fewer if there are many channels
 SYSTEM_ERROR = 2  # libsndfile's code
+SPARE = 1 << 24  # bytes, more than libsndfile takes to open a file
 UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's number of frames for a stream whose header does not give its length
 
 
@@ -137,6 +138,7 @@ def _read_sound(
                 sound.seek(first)
             data = _read_blocks(sound, last - first)
     except soundfile.LibsndfileError as error:
+        bytearray(SPARE)  # raises MemoryError where there is so little memory that libsndfile may mean that, in whatever words
         if error.code == SYSTEM_ERROR:
             content_hash(source)  # raises the system's own error if the bytes cannot be read; else the header leads nowhere
         raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None

@@ -45,4 +45,6 @@ def judged(path: Path | str) -> Iterator[None]:
             raise AudioError(reason) from None
         raise MachineError(f"{os.fspath(path)}: {error.strerror or error} (a fault of the system, not of the file)") from error
     except MemoryError as error:  # what a sound may take is bounded before (`limits`), so there is too little memory
-        raise MachineError(f"{os.fspath(path)}: not enough memory to decode it; fewer threads need less") from error
+        raise MachineError(
+            f"{os.fspath(path)}: not enough memory to decode it; fewer threads need less, and so do parts of it"
+        ) from error

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import soundfile
 
+from earmark.audio.faults import judged
 from earmark.audio.foreign import FOREIGN
+from earmark.errors import AudioError
 
 #: Endings of file names, in lower case, by which audio files are recognised that can be read here.
 SUFFIXES = frozenset(
@@ -20,6 +22,9 @@ def find_files(folder: Path) -> Iterator[Path]:
 
     Media files that cannot be read here are yielded, too, and so is a folder that cannot be opened: reading it raises an error
     that says why.
+
+    Raises:
+        MachineError: the system failed, for which the folder is not to blame.
     """
     yield from _walk(folder, frozenset())
 
@@ -29,8 +34,9 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     if real in above:  # a link to a folder that contains it
         return
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+        with judged(folder):
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except AudioError:
         yield folder
         return
     for entry in entries:

@@ -29,6 +29,7 @@ def prepare(
     from earmark.data.manifest import describe
     from earmark.data.prepare import prepare as build
     from earmark.data.sources import scan
+    from earmark.quiet import quiet_libraries
 
     rates = numbers(sample_rate, "--sample-rate")
     if min(rates) < LOWEST_RATE or max(rates) > HIGHEST_RATE:
@@ -36,7 +37,8 @@ def prepare(
     manifest = scan(source, root, label_separator, errata=not no_errata)
     for line in describe(manifest):
         say(line)
-    prepared = build(manifest, str(root), out, rates, jobs, verify)
+    with quiet_libraries():
+        prepared = build(manifest, str(root), out, rates, jobs, verify)
     store = prepared.store
     shown_rates = ", ".join(map(str, store.sample_rates))
     unchanged = ", unchanged" if prepared.unchanged else ""

@@ -26,11 +26,14 @@ def tag(
 ) -> None:
     """Tag audio files, and those below folders."""
     from earmark.machine import keep_freed_memory
+    from earmark.quiet import quiet_libraries
     from earmark.tagging.bulk import tag_files
     from earmark.tagging.tagger import Tagger
 
     keep_freed_memory()
-    result = tag_files(Tagger.load(model, precision, device), paths, top_k, threshold, form, out, threads)
+    tagger = Tagger.load(model, precision, device)
+    with quiet_libraries():
+        result = tag_files(tagger, paths, top_k, threshold, form, out, threads)
     if out is not None:
         tell(f"{result.tagged:,} files tagged: {out}")
     if result.bad:

@@ -20,7 +20,7 @@ from earmark.machine import compute_with, threads_kept
 from earmark.parallel import in_order
 from earmark.progress import progress_bar
 from earmark.tagging.formats import TaggedFile, header, render
-from earmark.tagging.tagger import GROUP_SAMPLES, Tag, Tagger
+from earmark.tagging.tagger import GROUP_SAMPLES, MAX_SECONDS, Tag, Tagger
 
 BASKET_FILES = 64  # files that are decoded and scored together, at most
 BASKET_BYTES = 32_000_000  # the same, in bytes of the files
@@ -83,6 +83,7 @@ def tag_files(
 
     Raises:
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
+        MachineError: the system failed, for which no file is to blame.
     """
     paths = find_audio(files_and_folders)
     if out is not None and out.is_dir():
@@ -148,9 +149,10 @@ def _score_basket(tagger: Tagger, group_samples: int, paths: Sequence[Path]) -> 
     errors: dict[Path, AudioError] = {}
     for path in paths:
         try:
-            samples, rate = audio.read(path)
-            sounds.append(tagger.resampled(audio.to_mono(samples), rate))
-            seconds.append(samples.shape[1] / rate)
+            with audio.judged(path):
+                samples, rate = audio.read(path, longest=MAX_SECONDS)
+                sounds.append(tagger.resampled(audio.to_mono(samples), rate))
+                seconds.append(samples.shape[1] / rate)
         except AudioError as error:
             errors[path] = error
     scores = tagger.combined(sounds, group_samples) if sounds else ()

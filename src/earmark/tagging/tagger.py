@@ -91,7 +91,7 @@ class Tagger:
         else:
             if sample_rate is not None:
                 raise ValueError("a file brings its own sample rate")
-            samples, sample_rate = audio.read(source)
+            samples, sample_rate = audio.read(source, longest=MAX_SECONDS)
         scores = self.scores(audio.to_mono(samples)[None], sample_rate)[0]
         return [Tag(*pair) for pair in self.labels.decode(scores, top_k)]
 
