@@ -23,8 +23,10 @@ def full_disks(scene: Scene, rng: random.Random) -> tuple[str, list[str]]:
             mount(here, f"size={LARGE}")
         work.arrange(scene, here)
         (here / "out.bad.csv").write_text("old") if work.name.startswith("tag") else None
-        if work.name.startswith(("tag", "data")):
+        if work.name.startswith("tag"):
             (here / "out").write_text("old")
+        if work.name.startswith("data"):
+            (here / "out.csv").write_text("old")
         before = contents(here)
         size = round(4096 * 256 ** rng.random()) if mounted else round(100 * 4000 ** rng.random())
         if mounted:

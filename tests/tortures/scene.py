@@ -189,7 +189,7 @@ def of_tags(here: Path) -> Result:
 
 
 def of_file(here: Path) -> Result:
-    return hashes(here, [here / "out"])
+    return hashes(here, [here / "out.csv"])
 
 
 def nothing(_: Scene, __: Path) -> None:
@@ -226,7 +226,7 @@ WORKS = (
             "--rate",
             "0.5",
             "--out",
-            str(here / "out"),
+            str(here / "out.csv"),
         ],
         of_file,
     ),
