@@ -12,11 +12,12 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
+from earmark import audio
 from earmark.data.clips import load_clips
 from earmark.data.manifest import Clip, read_manifest, write_manifest
 from earmark.data.prepare import prepare, read_bad
 from earmark.data.store import Store
-from earmark.errors import StoreError
+from earmark.errors import AudioError, StoreError
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -108,3 +109,63 @@ def test_a_folder_that_is_no_store_is_left_alone(rendered: Path, tmp_path: Path)
     with pytest.raises(StoreError, match="is no store"):
         prepare(read_manifest(rendered), "m", tmp_path / "precious", [16000])
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "mine"
+
+
+def pieces(folder: Path) -> Path:
+    """A manifest of two pieces of one file, one with 2 samples at 16 kHz (none at 1 kHz) and one behind its end, and a whole file."""
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(folder / name, np.sin(np.arange(8000)), 16000)
+    clips = [Clip("a.wav", ("x",), start=0.0, end=0.0001), Clip("a.wav", ("x",), start=5.0, end=6.0), Clip("b.wav", ("y",))]
+    write_manifest(folder / "m.csv", clips)
+    return folder / "m.csv"
+
+
+@pytest.mark.parametrize("rates", [[[1000], [16000]], [[16000], [1000]]])
+def test_each_bad_clip_of_a_file_keeps_its_reason_when_a_rate_is_added(rates: list[list[int]], tmp_path: Path) -> None:
+    manifest = read_manifest(pieces(tmp_path))
+    for some in rates:
+        made = prepare(manifest, "m", tmp_path / "store", some)
+    assert [(name, reason.split()[:2]) for name, reason in made.bad] == [("a.wav", ["too", "short:"]), ("a.wav", ["5", "s"])]
+    assert made.bad == prepare(manifest, "m", tmp_path / "at-once", [1000, 16000]).bad
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x\ny\n", b"file_name,reason\n\xff,y\n", b"file_name,reason\n", b"file_name,reason\na.wav\na.wav\n", b'a,"'],
+)
+def test_a_ledger_that_is_damaged_is_made_anew(content: bytes, tmp_path: Path) -> None:
+    manifest = read_manifest(pieces(tmp_path))
+    prepare(manifest, "m", tmp_path / "store", [1000])
+    before = contents(tmp_path / "store")
+    (tmp_path / "store" / "bad.csv").write_bytes(content)
+    assert not prepare(manifest, "m", tmp_path / "store", [1000]).unchanged
+    assert contents(tmp_path / "store") == before
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_bad_clip_is_tried_again_when_its_file_was_touched(verify: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a new version of a decoder: the content is the same, and it can be used now."""
+    manifest = read_manifest(pieces(tmp_path))
+    read_stored = audio.read_stored
+    tried = []
+
+    def read_less(file: audio.OpenFile, *part: float | None) -> tuple[audio.Samples | audio.Steps, int]:
+        tried.append(Path(os.fsdecode(file.path)).name)
+        if tried[-1] == "a.wav":
+            raise AudioError("unknown codec")
+        return read_stored(file, *part)
+
+    monkeypatch.setattr(audio, "read_stored", read_less)
+    assert prepare(manifest, "m", tmp_path / "store", [16000]).store.clip_count == 1
+    tried.clear()
+    assert prepare(manifest, "m", tmp_path / "store", [16000]).unchanged
+    assert not tried
+    for _ in range(2):  # it is bad as before, and then not
+        if not verify:
+            os.utime(tmp_path / "a.wav")
+        made = prepare(manifest, "m", tmp_path / "store", [16000], verify=verify)
+        monkeypatch.setattr(audio, "read_stored", read_stored)
+    assert tried == ["a.wav", "a.wav"]
+    assert not made.unchanged
+    assert made.store.clip_count == 2
+    assert [reason.split()[0] for _, reason in made.bad] == ["5"]

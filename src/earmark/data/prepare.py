@@ -18,7 +18,7 @@ import pyarrow
 from earmark import files
 from earmark.data import contents, journal
 from earmark.data.contents import FileState, Kept
-from earmark.data.decode import decode_clips
+from earmark.data.decode import Undecoded, decode_clips
 from earmark.data.folds import assign_folds, split_groups
 from earmark.data.journal import Journal
 from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
@@ -92,7 +92,7 @@ def _prepare(
     clips = assign_folds(manifest.clips, MADE_FOLDS, FOLD_SEED)
     _warn_of_split_groups(clips)
     states = contents.take_states(manifest, clips)
-    kept = _kept_if_same(previous, manifest, clips, states, verify, threads) if previous else {}
+    kept, kept_bad = _kept_if_same(previous, manifest, clips, states, verify, threads) if previous else ({}, {})
     kept_contents = {name: of_file.content for name, of_file in kept.items()}
     rates = sorted({*sample_rates, *(previous.sample_rates if previous else ())})
     kept_rates = previous.sample_rates if previous and kept else ()
@@ -137,9 +137,7 @@ def _prepare(
             # A clip may be too short for one rate only, but a store has the same clips at every rate.
             rates_of = Counter(table["row"].to_pylist())
             table = table.filter(pyarrow.array([rates_of[row] == len(rates) for row in table["row"].to_pylist()], pyarrow.bool_()))
-            previous_reasons = dict(read_bad(out))
-            for number in set(range(len(clips))) - {*table["row"].to_pylist(), *bad}:
-                bad[number] = (clips[number].file_name, previous_reasons[clips[number].file_name])
+            bad = {number: (clips[number].file_name, reason) for number, reason in kept_bad.items()} | bad
         if not table.num_rows:
             shown = "; ".join(f"{name}: {reason}" for name, reason in list(bad.values())[:3])
             shutil.rmtree(partial)
@@ -177,13 +175,37 @@ def read_bad(store: Path) -> tuple[tuple[str, str], ...]:
 
 def _kept_if_same(
     previous: Store, manifest: Manifest, clips: Sequence[Clip], states: Mapping[str, FileState], verify: bool, threads: int
-) -> dict[str, Kept]:
-    """What a store keeps of the files if it is whole and was made from the same data; else nothing."""
-    if previous.damage():
-        return {}
+) -> tuple[dict[str, Kept], dict[int, str]]:
+    """What a store keeps if it is whole and was made from the same data; else nothing.
+
+    Returns:
+        What it keeps of each file, by file name, and why clips are bad, by their number.
+    """
+    if previous.damage() or (bad := _bad_of(previous, clips)) is None:
+        return {}, {}
     kept = contents.read_kept(previous.path)
     same_table = previous.fingerprint == _fingerprint(manifest, clips, {name: of_file.content for name, of_file in kept.items()})
-    return kept if same_table and contents.all_same(manifest, states, kept, verify, threads) else {}
+    if not (same_table and contents.all_same(manifest, states, kept, verify, threads)):
+        return {}, {}
+    # What stood in the way of a clip need not lie in the content of its file: touching the file has the clip tried again.
+    again = [number for number in bad if verify or kept[name := clips[number].file_name].state != states[name].text]
+    sizes = [states[clips[number].file_name].size for number in again]
+    baskets = decode_clips(manifest, [clips[number] for number in again], sizes, 0, previous.sample_rates, threads)
+    reasons = [result.reason if isinstance(result, Undecoded) else None for basket in baskets for result in basket]
+    return (kept, bad) if reasons == [bad[number] for number in again] else ({}, {})
+
+
+def _bad_of(store: Store, clips: Sequence[Clip]) -> dict[int, str] | None:
+    """Why clips are bad, by their number, since several may be of one file; None if the ``bad.csv`` of the store is damaged."""
+    good = set(store.rows(store.sample_rates[0])["row"].to_pylist())
+    numbers = [number for number in range(len(clips)) if number not in good]  # their rows are in this order, too
+    try:
+        rows = read_bad(store.path)
+    except (OSError, ValueError, KeyError, csv.Error):
+        return None
+    if [clips[number].file_name for number in numbers] != [file_name for file_name, _ in rows] or not all(why for _, why in rows):
+        return None
+    return {number: reason for number, (_, reason) in zip(numbers, rows, strict=True)}
 
 
 def _warn_of_split_groups(clips: Sequence[Clip]) -> None:
