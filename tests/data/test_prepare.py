@@ -169,3 +169,22 @@ def test_a_bad_clip_is_tried_again_when_its_file_was_touched(verify: bool, tmp_p
     assert not made.unchanged
     assert made.store.clip_count == 2
     assert [reason.split()[0] for _, reason in made.bad] == ["5"]
+
+
+def test_a_folder_that_others_own_among_those_of_all_stays_and_takes_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder in `/tmp`: who does not own it may write in it, but not rename it."""
+    manifest = read_manifest(pieces(tmp_path))
+    store = tmp_path / "all" / "store"
+    store.mkdir(parents=True)
+    (tmp_path / "all").chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(store).st_uid + 1)
+    before = store.stat().st_ino
+    for rates, unchanged in (([8000], False), ([16000], False), ([16000], True)):
+        assert prepare(manifest, "m", store, rates).unchanged is unchanged
+    assert store.stat().st_ino == before
+    assert os.listdir(tmp_path / "all") == ["store"]
+    assert sorted(os.listdir(store)) == [
+        ".lock", "bad.csv", "clips.parquet", "files.parquet", "pcm-16000.i16", "pcm-8000.i16", "store.json",
+    ]  # fmt: skip

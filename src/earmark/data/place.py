@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ class Place:
     """The place of a store. Make one with `Place.of`.
 
     Usually a store is built beside its folder, and the finished folder is renamed. A mount point (a volume of a container) and a
-    folder in a folder without the right to write cannot be renamed. There the files change places one by one, while
-    ``store.json`` is away: until it is back, nobody takes the folder for a store.
+    folder in a folder without the right to write cannot be renamed, nor somebody else's folder in one like ``/tmp``. There the files
+    change places one by one, while ``store.json`` is away: until it is back, nobody takes the folder for a store.
 
     Attributes:
         folder: folder of the store; no link.
@@ -41,7 +42,7 @@ class Place:
             folder = out.resolve()
         except (OSError, RuntimeError):
             raise StoreError(f"{out}: a link that leads to itself") from None
-        stays = folder.is_dir() and (_is_mounted(folder) or not os.access(folder.parent, os.W_OK | os.X_OK, effective_ids=True))
+        stays = folder.is_dir() and (_is_mounted(folder) or not _can_be_renamed(folder))
         place = cls(folder, stays)
         if not (place.is_free() or (folder / LAST).is_file() or place._finished.exists()):
             raise StoreError(f"{out} is there already and is no store; choose another --out")
@@ -91,6 +92,14 @@ class Place:
             for path in sorted(self._finished.iterdir(), key=lambda path: path.name == LAST):
                 os.replace(path, self.folder / path.name)
         shutil.rmtree(self._finished)  # may hold second names of files that stay
+
+
+def _can_be_renamed(folder: Path) -> bool:
+    """Whether the user has the right to rename a folder."""
+    parent = folder.parent.stat()
+    # In a folder that all may write to, like /tmp, the sticky bit keeps everybody from renaming what others own.
+    others = parent.st_mode & stat.S_ISVTX and os.geteuid() not in (0, parent.st_uid, folder.stat().st_uid)
+    return not others and os.access(folder.parent, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _is_mounted(folder: Path) -> bool:
