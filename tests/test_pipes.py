@@ -57,10 +57,16 @@ def test_the_work_and_its_status_are_the_same_whoever_reads(sounds: Path, script
     assert (sounds / "store" / "pcm-8000.i16").stat().st_size == 3 * 8000 * 2
 
 
-def test_help_for_nobody_and_a_full_disk(tmp_path: Path) -> None:
+def test_help_for_nobody_and_a_full_disk(tmp_path: Path, sounds: Path) -> None:
     assert shell("earmark --help | true", tmp_path).returncode == 0
     full = shell("earmark info tiny >/dev/full", tmp_path)
-    assert (full.returncode, full.stderr) == (2, "error: cannot write to stdout: No space left on device\n")
+    assert (full.returncode, full.stderr) == (
+        2,
+        "error: cannot write to stdout: No space left on device; the work itself is done\n",
+    )
+    prepared = shell(f"{PREPARE} >/dev/full", sounds)
+    assert prepared.returncode == 2 and prepared.stderr.endswith("the work itself is done\n")
+    assert (sounds / "store" / "pcm-8000.i16").stat().st_size == 3 * 8000 * 2
     assert shell("earmark info tiny 2>/dev/full >/dev/null", tmp_path).returncode == 0
 
 

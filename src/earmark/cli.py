@@ -15,7 +15,7 @@ from earmark.commands.prepare import prepare
 from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
 from earmark.commands.tag import tag
 from earmark.commands.train import train
-from earmark.console import escape_what_cannot_be_shown, open_missing, say, tell
+from earmark.console import escape_what_cannot_be_shown, lost_output, open_missing, say, tell
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
@@ -79,6 +79,9 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         status = result if isinstance(result, int) else OK
         if status == INTERRUPTED:  # typer has caught the exception
             raise KeyboardInterrupt
+        if (reason := lost_output()) is not None:
+            tell(f"error: {reason}; the work itself is done")
+            return UNUSABLE
         return status
     except typer.TyperException as error:
         tell(f"error: {' '.join(error.format_message().split())}")
@@ -121,7 +124,7 @@ def _fault_of_the_system(error: Exception) -> str | None:
             return None
         case ImportError():  # no memory or no file number left for a library
             return f"a library cannot be loaded: {' '.join(str(error).split())}"
-        case MemoryError():
+        case MemoryError() | SystemError():  # SystemError: a library in C that did not say that it got no memory
             return "not enough memory"
         case OSError():  # an error of the file system at any place
             where = error.filename2 or error.filename

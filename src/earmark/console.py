@@ -5,9 +5,11 @@ import os
 import sys
 from typing import TextIO
 
-from earmark.errors import EarmarkError, one_line
+from earmark.errors import one_line
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+_lost: str | None = None
 
 
 def open_missing() -> None:
@@ -58,9 +60,9 @@ def tell(text: str) -> None:
 def write(text: str) -> None:
     """Writes text to stdout. If nobody reads it any more, as in ``earmark … | head -1``, it goes nowhere, and the work goes on.
 
-    Raises:
-        EarmarkError: there is a reader or a file, but it cannot be written to.
+    The work also goes on where stdout is a file that cannot be written to; `lost_output` says so at the end.
     """
+    global _lost
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -68,7 +70,14 @@ def write(text: str) -> None:
         _let_go(sys.stdout, STDOUT)
     except OSError as error:
         _let_go(sys.stdout, STDOUT)
-        raise EarmarkError(f"cannot write to stdout: {error.strerror or error}") from None
+        _lost = _lost or f"cannot write to stdout: {error.strerror or error}"
+
+
+def lost_output() -> str | None:
+    """Why some of the output since the last call was lost that somebody wanted, as on a full disk; None if nothing was."""
+    global _lost
+    reason, _lost = _lost, None
+    return reason
 
 
 def _let_go(stream: TextIO, number: int) -> None:
