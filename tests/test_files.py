@@ -170,3 +170,23 @@ def test_half_file_of_a_killed_process_is_written_over(tmp_path: Path) -> None:
     files.write_text(tmp_path / "tags.csv", "whole")
     assert (tmp_path / "tags.csv").read_text() == "whole"
     assert [child.name for child in tmp_path.iterdir()] == ["tags.csv"]
+
+
+def test_link_stays_and_leads_to_the_new_file(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    target, link = tmp_path / "data" / "a.txt", tmp_path / "a.txt"
+    link.symlink_to("data/a.txt")
+    for content in ("new", "newer"):  # first it leads nowhere
+        files.write_text(link, content)
+        assert link.is_symlink()
+        assert target.read_text() == content
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.txt", "a.txt", "data"]
+
+
+@pytest.mark.parametrize("name", ["/", ".", "", "..", "folder"])
+def test_folder_is_no_file_to_replace(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError), files.replacing(Path(name)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from tests.conftest import REPOSITORY
 
 EARMARK = [sys.executable, "-m", "earmark"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -70,6 +73,28 @@ def test_help_for_nobody_and_a_full_disk(tmp_path: Path, sounds: Path) -> None:
     assert shell("earmark info tiny 2>/dev/full >/dev/null", tmp_path).returncode == 0
 
 
+def test_error_that_nobody_reads_has_its_status(tmp_path: Path) -> None:
+    for options in ("", "--debug"):
+        assert shell(f"earmark {options} info nosuch 2>&1 | true", tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+def test_streams_as_output_are_written_to_and_nothing_is_put_beside_them(sounds: Path, finished_run: Path) -> None:
+    (sounds / "broken.wav").write_bytes(b"no sound")
+    tag = f"earmark tag . --model '{finished_run}' --format csv --out"
+    (sounds / "stdout").symlink_to("/proc/self/fd/1")  # as /dev/stdout is, which a fault here would replace
+    for stream in ("stdout", "/dev/fd/1"):
+        done = shell(f"echo before > tags.csv; {tag} {stream} >> tags.csv", sounds)
+        assert done.returncode == 3
+        assert "skipped: broken.wav" in done.stderr
+        assert (sounds / "tags.csv").read_text().splitlines()[:2] == ["before", "file,start,end,label,score"]
+        assert (sounds / "stdout").is_symlink()
+    done = shell(f"{tag} >(head -1 >/dev/null)", sounds)  # its reader goes away
+    assert done.returncode == 3, done.stderr
+    assert "3 files tagged" in done.stderr
+    assert not [path for path in sounds.iterdir() if path.suffix == ".csv" and path.name not in ("m.csv", "tags.csv")]
+
+
 @pytest.mark.slow
 def test_tags_go_on_for_nobody(sounds: Path, finished_run: Path) -> None:
     (sounds / "broken.wav").write_bytes(b"no sound")
@@ -108,18 +133,53 @@ def test_signal_stops_and_leaves_nothing_half_written(sounds: Path, finished_run
     assert not [path for path in sounds.iterdir() if path.name.startswith(".tags")]
 
 
+PROGRAM = """import re
+import sys
+from earmark.__main__ import main
+if __name__ == '__main__':
+    sys.exit(main())
+"""  # what pip makes of the entry point
+
+
+def test_the_entry_point_is_the_one_that_listens_first() -> None:
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        assert tomllib.load(file)["project"]["scripts"] == {"earmark": "earmark.__main__:main"}
+
+
 @pytest.mark.slow
-def test_interrupt_while_it_starts_shows_no_traceback_of_ours(tmp_path: Path) -> None:
-    for moment in range(12):
+@pytest.mark.parametrize("form", ["module", "program"])
+def test_interrupt_while_it_starts_shows_no_traceback_of_ours(form: str, tmp_path: Path) -> None:
+    """From the first moment to the end; what the interpreter does before the first line of earmark is its own."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = EARMARK if form == "module" else [sys.executable, "program.py"]
+    for moment in range(20):
         with subprocess.Popen(
-            [*EARMARK, "info", "tiny"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+            [*command, "info", "tiny"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=ENVIRONMENT
         ) as process:
-            time.sleep(0.04 * moment)
+            time.sleep(0.02 * moment)
             process.send_signal(signal.SIGINT)
             error = process.communicate(timeout=30)[1]
-        ours = "earmark" in error and "Traceback" in error
-        assert not ours, error
+        assert not ("Traceback" in error and "earmark/" in error), error
         assert process.returncode in (0, 130, -signal.SIGINT, 1 if "Traceback" in error else 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_impatience_shows_no_traceback(sounds: Path, finished_run: Path, number: signal.Signals) -> None:
+    for copy in range(100):
+        os.link(sounds / "1.wav", sounds / f"copy{copy}.wav")
+    arguments = [*EARMARK, "tag", ".", "--model", str(finished_run), "--out", "tags.csv", "--threads", "1"]
+    with subprocess.Popen(arguments, cwd=sounds, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        while not (sounds / ".tags.csv.partial").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        for _ in range(4):
+            process.send_signal(number)
+            time.sleep(0.03)
+        error = process.communicate(timeout=30)[1]
+    assert "Traceback" not in error
+    assert process.returncode in (128 + number, -number, 0)
+    assert not [path for path in sounds.iterdir() if path.name.startswith(".tags")]
 
 
 @pytest.mark.slow

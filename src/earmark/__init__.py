@@ -1,9 +1,9 @@
 """earmark: train sound taggers on labels you cannot fully trust."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # not typing's: nothing is imported here, so that the command line can listen to Ctrl-C first
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from earmark.tagging.tagger import Tagger
 
 __version__ = "0.1.0"

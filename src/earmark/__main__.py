@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main() -> None:
     """Runs the command line and ends the process with its exit status."""
@@ -12,7 +14,16 @@ def main() -> None:
         signal.signal(signal.SIGINT, _stop)
     from earmark.cli import run
 
-    sys.exit(run(sys.argv[1:], own_process=True))
+    status = 128 + signal.SIGINT
+    try:
+        status = run(sys.argv[1:], own_process=True)
+    except KeyboardInterrupt:  # once more, while the first was dealt with
+        pass
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # the interpreter's end saves nothing: it may be cut short, without a traceback
+    exec("")  # Python keeps the interrupt of an import in mind, and would end by that signal; the next code from text clears it
+    sys.exit(status)
 
 
 def _stop(*_: object) -> None:

@@ -1,6 +1,5 @@
 """The command line: it registers the commands, and turns errors into one line and an exit status."""
 
-import traceback
 import warnings
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from earmark.commands.prepare import prepare
 from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
 from earmark.commands.tag import tag
 from earmark.commands.train import train
-from earmark.console import escape_what_cannot_be_shown, lost_output, open_missing, say, tell
+from earmark.console import escape_what_cannot_be_shown, lost_output, open_missing, say, tell, tell_traceback
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
@@ -88,7 +87,7 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         return UNUSABLE
     except EarmarkError as error:
         if debug:
-            traceback.print_exc()
+            tell_traceback()
         tell(f"error: {error}")
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
@@ -99,7 +98,7 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         if interrupts.number is not None:  # a library has made an error of the interrupt
             return _stopped(arguments, interrupts)
         if debug:
-            traceback.print_exc()
+            tell_traceback()
         reason = _fault_of_the_system(error)
         if reason is None:
             reason = f"a fault of earmark's own ({type(error).__name__}: {' '.join(str(error).split())}); --debug shows where"

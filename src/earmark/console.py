@@ -1,9 +1,13 @@
 """What is printed: lines on stdout and stderr, whoever reads them, and for as long as somebody does."""
 
+import errno
 import io
+import json
 import os
+import stat
 import sys
-from typing import TextIO
+import traceback
+from typing import Any, TextIO
 
 from earmark.errors import one_line
 
@@ -25,6 +29,7 @@ def open_missing() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
+            os.set_inheritable(number, True)  # processes that are started from here need the streams as well
     if sys.stdout is None:
         sys.stdout = open(STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (for as long as the program runs)
     if sys.stderr is None:
@@ -43,18 +48,27 @@ def say(text: str) -> None:
     write(one_line(text) + "\n")
 
 
-def say_data(text: str) -> None:
-    """Prints text for programs, such as JSON, on stdout: as it is."""
-    write(text + "\n")
+def say_data(data: Any) -> None:
+    """Prints JSON for programs, on stdout: with the characters as they are, or with JSON's escapes where those cannot be shown."""
+    text = json.dumps(data, ensure_ascii=False)
+    write((text if _can_be_shown(text) else json.dumps(data)) + "\n")
 
 
 def tell(text: str) -> None:
     """Prints a line about the command's work, on stderr. Control characters in it are escaped."""
+    _tell(one_line(text) + "\n")
+
+
+def tell_traceback() -> None:
+    """Prints the traceback of the exception that is being handled, on stderr."""
+    _tell(traceback.format_exc())
+
+
+def _tell(text: str) -> None:
     try:
-        sys.stderr.write(one_line(text) + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):  # nobody reads it, or there is no room: that is no reason to stop the work
-        _let_go(sys.stderr, STDERR)
+        write_to(sys.stderr, text)
+    except OSError:  # no room: that is no reason to stop the work
+        pass
 
 
 def write(text: str) -> None:
@@ -64,12 +78,8 @@ def write(text: str) -> None:
     """
     global _lost
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError):  # ValueError: the stream is closed
-        _let_go(sys.stdout, STDOUT)
+        write_to(sys.stdout, text)
     except OSError as error:
-        _let_go(sys.stdout, STDOUT)
         _lost = _lost or f"cannot write to stdout: {error.strerror or error}"
 
 
@@ -80,13 +90,43 @@ def lost_output() -> str | None:
     return reason
 
 
-def _let_go(stream: TextIO, number: int) -> None:
+def write_to(stream: TextIO, text: str) -> None:
+    """Writes text to a stream at once. If nobody reads it any more, it goes nowhere, and so does all that follows.
+
+    Raises:
+        OSError: there is a reader or a file, but it cannot be written to. What follows goes nowhere.
+    """
+    if stream.closed:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        unread = isinstance(error, ConnectionError) or (error.errno == errno.EIO and _is_terminal(stream))
+        _let_go(stream)
+        if not unread:
+            raise
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal, be it one that is closed by now: ``isatty`` says no of such a terminal."""
+    return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+
+
+def _let_go(stream: TextIO) -> None:
     """Has what is still to be printed go nowhere; else the interpreter's last flush would fail, and change the exit status."""
     try:
-        own = stream.fileno() == number
-    except (OSError, ValueError):  # no file: a test's, or closed
+        number = stream.fileno()
+    except (OSError, ValueError):  # no file: a test's
         return
-    if own:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, number)
-        os.close(null)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)
+
+
+def _can_be_shown(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return text.isprintable()

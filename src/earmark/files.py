@@ -83,19 +83,22 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``. When the block ends without an error, the file written there replaces ``path``.
 
     Readers, and the next start after a crash, find either the old file or the complete new one. While the block runs, the temporary
-    file is locked; one that a killed process has left is not, and is written over.
+    file is locked; one that a killed process has left is not, and is written over. A link stays, and leads to the new file.
 
     Raises:
         EarmarkError: another process is writing the file.
         OSError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    if path.is_dir():  # "/" and "." among them, which have no name to put a temporary one beside
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    final = Path(os.path.realpath(path)) if path.is_symlink() else path
+    partial = final.with_name(f".{final.name}.partial")
     with _own_file(partial, path):
         try:
             yield partial
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            os.replace(partial, final)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise

@@ -1,9 +1,11 @@
 """Signals that ask a program to stop: Ctrl-C, and those of a system that shuts down or of a terminal that is closed."""
 
 import signal
+import time
 from types import FrameType
 
 ASKING = (signal.SIGTERM, signal.SIGHUP)
+REPEATED = 1.0  # seconds; a terminal that is closed sends SIGHUP twice, which is no wish to stop without saving
 
 
 class Interrupts:
@@ -18,6 +20,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._asked_at = -REPEATED
 
     def listen(self) -> None:
         """Begins to listen. A signal that the program was told to ignore, as by ``nohup``, stays ignored."""
@@ -37,6 +40,9 @@ class Interrupts:
         signal.default_int_handler(number, frame)
 
     def _on_asked(self, number: int, frame: FrameType | None) -> None:
+        before, self._asked_at = self._asked_at, time.monotonic()
+        if self._asked_at - before < REPEATED:
+            return
         self.number = self.number or number
         on_interrupt = signal.getsignal(signal.SIGINT)  # a training's own, while there is one
         if callable(on_interrupt):

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from earmark.errors import one_line
+
 _hidden = False
 
 
@@ -18,16 +20,16 @@ def hide_bars() -> None:
 class Bar:
     """A progress bar; make one with `progress_bar`."""
 
-    def __init__(self, progress: Progress, total: int, completed: int) -> None:
+    def __init__(self, progress: Progress, title: str, total: int, completed: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=total, completed=completed, note="")
+        self._task = progress.add_task(one_line(title), total=total, completed=completed, note="")
 
     def update(self, completed: int, note: str | None = None) -> None:
         """Sets how much is done, and the note after the bar; without a new note, the old one stays."""
         if note is None:
             self._progress.update(self._task, completed=completed)
         else:
-            self._progress.update(self._task, completed=completed, note=note)
+            self._progress.update(self._task, completed=completed, note=one_line(note))
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = Fals
     """
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn(title, markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=10),  # so that a line has at most 80 columns
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -52,4 +54,4 @@ def progress_bar(title: str, total: int, completed: int = 0, hidden: bool = Fals
         disable=hidden or _hidden or not console.is_terminal,
     )
     with progress:
-        yield Bar(progress, total, completed)
+        yield Bar(progress, title, total, completed)

@@ -23,6 +23,7 @@ from tests.bad_inputs.cases import (
 
 UNUSABLE = "<words>{long}<words>"  # what is said of a name that no file can have may differ
 TRAINERS = (("train", "train tiny --store {store} {fast}"), ("demo", "demo"))
+NEARLY_LONG = "y" * 240  # a file may have this name, but not the files beside it
 KEEP_OUT = "{here}/out is there already and is no store; choose another --out"
 
 BAD_PATHS = (
@@ -166,6 +167,25 @@ BAD_OUTPUTS = (
     refused("tag: in no folder", TAG + " --out {here}/no/tags.csv", "cannot write {here}/no/tags.csv: No such file or directory"),
     refused("tag: a folder", TAG + " --out {here}", "<what>{here}<reason>"),
     refused("tag: below a file", TAG + " --out {sound}/tags.csv", "cannot write {sound}/tags.csv: Not a directory"),
+    *(
+        refused(
+            f"tag: a folder of no name, {name!r}",
+            f"{TAG} --out {name or chr(39) * 2}",
+            f"--out {name or '.'} is a folder; name a file",
+        )
+        for name in ("/", ".", "")
+    ),
+    refused(
+        "tag: no room for the ledger's name",
+        TAG + f" --out {{here}}/{NEARLY_LONG}",
+        f"--out {{here}}/{NEARLY_LONG}: the name is too long: .{NEARLY_LONG}.bad.csv.partial must fit into 255 bytes",
+    ),
+    refused(
+        "tag: a folder where the ledger would be",
+        TAG + " --out {here}/tags.csv",
+        "--out {here}/tags.csv: files that cannot be used are listed in {here}/tags.csv.bad.csv, and that is a folder; name another file",
+        arrange=text("tags.csv.bad.csv/precious", "x"),
+    ),
     # A sound must never be replaced by its tags.
     refused(
         "tag: the sound itself",
@@ -178,6 +198,12 @@ BAD_OUTPUTS = (
         CORRUPT + " --rate 1 --out {here}/o/m.csv",
         "{here}/o/m.csv: must lie in {here}: file names are relative to the manifest",
         arrange=UNVERIFIED,
+    ),
+    refused(
+        "corrupt: a folder that ends like a table",
+        CORRUPT + " --rate 1 --out {here}/o.csv",
+        "{here}/o.csv: Is a directory",
+        arrange=all_of(folder("o.csv"), UNVERIFIED),
     ),
     refused(
         "corrupt: a folder", CORRUPT + " --rate 1 --out {here}/o", "<words>{here}/o<words>", arrange=all_of(folder("o"), UNVERIFIED)

@@ -91,7 +91,7 @@ def test_scores_that_are_no_numbers_are_the_files_fault_or_the_models(finished_r
     with pytest.raises(AudioError, match="its scores are not finite"):
         poisoned.tag(tmp_path / "enormous.wav")
     broken = replace(tagger, scorers=tuple(Poisoned(scorer, 0.0) for scorer in tagger.scorers))
-    with pytest.raises(BundleError, match="whatever the sound"):
+    with pytest.raises(BundleError, match=f"{finished_run}/bundle: .*whatever the sound"):
         tag_files(broken, [good], 3, 0.0, "csv", tmp_path / "tags.csv")
 
 

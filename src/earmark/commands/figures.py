@@ -1,6 +1,5 @@
 """Printing the metrics of a run."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ def show_metrics(metrics: Any, as_json: bool, where: str) -> None:
         where: the last of these lines, which names the files to look at.
     """
     if as_json:
-        say_data(json.dumps(metrics, ensure_ascii=False))
+        say_data(metrics)
         return
     for title, figures in _rows(metrics):
         values = [

@@ -1,6 +1,5 @@
 """``earmark info``."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ def info(
 
     description = describe(model, classes)
     if as_json:
-        say_data(json.dumps(description, ensure_ascii=False))
+        say_data(description)
         return
     for key, value in description.items():
         if key != "members":

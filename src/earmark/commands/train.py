@@ -1,6 +1,5 @@
 """``earmark train``."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,7 +54,7 @@ def train(
 
         planned = make_plan(loaded_recipe, opened_store, member_names, fold_numbers, device, threads)
         if as_json:
-            say_data(json.dumps(planned, ensure_ascii=False))
+            say_data(planned)
         else:
             for line in plan_lines(planned):
                 say(line)

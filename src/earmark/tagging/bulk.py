@@ -3,13 +3,12 @@
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,29 +84,27 @@ def tag_files(
         EarmarkError: a path does not exist, a folder has no audio, or the output cannot be written.
         MachineError: the system failed, for which no file is to blame.
     """
+    if out is not None:
+        _refuse_output(out)
     paths = find_audio(files_and_folders)
-    if out is not None and out.is_dir():
-        raise EarmarkError(f"--out {out} is a folder; name a file")
     if out is not None and out.exists() and any(path.exists() and out.samefile(path) for path in paths):
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
-    try:
-        with _output(out, form) as stream, progress_bar("tag", len(paths), hidden=out is None and sys.stdout.isatty()) as bar:
-            stream.write(header(form))
-            done = 0
-            for basket in _scored(tagger, paths, threads or os.cpu_count() or 1):
-                lines = []
-                for path, scored in basket:
-                    if isinstance(scored, AudioError):
-                        bad.append((str(path), str(scored)))
-                        continue
-                    tags = [Tag(*pair) for pair in tagger.labels.decode(scored.scores, top_k, threshold)]
-                    lines.append(render(TaggedFile(str(path), 0.0, scored.seconds, tags), form))
-                stream.write("".join(lines))
-                bar.update(done := done + len(basket))
-        ledger = _write_ledger(out, bad) if out is not None and out.is_file() else None
-    except OSError as error:
-        raise EarmarkError(f"cannot write {out}: {error.strerror or error}") from error
+    hidden = out is None and sys.stdout.isatty()
+    with _errors_named(out), _output(out, form) as write, progress_bar("tag", len(paths), hidden=hidden) as bar:
+        write(header(form))
+        done = 0
+        for basket in _scored(tagger, paths, threads or os.cpu_count() or 1):
+            lines = []
+            for path, scored in basket:
+                if isinstance(scored, AudioError):
+                    bad.append((str(path), str(scored)))
+                    continue
+                tags = [Tag(*pair) for pair in tagger.labels.decode(scored.scores, top_k, threshold)]
+                lines.append(render(TaggedFile(str(path), 0.0, scored.seconds, tags), form))
+            write("".join(lines))
+            bar.update(done := done + len(basket))
+    ledger = None if out is None or _is_stream(out) else _write_ledger(_ledger(out), bad)
     return Tagged(len(paths) - len(bad), tuple(bad), ledger)
 
 
@@ -171,36 +168,71 @@ def _size(path: Path) -> int:
         return 0
 
 
-class _Stdout:
-    """Stdout as a file to write to. What programs read (csv, jsonl) is UTF-8 there too, with names of files as they are."""
+def _refuse_output(out: Path) -> None:
+    """Refuses, before hours of work, a file to write that cannot be written for its name, or has no room for its ledger beside it.
 
-    def __init__(self, form: str) -> None:
-        if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    Raises:
+        EarmarkError: it is a folder, its name is too long, or the ledger's name is taken by a folder.
+    """
+    if out.is_dir():
+        raise EarmarkError(f"--out {out} is a folder; name a file")
+    if _is_stream(out):
+        return
+    ledger = _ledger(out)
+    if ledger.is_dir():
+        raise EarmarkError(
+            f"--out {out}: files that cannot be used are listed in {ledger}, and that is a folder; name another file"
+        )
+    longest = f".{ledger.name}.partial"
+    if len(os.fsencode(longest)) > 255:  # bytes of a name that file systems allow
+        raise EarmarkError(f"--out {out}: the name is too long: {longest} must fit into 255 bytes")
 
-    def write(self, text: str) -> None:
-        console.write(text)
+
+def _is_stream(out: Path) -> bool:
+    """Whether ``out`` is a pipe, a device or an open file (``/dev/stdout``): nothing replaces it, and nothing is put beside it."""
+    if out.exists() and not out.is_file():
+        return True
+    places = (os.path.realpath(out.parent), os.path.dirname(os.readlink(out)) if out.is_symlink() else "")
+    return any(f"{place}/".startswith("/proc/") for place in places)
+
+
+def _ledger(out: Path) -> Path:
+    return out.with_name(f"{out.name}.bad.csv")
 
 
 @contextmanager
-def _output(out: Path | None, form: str) -> Iterator[TextIO | _Stdout]:
+def _errors_named(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if path is None:  # stdout names itself
+            raise
+        raise EarmarkError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _output(out: Path | None, form: str) -> Iterator[Callable[[str], object]]:
+    """Gives the function that writes text to ``out``. If that is a stream and nobody reads it any more, the work goes on."""
     if out is None:
-        yield _Stdout(form)
+        if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+            # What programs read (csv, jsonl) is UTF-8 there too, with names of files as they are.
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        yield console.write
         return
-    if out.exists() and not out.is_file():  # a pipe or a device cannot be replaced
-        with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            yield stream
+    if _is_stream(out):
+        with out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            yield partial(console.write_to, stream)
         return
-    with files.replacing(out) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        yield stream
+    with files.replacing(out) as half, half.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        yield stream.write
 
 
-def _write_ledger(out: Path, bad: Sequence[tuple[str, str]]) -> Path | None:
+def _write_ledger(ledger: Path, bad: Sequence[tuple[str, str]]) -> Path | None:
     """Writes ``OUT.bad.csv`` if a file was bad; else removes the one that an earlier call left."""
-    ledger = out.with_name(out.name + ".bad.csv")
-    if not bad:
-        ledger.unlink(missing_ok=True)
-        return None
-    with files.replacing(ledger) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        files.write_rows(file, [("file_name", "reason"), *bad])
+    with _errors_named(ledger):
+        if not bad:
+            ledger.unlink(missing_ok=True)
+            return None
+        with files.replacing(ledger) as half, half.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            files.write_rows(file, [("file_name", "reason"), *bad])
     return ledger

@@ -35,11 +35,13 @@ class Tagger:
         config: the bundle's ``config.json``.
         labels: the classes.
         scorers: one for each net of the bundle.
+        folder: the bundle's folder, in error messages.
     """
 
     config: BundleConfig
     labels: LabelSet
     scorers: tuple[Scorer, ...]
+    folder: Path = Path()
 
     @classmethod
     def load(
@@ -63,7 +65,7 @@ class Tagger:
         folder = bundle_folder(Path(model))
         config = read_bundle(folder)
         scorers = tuple(_open_scorer(folder, member, len(config.labels), precision, device) for member in config.members)
-        return cls(config, LabelSet(tuple(config.labels)), scorers)
+        return cls(config, LabelSet(tuple(config.labels)), scorers, folder)
 
     @property
     def sample_rates(self) -> list[int]:
@@ -128,7 +130,7 @@ class Tagger:
         noise = np.random.default_rng(0).normal(0, 0.1, max(self.sample_rates)).astype(np.float32)
         if not np.isfinite(self.combined([self.resampled(noise, max(self.sample_rates))])).all():
             raise BundleError(
-                "the model's scores are not finite, whatever the sound: its weights are damaged, or its training diverged"
+                f"{self.folder}: the model's scores are not finite, whatever the sound: its weights are damaged, or its training diverged"
             )
         peak = max(float(np.abs(samples).max(initial=0)) for samples in sound.values())
         return AudioError(f"its scores are not finite: its loudest sample is {peak:.3g} times full scale")
