@@ -63,6 +63,7 @@ def run(arguments: list[str], own_process: bool = False) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]  # at any place
     interrupts = Interrupts()
+    lost_output()  # what an earlier call in this process has lost is none of this one's
     if own_process:
         open_missing()
         escape_what_cannot_be_shown()
