@@ -256,7 +256,7 @@ ENSEMBLE_LEAKS = {name: "B" in parts for name, parts in ENSEMBLES.items()}
 
 def marked(page: str) -> dict[str, bool]:
     """The rows of a report's two tables, and whether they are marked."""
-    cells = re.findall(r"<tr><td>([\w-]+)( <span class=\"leak\">leaks</span>)?</td>", page)
+    cells = re.findall(r"<tr><td>([\w-]+)(?:: [^<]*)?( <span class=\"leak\">leaks</span>)?</td>", page)
     return {name: bool(mark) for name, mark in cells if name in LEAKS | ENSEMBLE_LEAKS}
 
 

@@ -206,12 +206,11 @@ def estimates_of_sets(sets: Sequence[tuple[Values, Groups]], seed: int = 0) -> l
     results: list[dict[str, Estimate]] = [{} for _ in sets]
     for groups in {len(rows): None for rows in sums}:
         members = [i for i, rows in enumerate(sums) if len(rows) == groups]
-        drawn = _resampled(np.concatenate([sums[i] for i in members], axis=1), seed)
-        low, high = np.percentile(drawn[:, 0::2] / drawn[:, 1::2], [2.5, 97.5], axis=0).reshape(2, len(members), len(METRICS))
-        for place, i in enumerate(members):
+        for i, drawn in zip(members, _resampled([sums[i] for i in members], seed), strict=True):
+            low, high = np.percentile(drawn[:, 0::2] / drawn[:, 1::2], [2.5, 97.5], axis=0)
             total, clips = sums[i].sum(axis=0), len(sets[i][1])
             results[i] = {
-                name: Estimate(float(total[2 * m] / total[2 * m + 1]), float(low[place, m]), float(high[place, m]), clips)
+                name: Estimate(float(total[2 * m] / total[2 * m + 1]), float(low[m]), float(high[m]), clips)
                 for m, name in enumerate(METRICS)
             }
     return results
@@ -223,15 +222,19 @@ def _group_sums(sums: Values, group: Groups) -> Values:
     return np.stack([np.bincount(index, column) for column in sums.T], axis=1)
 
 
-def _resampled(sums: Values, seed: int) -> Values:
-    """The sums over each resample of the groups, ``[resamples, columns]``, from those of each group, ``[groups, columns]``."""
-    groups, rng = len(sums), np.random.default_rng(seed)
+def _resampled(sets: Sequence[Values], seed: int) -> list[Values]:
+    """The sums over each resample of the groups, ``[resamples, columns]`` of each set, from those of each group, ``[groups, columns]``.
+
+    The sets are multiplied one by one: together, their sums would be added in an order that depends on the other sets.
+    """
+    groups, rng = len(sets[0]), np.random.default_rng(seed)
     rows = max(BLOCK_DRAWS // groups, 1)  # the draws are the same, however many are made at once
-    parts = []
+    parts: list[list[Values]] = [[] for _ in sets]
     for first in range(0, RESAMPLES, rows):
         times = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(rows, RESAMPLES - first))  # each group is drawn
-        parts.append(times @ sums)
-    return np.concatenate(parts)
+        for own, sums in zip(parts, sets, strict=True):
+            own.append(times @ sums)
+    return [np.concatenate(own) for own in parts]
 
 
 def per_class(scores: Scores, positive: Positive) -> dict[str, NDArray[np.float64]]:
