@@ -22,7 +22,13 @@ def main() -> None:
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)  # the interpreter's end saves nothing: it may be cut short, without a traceback
-    exec("")  # Python keeps the interrupt of an import in mind, and would end by that signal; the next code from text clears it
+    if status > 128:  # at once: threads of libraries that are still at work would be torn down under them, which may abort
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):  # nobody reads it
+                pass
+        os._exit(status)
     sys.exit(status)
 
 
