@@ -12,10 +12,10 @@ demo: $(VENV)/installed
 	$(BIN)/earmark demo --out demo-run
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(VENV)/installed
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -45,6 +45,7 @@ def test_the_same_sound_twice_is_twice_as_long(tmp_path: Path) -> None:
         (ogg(1)[:60], "cut off"),
         (ogg(1)[:-10], "cut off within the last Ogg page"),
     ],
+    ids=["another rate", "more channels", "a few bytes", "cut off"],  # not the bytes, which differ from run to run
 )
 def test_a_chain_that_is_no_sound_as_a_whole_is_refused(second: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "x.ogg").write_bytes(ogg(1) + second)
@@ -77,6 +78,7 @@ def page(flags: int, content: bytes = b"abc") -> bytes:
         (page(2, b"OggS\0\2" * 9) + page(4), [0]),  # no page, but samples
         (page(2)[:20], [0]),
     ],
+    ids=map(str, range(10)),
 )
 def test_a_sound_begins_behind_pages_of_another(content: bytes, begins: list[int]) -> None:
     assert chained.sounds_in(io.BytesIO(content)) == begins
