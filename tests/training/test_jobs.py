@@ -43,6 +43,26 @@ def wait_long(folder: Path, stage: Stage) -> None:
     time.sleep(60)
 
 
+def wait_deaf(folder: Path, stage: Stage) -> None:
+    """A stage that does not listen, or fails once the other one is begun."""
+    if stage == A0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        (folder / "deaf").touch()
+        time.sleep(60)
+    while not (folder / "deaf").exists():
+        time.sleep(0.05)
+    raise RunError("cannot be made")
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_stop_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earmark.training.jobs.GRACE", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(RunError, match="cannot be made"):
+        make_at_once([A0, A1], [], partial(wait_deaf, tmp_path), 2)
+    assert time.monotonic() - begun < 40
+
+
 @pytest.mark.slow
 def test_a_stage_that_does_not_train_ends_at_once(tmp_path: Path) -> None:
     """Else a worker that was told to stop while it loads would train to the end, with everybody waiting."""

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from earmark import progress
 from earmark.errors import RunError
 from earmark.training.stages import Stage
+
+GRACE = 60.0  # seconds in which a worker that is asked to stop must have saved its state
 
 
 def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[[Stage], None], jobs: int) -> None:
@@ -54,10 +57,21 @@ def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                if worker.pid is not None:
-                    os.kill(worker.pid, signal.SIGINT)
+            _stop(multiprocessing.active_children())
             raise
+
+
+def _stop(workers: Sequence[multiprocessing.process.BaseProcess]) -> None:
+    """Has workers save their state and end; those that have not ended after a while are killed."""
+    for worker in workers:
+        if worker.pid is not None:
+            os.kill(worker.pid, signal.SIGINT)
+    deadline = time.monotonic() + GRACE
+    for worker in workers:
+        worker.join(max(deadline - time.monotonic(), 0))
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
 
 
 def _begin_worker() -> None:
