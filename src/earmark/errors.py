@@ -63,6 +63,10 @@ class RunError(EarmarkError):
     """A run directory cannot be used, or its run cannot go on."""
 
 
+class EmbeddingError(EarmarkError):
+    """A pre-trained model cannot be used."""
+
+
 class BundleError(EarmarkError):
     """A model cannot be loaded."""
 

@@ -30,6 +30,7 @@ def clip_set(
     ids = np.array(clip_id or [f"clip {i}" for i in range(clips)])
     return ClipSet(
         labels=LabelSet(names),
+        row=np.arange(clips),
         clip_id=ids,
         positive=positive,
         verified=yes & verified,

@@ -295,7 +295,7 @@ BAD_SETTINGS = (
         "shuffled batches with the front end of 2018",
         "train tiny --store {store} --out {here}/run --set 'members.*.batch={{sampling: shuffled, size: 4}}'",
         "members.logmel: batch: sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
-        "take standardised_logmel or raw_waveform",
+        "take standardised_logmel, raw_waveform or embedding",
     ),
     refused(
         "noisy task without unverified clips",

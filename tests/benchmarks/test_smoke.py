@@ -15,6 +15,7 @@ def test_there_is_one_a_question() -> None:
     assert SCRIPTS == [
         "batches.py",
         "jobs.py",
+        "label_noise.py",
         "load.py",
         "mel.py",
         "metrics.py",

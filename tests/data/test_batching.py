@@ -25,6 +25,7 @@ def clip_set(lengths: list[int], labels: list[list[bool]], seed: int = 0, verifi
         sample_rate=16000,
         labels=LabelSet(tuple(f"c{k}" for k in range(len(labels[0])))),
         clip_id=np.array([f"{i}.wav" for i in range(count)]),
+        row=np.arange(count),
         offset=offset,
         length=length,
         scale=rng.choice([0.25, 1.0, 2.0], count),

@@ -542,7 +542,7 @@ def test_a_short_clip_in_a_window_of_4_seconds_is_librosas_mel_among_zeros(secon
         (WAVE, {"frequency_mask": {"width": [1, 2]}}, "frequency_mask needs a mel front end"),
         (MEL, {"mix": {"kind": "between_class"}}, "between_class weighs waveforms: it needs the front end raw_waveform"),
         (MEL, {"gain": {"unit": "decibel", "range": [-6, 6]}}, "gain.unit decibel is of a waveform"),
-        (LogMel(16000), {}, "must have nothing to train: take standardised_logmel or raw_waveform"),
+        (LogMel(16000), {}, "must have nothing to train: take standardised_logmel, raw_waveform or embedding"),
         (Waveform(16000), {}, "must have nothing to train"),
         (MEL, {"gain": {"unit": "decibel", "range": [-6, 6]}, "mix": {"kind": "between_class"}}, "batch: mix.kind .*; gain.unit"),
     ],

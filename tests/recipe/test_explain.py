@@ -9,7 +9,7 @@ from earmark.recipe import load_recipe
 from earmark.recipe.explain import settings_at
 
 MEMBER = [
-    "input", "frontend", "backbone", "head", "start_from", "clips", "batch", "loss", "noisy", "soft", "optimiser", "schedule",
+    "input", "frontend", "backbone", "head", "start_from", "clips", "agreement", "batch", "loss", "noisy", "soft", "optimiser", "schedule",
     "validation", "views", "scoring",
 ]  # fmt: skip
 BALANCED = ["sampling", "clips_per_class", "partner", "mix_alpha", "gain", "peak", "verified_by", "speed", "frequency_mask"]
@@ -20,7 +20,22 @@ VOTER = ["weight", "weights", "snapshots", "views"]
 @pytest.mark.parametrize(
     ("location", "names"),
     [
-        ((), ["name", "title", "source", "seed", "unverified", "precision", "published", "members", "pseudo_labels", "ensembles"]),
+        (
+            (),
+            [
+                "name",
+                "title",
+                "source",
+                "seed",
+                "unverified",
+                "precision",
+                "published",
+                "members",
+                "pseudo_labels",
+                "agreements",
+                "ensembles",
+            ],
+        ),
         (("published",), ["verified", "unverified", "classes", "folds"]),
         (("members", "A"), MEMBER),
         (("members", "batch"), MEMBER),  # a member may be called as a setting is

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from earmark.nets.frontends import FRONTENDS
 from earmark.nets.member import new_net
+from earmark.nets.tagnet import FRONTENDS
 from earmark.recipe import MemberSettings, load_recipe
 from earmark.runs.votes import ensemble_votes
 

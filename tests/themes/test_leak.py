@@ -199,8 +199,8 @@ def test_the_trace_finds_clips_and_weights_that_are_taken_from_the_wrong_fold(
 ) -> None:
     make_piece = earmark.training.make.make_piece
 
-    def wrong(run: Run, name: str, fold: int, of: ClipSet) -> Piece:
-        piece = make_piece(run, name, fold, of)
+    def wrong(run: Run, name: str, fold: int, of: ClipSet, part: int | None) -> Piece:
+        piece = make_piece(run, name, fold, of, part)
         if (name, fold) == ("row1", 0):
             return replace(piece, training=of[~of.test])
         return replace(piece, start=run.weights("row2", 1 - fold, "best")) if (name, fold) == ("row2", 1) else piece

@@ -27,7 +27,7 @@ from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import RunError
 from earmark.machine import choose_device
-from earmark.runs.data import check_unchanged, load_unchanged_clips
+from earmark.runs.data import check_unchanged, load_unchanged_inputs
 from earmark.runs.predictions import NO_VIEW, Block, write_predictions
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
@@ -107,8 +107,8 @@ def evaluate_test(run: Run, store: Store) -> TestMetrics:
     if not votes:
         raise run.unfinished_error()
     members = {vote.member for ensemble_votes in votes.values() for vote in ensemble_votes}
-    rates = sorted({recipe.members[name].input.sample_rate for name in members})
-    test = {rate: (clips := load_unchanged_clips(store, rate))[clips.test] for rate in rates}
+    inputs = load_unchanged_inputs(store, recipe, sorted(members))
+    test = {name: clips[clips.test] for name, clips in inputs.items()}
     clips = next(iter(test.values()))
     if not len(clips):
         raise RunError(f"{store.path} has no test split")
@@ -150,16 +150,16 @@ def _net_and_view(vote: Vote) -> tuple[str, int, str, str]:
 
 
 def _scores_of_votes(
-    run: Run, votes: Sequence[Vote], clips: dict[int, ClipSet]
+    run: Run, votes: Sequence[Vote], clips: dict[str, ClipSet]
 ) -> dict[tuple[str, int, str, str], NDArray[np.float32]]:
     """Scores ``[N, K]`` by member, fold, weights and view. The weights of a net are opened once for all views.
 
     Args:
         run: the run that the nets belong to.
         votes: the votes that need scores.
-        clips: the N clips to score, by sample rate in Hz.
+        clips: the N clips to score, by member.
     """
-    from earmark.scoring.torch_scorer import open_scorer  # here, so that computing out-of-fold metrics does not import torch
+    from earmark.scoring.opened import open_scorer  # here, so that computing out-of-fold metrics does not import torch
 
     trained_on_gpu = run.info is not None and run.info.device == "cuda"
     device = choose_device("auto" if trained_on_gpu else "cpu")
@@ -169,7 +169,7 @@ def _scores_of_votes(
     scores: dict[tuple[str, int, str, str], NDArray[np.float32]] = {}
     for (name, fold, weights), views in views_by_net.items():
         settings = run.recipe.members[name]
-        net_clips = clips[settings.input.sample_rate]
+        net_clips = clips[name]
         scorer = open_scorer(settings, len(net_clips.labels), run.weights(name, fold, weights), device)
         title = f"{name} fold {fold} {weights}"
         scores_of_views = score_clips(scorer, net_clips, list(views), settings.scoring, f"score {title}", net=title)

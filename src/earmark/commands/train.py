@@ -20,6 +20,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
     ] = None,
+    embedding: Annotated[
+        Path | None, typer.Option(help="An ONNX model whose vectors the members stand on; docs/embeddings.md says which.")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
@@ -37,10 +40,11 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe. Stopped at any moment, the same command goes on where it was."""
+    from earmark.data.models import resolve_models
     from earmark.data.store import Store
     from earmark.recipe import load_recipe
 
-    loaded_recipe = load_recipe(recipe, set_ or [])
+    loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding)
     member_names = None if members is None else members.split(",")
     fold_numbers = None if folds is None else numbers(folds, "--folds")
     if not plan and (store is None or out is None):

@@ -15,6 +15,7 @@ from earmark.data.clips import FULL_SCALE, ClipSet
 from earmark.data.table import Array
 from earmark.recipe import BalancedSettings, FrequencyMaskSettings
 
+Domain = Literal["waveform", "power", "embedding"]
 CHOICES = ("order", "crops", "mixing", "speeds", "masks")  # kinds of random choices; each has its own generator
 
 
@@ -23,22 +24,28 @@ def to_device(array: Array, device: torch.device, dtype: torch.dtype | None = No
     return torch.from_numpy(array).to(device, dtype, non_blocking=True)
 
 
+def vectors_on(clips: ClipSet, device: torch.device) -> Tensor:
+    """The vectors of clips that have some, on a device: float32 ``[N, 1 + variations, D]``."""
+    assert clips.vectors is not None
+    return torch.from_numpy(np.ascontiguousarray(clips.vectors[clips.row])).to(device)
+
+
 @dataclass(frozen=True)
 class Batch:
     """One training batch.
 
     Attributes:
-        sound: waveforms, float32 ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``.
+        sound: waveforms, float32 ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``, or vectors ``[B, D]``.
         targets: float32 ``[B, K]``.
         verified: whether the labels of each example are verified, bool ``[B]``.
-        domain: what ``sound`` is: ``waveform`` or ``power``.
+        domain: what ``sound`` is: ``waveform``, ``power`` or ``embedding``.
         masked: mel bands whose power the front end must set to zero, bool ``[B, F]``; None if there are none.
     """
 
     sound: Tensor
     targets: Tensor
     verified: Tensor
-    domain: Literal["waveform", "power"] = "waveform"
+    domain: Domain = "waveform"
     masked: Tensor | None = None
 
 
@@ -167,6 +174,7 @@ class BalancedBatches:
         self.settings, self.bands = settings, bands
         self.windows = Windows(clips, window, settings.speed[1], pcm, device)
         self.device = self.windows.device
+        self.vectors = None if clips.vectors is None else vectors_on(clips, self.device)
         self.targets = to_device(targets, self.device)
         self.verified = to_device(clips.verified, self.device)
         self.clip_peak = to_device(clips.peak / clips.scale * FULL_SCALE, self.device, torch.float32)
@@ -236,19 +244,29 @@ class BalancedBatches:
         speed: list[float],
         masked: Array | None,
     ) -> Batch:
-        """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k."""
+        """Equation (2): x = w·λ·x_j / max|x_j| + w·(1 − λ)·x_k / max|x_k|, t = λ·t_j + (1 − λ)·t_k; vectors are mixed as they are."""
         j, k, first_share, factor = (to_device(a, self.device) for a in (first, second, share, gain))
         first_share, factor = first_share.float()[:, None], factor.float()[:, None]
-        waveform, to_peak_1 = self._window(first, position[0], speed[0])
-        partner, partner_to_peak_1 = self._window(second, position[1], speed[1])
-        waveform.mul_(factor * first_share * to_peak_1).addcmul_(partner, factor * (1 - first_share) * partner_to_peak_1)
+        if self.vectors is None:
+            sound, to_peak_1 = self._window(first, position[0], speed[0])
+            partner, partner_to_peak_1 = self._window(second, position[1], speed[1])
+            sound.mul_(factor * first_share * to_peak_1).addcmul_(partner, factor * (1 - first_share) * partner_to_peak_1)
+        else:
+            sound = torch.lerp(self._vector(second, position[1]), self._vector(first, position[0]), first_share)
         targets = first_share * self.targets[j] + (1 - first_share) * self.targets[k]
         match self.settings.verified_by:
             case "dominant":
                 verified = self.verified[j]
             case "both":
                 verified = self.verified[j] & self.verified[k]
-        return Batch(waveform, targets, verified, masked=None if masked is None else to_device(masked, self.device))
+        domain: Domain = "waveform" if self.vectors is None else "embedding"
+        return Batch(sound, targets, verified, domain, None if masked is None else to_device(masked, self.device))
+
+    def _vector(self, clip: Array, position: Array) -> Tensor:
+        """A vector of each clip, ``[B, D]``: of the clip as it is, or of a variation."""
+        assert self.vectors is not None
+        variation = (position * self.vectors.shape[1]).astype(np.int64)
+        return self.vectors[to_device(clip, self.device), to_device(variation, self.device)]
 
     def _window(self, clip: Array, position: Array, speed: float) -> tuple[Tensor, Tensor]:
         """A window of each clip, float32 ``[B, T]``, and the factor that makes its peak 1, ``[B, 1]``."""

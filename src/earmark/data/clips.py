@@ -25,6 +25,9 @@ class ClipSet(ClipTable):
         peak: the largest absolute sample of a clip, float64 ``[N]``.
         lead: samples of digital silence at the beginning of a clip, int64 ``[N]``.
         tail: samples of digital silence at the end of a clip, int64 ``[N]``.
+        row: place of a clip among all clips of the store at this rate, int64 ``[N]``.
+        vectors: embeddings of all clips of the store, float32 ``[clips, 1 + variations, D]``, the first one of the clip as it is;
+            never copied when clips are selected; None if the member has no need of them.
     """
 
     pcm: Array
@@ -35,8 +38,10 @@ class ClipSet(ClipTable):
     peak: Array
     lead: Array
     tail: Array
+    row: Array
+    vectors: Array | None = None
 
-    NO_COLUMNS: ClassVar[tuple[str, ...]] = ("labels", "pcm", "sample_rate")
+    NO_COLUMNS: ClassVar[tuple[str, ...]] = ("labels", "pcm", "sample_rate", "vectors")
 
     def samples(self, index: int) -> audio.Samples:
         """The samples of the clip with this index, with their original scale, float32 ``[samples]``."""
@@ -59,4 +64,6 @@ def load_clips(store: Store, sample_rate: int) -> ClipSet:
     """
     rows, pcm = store.rows_and_pcm(sample_rate)
     positions = {name: column(rows, name) for name in ("offset", "length", "scale", "peak", "lead", "tail")}
-    return ClipSet(pcm=pcm, sample_rate=sample_rate, labels=store.labels, **columns_of(store, rows), **positions)
+    return ClipSet(
+        pcm=pcm, sample_rate=sample_rate, labels=store.labels, row=np.arange(len(rows)), **columns_of(store, rows), **positions
+    )

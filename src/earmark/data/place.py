@@ -90,6 +90,8 @@ class Place:
         if (self._finished / LAST).exists():
             (self.folder / LAST).unlink(missing_ok=True)
             for path in sorted(self._finished.iterdir(), key=lambda path: path.name == LAST):
+                if path.is_dir():  # embeddings; a folder cannot take the place of another one
+                    shutil.rmtree(self.folder / path.name, ignore_errors=True)
                 os.replace(path, self.folder / path.name)
         shutil.rmtree(self._finished)  # may hold second names of files that stay
 

@@ -19,6 +19,7 @@ from earmark import files
 from earmark.data import contents, journal
 from earmark.data.contents import FileState, Kept
 from earmark.data.decode import Undecoded, decode_clips
+from earmark.data.embeddings import copy_vectors
 from earmark.data.folds import assign_folds, split_groups
 from earmark.data.journal import Journal
 from earmark.data.manifest import MADE_FOLDS, Clip, Manifest
@@ -143,6 +144,8 @@ def _prepare(
             shutil.rmtree(partial)
             raise StoreError(f"none of the {len(clips)} clips of {root} can be used: {shown}{'; …' if len(bad) > 3 else ''}")
         table = table.sort_by([("row", "ascending"), ("sample_rate", "ascending")]).combine_chunks()
+        if previous and kept_rates and len(set(table["row"].to_pylist())) == previous.clip_count:
+            copy_vectors(out, partial, previous.fingerprint)
         write_parquet(table, partial / "clips.parquet")
         contents.write_kept(partial / contents.NAME, states, new_contents)
         _write_bad(partial / "bad.csv", bad)
@@ -287,6 +290,7 @@ def _write_bad(path: Path, bad: dict[int, tuple[str, str]]) -> None:
 
 def _flush_to_disk(folder: Path) -> None:
     """Has the system write every file to the disk, so that after a power cut no renamed folder has incomplete files."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

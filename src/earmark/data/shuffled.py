@@ -4,36 +4,21 @@ Examples are mixed between the two halves of the front end: as mel power, or as 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark.data import augment
-from earmark.data.batching import Batch, draw_masks, to_device
-from earmark.data.clips import FULL_SCALE, ClipSet
+from earmark.data.batching import Batch, Domain, draw_masks, to_device
+from earmark.data.clips import ClipSet
+from earmark.data.cuts import CutExamples, Examples, PowerHalf, VectorExamples, choose
 from earmark.data.table import Array
 from earmark.errors import RecipeError
 from earmark.recipe import BalancedSettings, ShuffledSettings
 
-Count = TypeVar("Count", int, NDArray[np.int64])
 CHOICES = ("partners", "speeds", "crops", "parts", "mixing", "levels", "masks", "windows")  # kinds of random choices
-
-
-class PowerHalf(Protocol):
-    """The half of a front end that batches are made with; see `earmark.nets.frontends.FrontEnd`."""
-
-    hop_length: int
-    context: int
-    shortest: int
-    trainable_power: bool
-
-    def power(self, waveform: Tensor, with_context: bool = False) -> Tensor: ...
-
-    def frames(self, samples: Count) -> Count: ...
 
 
 class Passes:
@@ -69,19 +54,6 @@ class Passes:
             seed = np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, number))
             self._number, self._order = number, np.random.default_rng(seed).permutation(self.clips)
         return self._order
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The examples that an augmentation changes.
-
-    Attributes:
-        at: places in the batch, int64 ``[n]``.
-        values: random numbers for each of these places, ``[n]`` or ``[n, 2]``.
-    """
-
-    at: Array
-    values: Array
 
 
 class ShuffledBatches:
@@ -120,19 +92,22 @@ class ShuffledBatches:
         check_augmentations(settings, frontend)
         if not all(map(len, pools)):
             raise ValueError("a pool of clips is empty")
-        self.settings, self.frontend, self.tile = settings, frontend, tile
+        self.settings = settings
         self.windows = settings.windows or (window,)
-        self.clips, self.pcm = clips, torch.from_numpy(clips.pcm) if pcm is None else pcm
-        self.device = device = device or self.pcm.device
-        self.offset = to_device(clips.offset, self.pcm.device)
-        self.length = to_device(clips.length, self.pcm.device)
-        self.scale = to_device(clips.scale / FULL_SCALE, device, torch.float32)
+        pcm = torch.from_numpy(clips.pcm) if pcm is None else pcm
+        self.device = device = device or pcm.device
         self.targets = to_device(targets, device)
         self.verified = to_device(clips.verified, device)
         order_seed, *choice_seeds = seed.spawn(1 + len(CHOICES))
         self.pools = [Passes(pool, pool_seed) for pool, pool_seed in zip(pools, order_seed.spawn(len(pools)), strict=True)]
         # One generator for each kind of choice, as in BalancedBatches, so that an augmentation does not change the other choices.
         self.generators = {name: np.random.default_rng(choice) for name, choice in zip(CHOICES, choice_seeds, strict=True)}
+        self.domain: Domain = "power" if clips.vectors is None else "embedding"
+        self.examples: Examples
+        if clips.vectors is None:
+            self.examples = CutExamples(clips, pcm, settings, tile, frontend, self.generators, device)
+        else:
+            self.examples = VectorExamples(clips, settings, self.generators["crops"], device)
 
     def state(self) -> dict[str, Any]:
         """The states of the random generators and of the passes, as plain numbers and strings."""
@@ -148,14 +123,14 @@ class ShuffledBatches:
 
     @torch.no_grad()
     def next(self) -> Batch:
-        """The next batch, in the domain ``power``: ``sound`` is ``[B, F, N]``."""
+        """The next batch, in the domain ``power``, ``sound`` is ``[B, F, N]``, or ``embedding``, ``[B, D]``."""
         settings, device = self.settings, self.device
         window = int(self.generators["windows"].choice(self.windows))
         first = np.concatenate([pool.take(count) for pool, count in zip(self.pools, self._parts(), strict=True)])
-        mixed = self._chosen("mixing", settings.mix, len(first), self._shares)
+        mixed = choose(self.generators["mixing"], settings.mix, len(first), self._shares)
         second = self._partners(len(mixed.at))
         place = np.concatenate([np.arange(len(first)), len(first) + mixed.at])
-        sound = self._examples(np.concatenate([first, second]), place, window)
+        sound = self.examples.of(np.concatenate([first, second]), place, window)
         targets = self.targets[to_device(first, device)]
         verified = self.verified[to_device(first, device)]
         sound, partner = sound[: len(first)], sound[len(first) :]
@@ -174,20 +149,12 @@ class ShuffledBatches:
             sound = self._gain(sound)
         if settings.frequency_mask is not None:
             sound = self._frequency_mask(sound)
-        return Batch(sound, targets, verified, "power")
+        return Batch(sound, targets, verified, self.domain)
 
     def _parts(self) -> list[int]:
         """Number of examples in a batch from each pool."""
         size, pools = self.settings.size, len(self.pools)
         return [size // pools + (i < size % pools) for i in range(pools)]
-
-    def _chosen(self, stream: str, settings: Any, count: int, draw: Any) -> Chosen:
-        """Draws which of ``count`` examples an augmentation changes, and ``draw(generator, n)`` for these n examples."""
-        if settings is None:
-            return Chosen(np.empty(0, np.int64), np.empty(0))
-        generator = self.generators[stream]
-        at = np.flatnonzero(generator.random(count) < settings.chance)
-        return Chosen(at, draw(generator, len(at)))
 
     def _shares(self, generator: np.random.Generator, count: int) -> Array:
         """Share of the first clip in each mix, float64 ``[count]``."""
@@ -203,99 +170,10 @@ class ShuffledBatches:
         partners: Array = np.concatenate([pool.clips for pool in self.pools])[place]
         return partners
 
-    def _examples(self, clip: Array, place: Array, window: int) -> Tensor:
-        """The front end's `power` of a window of each clip, ``[B, F, N]``.
-
-        With a mel front end, a window has the same frames that scoring makes of the whole clip (played at the drawn speed): the
-        clip is mirrored at its ends, a window begins at a frame, and frames outside the clip have zero power (§3.3.1), which is
-        not the power of silence. Only if clips are tiled, a window begins at any sample and is filled with repetitions.
-
-        Numbers are drawn for all places in the batch and for a partner at each place, whether it is mixed or not. So the cut of a
-        clip does not depend on how many examples are mixed.
-
-        Args:
-            clip: indices of the clips, int64 ``[B]``.
-            place: index of each clip's numbers among those drawn, int64 ``[B]``.
-            window: length of a window, in samples.
-        """
-        settings, device, store, frontend = self.settings, self.device, self.pcm.device, self.frontend
-        speed = self._speeds()[place]
-        length = np.ceil(self.clips.length[clip] / speed).astype(np.int64)
-        # `size` of a window, `count` of each clip: in samples if clips are tiled, else in frames.
-        if self.tile:
-            hop, size, count = 1, window, length
-        else:
-            # A clip without samples has the frames of a short silence.
-            hop, size, count = frontend.hop_length, frontend.frames(window), frontend.frames(np.maximum(length, frontend.shortest))
-        start = self._starts(size, count, place)
-        ends: augment.Ends = "tiles" if self.tile else "mirrored" if frontend.context else "zeros"
-        index = to_device(clip, store)
-        waveform = augment.cut_scaled(
-            self.pcm,
-            self.offset[index],
-            self.length[index],
-            to_device(start * hop - frontend.context, store),
-            to_device(speed, store),
-            window + 2 * frontend.context,
-            ends,
-            frontend.shortest,
-        ).to(device, non_blocking=True)
-        sound = frontend.power(waveform.mul_(self.scale[to_device(clip, device), None]), with_context=True)
-        if self.tile:
-            first, count = np.zeros_like(start), np.full_like(start, sound.shape[2])
-        else:
-            first = np.clip(-start, 0, size)
-            count = np.clip(count - start, 0, size) - first
-        if ends == "mirrored" and (count < size).any():
-            sound = augment.keep_frames(sound, to_device(first, device), to_device(count, device))
-        return sound if settings.additional_crop is None else self._additional_crop(sound, place, first, count)
-
-    def _speeds(self) -> Array:
-        """Speed of the clip at each place in the batch, then of its partner, float64 ``[2 · size]``."""
-        draws = 2 * self.settings.size
-        speed = np.ones(draws)
-        if self.settings.speed is not None:
-            slowest, fastest = np.log(self.settings.speed.range)
-            faster = self._chosen("speeds", self.settings.speed, draws, lambda g, n: np.exp(g.uniform(slowest, fastest, n)))
-            speed[faster.at] = faster.values
-        return speed
-
-    def _starts(self, size: int, count: Array, place: Array) -> Array:
-        """Where the windows begin, relative to the beginning of each clip, int64 ``[B]``.
-
-        If the clip with its edges is longer than the window, the window lies anywhere within them. If it is shorter, the clip
-        with its edges lies anywhere within the window.
-
-        Args:
-            size: frames of a window (samples if clips are tiled).
-            count: frames of each clip (samples if clips are tiled), int64 ``[B]``.
-            place: index of each clip's numbers among those drawn, int64 ``[B]``.
-        """
-        edge, spare = round(self.settings.edge * size), count - size
-        low, high = np.minimum(-edge, spare + edge), np.maximum(-edge, spare + edge)
-        position = self.generators["crops"].random(2 * self.settings.size)[place]
-        start: Array = low + np.floor(position * (high - low + 1)).astype(np.int64)
-        return start
-
-    def _additional_crop(self, sound: Tensor, place: Array, first: Array, count: Array) -> Tensor:
-        """Sets frames of some clips to zero power; the frames of a clip are ``count`` frames from ``first`` on."""
-        draws = 2 * self.settings.size
-        shorter = self._chosen("parts", self.settings.additional_crop, draws, self._kept)
-        values = np.zeros((draws, 2))
-        values[shorter.at] = shorter.values
-        share, position = values[place].T
-        count = np.where(np.isin(place, shorter.at), count, 0)  # 0: the clip stays unchanged
-        return augment.additional_crop(sound, *(to_device(a, self.device) for a in (first, count, share, position)))
-
-    def _kept(self, generator: np.random.Generator, count: int) -> Array:
-        """Share of the frames to keep and the place where they begin, for each clip, float64 ``[count, 2]``."""
-        assert self.settings.additional_crop is not None
-        return np.stack([generator.uniform(*self.settings.additional_crop.keep, count), generator.random(count)], axis=1)
-
     def _gain(self, sound: Tensor) -> Tensor:
         settings = self.settings.gain
         assert settings is not None
-        louder = self._chosen("levels", settings, len(sound), lambda g, n: g.uniform(*settings.range, n))
+        louder = choose(self.generators["levels"], settings, len(sound), lambda g, n: g.uniform(*settings.range, n))
         factor = np.ones(len(sound))
         factor[louder.at] = 10 ** (louder.values / 20) if settings.unit == "decibel" else louder.values
         return augment.gain(sound, to_device(factor, sound.device))
@@ -320,17 +198,24 @@ def check_augmentations(settings: BalancedSettings | ShuffledSettings, frontend:
 
 def _faults(settings: BalancedSettings | ShuffledSettings, frontend: PowerHalf) -> Iterator[str]:
     """What is wrong, as parts of an error message."""
-    waveform = frontend.hop_length == 1
-    if waveform and settings.frequency_mask is not None:
+    vectors = frontend.takes_vectors
+    waveform = frontend.hop_length == 1 and not vectors
+    if (waveform or vectors) and settings.frequency_mask is not None:
         yield "frequency_mask needs a mel front end"
+    if vectors:
+        changes = ("speed",) if settings.sampling == "balanced" else ("speed", "additional_crop", "gain")
+        default = BalancedSettings()
+        for name in changes:
+            if getattr(settings, name) not in (None, getattr(default, name, None)):
+                yield f"{name} changes sounds, and the front end embedding has only vectors; frontend.variations makes some of changed sounds"
     if settings.sampling == "balanced":
         return
     if frontend.trainable_power:
         yield (
             "sampling shuffled mixes behind the front end's first stage, which must have nothing to train: "
-            "take standardised_logmel or raw_waveform"
+            "take standardised_logmel, raw_waveform or embedding"
         )
     if not waveform and settings.mix is not None and settings.mix.kind == "between_class":
         yield "mix.kind between_class weighs waveforms: it needs the front end raw_waveform"
-    if settings.gain is not None and settings.gain.unit == "decibel" and not waveform:
+    if settings.gain is not None and settings.gain.unit == "decibel" and not waveform and not vectors:
         yield "gain.unit decibel is of a waveform's amplitude; a mel front end takes a factor on its power"

@@ -28,6 +28,7 @@ class FrontEnd(nn.Module):
         shortest: in samples; a shorter waveform is centred in silence of this length before `power` uses it.
         fills: where shorter examples in a batch to be scored get zeros of power: on the ``right`` or on ``both`` sides.
         trainable_power: whether `power` has something to train or depends on the batch; its results must not be stored then.
+        takes_vectors: whether it takes vectors, made of the sounds before the net, and has no `power`; see `vectors`.
 
     Shape:
         waveform ``[B, T]`` → image ``[B, out_channels, F, N]``.
@@ -40,6 +41,7 @@ class FrontEnd(nn.Module):
     shortest: int = 1
     fills: Literal["right", "both"] = "both"
     trainable_power: bool
+    takes_vectors: bool = False
 
     def power(self, waveform: Tensor, with_context: bool = False) -> Tensor:
         """Waveform ``[B, T]`` → power ``[B, F, N]``; sounds are mixed by adding their power, and silence is zero.
@@ -331,11 +333,3 @@ class RawWaveform(FrontEnd):
     def compress(self, power: Tensor) -> Tensor:
         """Waveform ``[B, 1, T]`` → image ``[B, 1, 1, T]``."""
         return power.unsqueeze(2)
-
-
-FRONTENDS: dict[str, type[FrontEnd]] = {
-    "logmel": LogMel,
-    "waveform": Waveform,
-    "standardised_logmel": StandardisedLogMel,
-    "raw_waveform": RawWaveform,
-}

@@ -172,4 +172,54 @@ class CuratedNoisy(Head):
         return outputs.softmax(dim=1) if self.activation == "softmax" else outputs.sigmoid()
 
 
-HEADS: dict[str, type[Head]] = {"mean_of_softmax": MeanOfSoftmax, "curated_noisy": CuratedNoisy}
+class Linear(Head):
+    """Global average pooling, then a linear layer for each task; all weights begin at zero.
+
+    Args:
+        in_channels: C of the backbone's map.
+        classes: K.
+        activation: ``softmax``, a clip's scores add up to 1; ``sigmoid`` for independent classes.
+        noisy: whether the head has the noisy task; tagging needs only the curated task.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Shape:
+        ``[B, C, F, N]`` → logits ``[B, K]``, float32 under autocast too.
+
+    >>> Linear(384, 50)(torch.zeros(2, 384, 1, 1)).shape
+    torch.Size([2, 50])
+    """
+
+    outputs = "logits"
+
+    @checked
+    def __init__(
+        self, in_channels: int, classes: int, activation: Literal["sigmoid", "softmax"] = "softmax", noisy: bool = False
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.curated = nn.Linear(in_channels, classes)
+        if noisy:
+            self.tasks = ("curated", "noisy")
+            self.noisy = nn.Linear(in_channels, classes)
+
+    def initialise(self) -> None:
+        """Sets all weights to zero: the loss of a linear layer has one minimum, which is reached from there without any luck."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor, task: str = "curated") -> Tensor:
+        self.check_task(task)
+        layer = self.noisy if task == "noisy" else self.curated
+        pooled = image.mean(dim=(2, 3))
+        with torch.autocast(pooled.device.type, enabled=False):  # 8 bits are too few for probabilities near 0 and 1
+            return nn.functional.linear(pooled.float(), layer.weight.float(), layer.bias.float())
+
+    def activate(self, outputs: Tensor) -> Tensor:
+        return outputs.softmax(dim=1) if self.activation == "softmax" else outputs.sigmoid()
+
+
+HEADS: dict[str, type[Head]] = {"mean_of_softmax": MeanOfSoftmax, "curated_noisy": CuratedNoisy, "linear": Linear}

@@ -11,9 +11,18 @@ from torch import Tensor, nn
 
 from earmark.errors import RecipeError
 from earmark.nets import backbones
-from earmark.nets.frontends import FRONTENDS, FrontEnd
+from earmark.nets.frontends import FrontEnd, LogMel, RawWaveform, StandardisedLogMel, Waveform
 from earmark.nets.heads import HEADS, Head
+from earmark.nets.vectors import Embedding
 from earmark.recipe import Part
+
+FRONTENDS: dict[str, type[FrontEnd]] = {
+    "logmel": LogMel,
+    "waveform": Waveform,
+    "standardised_logmel": StandardisedLogMel,
+    "raw_waveform": RawWaveform,
+    "embedding": Embedding,
+}
 
 
 class TagNet(nn.Module):
@@ -41,7 +50,7 @@ class TagNet(nn.Module):
     def forward(
         self,
         sound: Tensor,
-        domain: Literal["waveform", "power"] = "waveform",
+        domain: Literal["waveform", "power", "embedding"] = "waveform",
         task: str = "curated",
         activate: bool = True,
         masked: Tensor | None = None,
@@ -49,8 +58,8 @@ class TagNet(nn.Module):
         """Scores of a batch, ``[B, K]``.
 
         Args:
-            sound: waveforms ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``.
-            domain: what ``sound`` is: ``waveform`` or ``power``.
+            sound: waveforms ``[B, T]``, or what the front end's `power` makes of them, ``[B, F, N]``, or vectors ``[B, D]``.
+            domain: what ``sound`` is: ``waveform``, ``power`` or ``embedding``.
             task: a task of the head.
             activate: whether to return scores; False returns the outputs of the head, from which losses are computed.
             masked: bands whose power is set to zero, bool ``[B, F]``.
@@ -128,7 +137,7 @@ def serving_head(head: Part) -> Part:
 
     All weights of a net built with this head are in the trained net too, under the same names.
     """
-    if head.name != "curated_noisy":
+    if head.name not in ("curated_noisy", "linear"):
         return head
     settings = {name: value for name, value in head.arguments.items() if name != "split"}
     return Part.model_validate({"name": head.name, **settings, "noisy": False})

@@ -4,9 +4,18 @@ from earmark.recipe.basics import Part, View
 from earmark.recipe.batches import BalancedSettings, FrequencyMaskSettings, ShuffledSettings
 from earmark.recipe.learning import ValidationSettings
 from earmark.recipe.load import built_in_recipes, load_recipe
-from earmark.recipe.schema import EnsembleSettings, InputSettings, MemberSettings, Recipe, ScoringSettings, VoterSettings
+from earmark.recipe.schema import (
+    AgreementSettings,
+    EnsembleSettings,
+    InputSettings,
+    MemberSettings,
+    Recipe,
+    ScoringSettings,
+    VoterSettings,
+)
 
 __all__ = [
+    "AgreementSettings",
     "BalancedSettings",
     "EnsembleSettings",
     "FrequencyMaskSettings",

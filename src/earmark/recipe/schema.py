@@ -81,7 +81,10 @@ class MemberSettings(Settings):
     backbone: Part
     head: Part
     start_from: Name | None = None  # another member; its net of the same fold gives the first weights
-    clips: Literal["labelled", "verified"] = "labelled"  # the clips that the first task learns from
+    # The clips that the first task learns from. trusted: the verified ones, or all that are labelled where in some fold a class has
+    # no verified clip to learn from.
+    clips: Literal["labelled", "verified", "trusted"] = "labelled"
+    agreement: Name | None = None  # one of the recipe's agreements, which takes the place of the unverified clips' labels
     batch: BatchSettings = BalancedSettings()
     loss: LossSettings = LossSettings()
     noisy: NoisySettings | None = None
@@ -123,6 +126,8 @@ class MemberSettings(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.agreement and self.clips != "labelled":
+            raise ValueError("agreement: it is about the labels of unverified clips; the first task takes clips: labelled then")
         if self.noisy and self.clips != "verified":
             raise ValueError("noisy: its clips are the unverified ones; the first task takes clips: verified then")
         if self.soft and self.batch.sampling == "shuffled" and self.batch.size < 2:
@@ -150,6 +155,17 @@ class PseudoLabelSettings(Settings):
     member: Name  # the member that guesses
     temperature: Power = 2.0  # T: the mean of the scores to the power of T, then divided by its sum
     folds: Literal["same", "all"] = "same"  # the folds whose nets guess; all: the nets of other folds leak validation labels
+
+
+class AgreementSettings(Settings):
+    """Agreement: what the labels of unverified clips probably are, by a member's guesses and the given labels together.
+
+    The member's nets never learned from the labels that they judge: where it learns from unverified clips, the clips have four parts,
+    and it is trained once more without each part, to judge that part's labels.
+    """
+
+    member: Name  # the member that guesses
+    strength: Weight = 2.0  # of what all classes have in common, in clips of each class, where rates of wrong labels are estimated
 
 
 class VoterSettings(Settings):
@@ -205,6 +221,7 @@ class Recipe(Settings):
     published: PublishedSettings | None = None
     members: Annotated[dict[Name, MemberSettings], Field(min_length=1, max_length=MOST_MEMBERS)]
     pseudo_labels: dict[Name, PseudoLabelSettings] = Field(default_factory=dict)
+    agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
     # The first ensemble is the run's own: its figures come first, and it becomes the bundle.
     ensembles: Annotated[dict[Name, EnsembleSettings], Field(min_length=1)] = Field(
         default_factory=lambda: {"all": EnsembleSettings()}
@@ -214,7 +231,15 @@ class Recipe(Settings):
     def _names_are_known(self) -> Self:
         for name, settings in self.pseudo_labels.items():
             self._require_member(f"pseudo_labels.{name}.member", settings.member)
+        if self.agreements and self.unverified == "all":
+            raise ValueError("agreements: they judge clips of other folds; unverified must be other_folds")
+        for name, agreement in self.agreements.items():
+            self._require_member(f"agreements.{name}.member", agreement.member)
         for name, member in self.members.items():
+            if member.agreement is not None and member.agreement not in self.agreements:
+                raise ValueError(
+                    f"members.{name}.agreement: no agreement {member.agreement!r}; there are {listed(self.agreements) or 'none'}"
+                )
             if member.start_from is not None:
                 self._require_member(f"members.{name}.start_from", member.start_from)
             if member.soft is not None and member.soft.labels not in self.pseudo_labels:
@@ -252,6 +277,8 @@ class Recipe(Settings):
         needed = [settings.start_from] if settings.start_from else []
         if settings.soft:
             needed.append(self.pseudo_labels[settings.soft.labels].member)
+        if settings.agreement:
+            needed.append(self.agreements[settings.agreement].member)
         return list(dict.fromkeys(needed))
 
     def leaks(self, member: str) -> bool:
@@ -270,7 +297,12 @@ class Recipe(Settings):
     def training_settings(self) -> dict[str, Any]:
         """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out."""
         others = {"title", "source", "published", "ensembles"}
-        return self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
+        settings = self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
+        if not self.agreements:  # a recipe without them has the fingerprint that it had before there were any
+            del settings["agreements"]
+            for member in settings["members"].values():
+                del member["agreement"]
+        return settings
 
     def fingerprint(self) -> str:
         """32 hex digits that change if a setting that training depends on changes."""

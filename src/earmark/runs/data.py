@@ -4,12 +4,15 @@
 store is looked at again whenever clips are loaded from it, and once more before anything that was computed from it is written.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from earmark.data.clips import ClipSet, load_clips
+from earmark.data.embeddings import load_inputs
 from earmark.data.store import Store
 from earmark.data.table import ClipTable, load_table
 from earmark.errors import RunError, StoreError
+from earmark.recipe import Recipe
 from earmark.runs.run import Run, RunInfo
 
 
@@ -80,6 +83,38 @@ def load_run_clips(run: Run, store: Store, sample_rate: int) -> ClipSet:
     clips = load_clips(store, sample_rate)
     check_store(run, store)  # afterwards, since the files are opened by their names
     return clips
+
+
+def load_run_inputs(run: Run, store: Store, member: str) -> ClipSet:
+    """All clips that a run learns from, as a member's net takes them; see `earmark.data.embeddings.load_inputs`.
+
+    Raises:
+        RunError: the store has other data than the run learns from.
+        StoreError: the store does not have the member's rate, or is damaged.
+        EmbeddingError: the member's model cannot be used.
+    """
+    clips = load_inputs(store, run.recipe.members[member])
+    check_store(run, store)  # afterwards, since the files are opened by their names
+    return clips
+
+
+def load_unchanged_inputs(store: Store, recipe: Recipe, members: Iterable[str]) -> dict[str, ClipSet]:
+    """All clips of a store as the nets of members take them, by the member's name. Members that take the same share them.
+
+    Raises:
+        StoreError: the store has not all rates, is damaged, or was prepared anew since it was opened.
+        EmbeddingError: the model of a member cannot be used.
+    """
+    loaded: dict[str, ClipSet] = {}
+    inputs: dict[str, ClipSet] = {}
+    for name in members:
+        settings = recipe.members[name]
+        key = str(settings.input.sample_rate) if settings.frontend.name != "embedding" else f"{settings.input} {settings.frontend}"
+        if key not in loaded:
+            loaded[key] = load_inputs(store, settings)
+        inputs[name] = loaded[key]
+    check_unchanged(store)
+    return inputs
 
 
 def load_unchanged_clips(store: Store, sample_rate: int) -> ClipSet:

@@ -1,7 +1,7 @@
 """Scores as tables: the format of ``oof.parquet``."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,10 @@ class Block:
     view: str
 
 
-def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> None:
-    """Writes blocks of scores as one file in the format of ``oof.parquet``."""
+def write_predictions(
+    path: Path, labels: LabelSet, blocks: Sequence[Block], further: Mapping[str, NDArray[np.float32]] | None = None
+) -> None:
+    """Writes blocks of scores as one file in the format of ``oof.parquet``; ``further`` has columns of numbers to add."""
     counts = [len(block.clip_id) for block in blocks]
 
     def column_of(name: str, kind: Any) -> Any:
@@ -59,6 +61,7 @@ def write_predictions(path: Path, labels: LabelSet, blocks: Sequence[Block]) -> 
         "view": column_of("view", pyarrow.string()),
         "scores": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat_scores, pyarrow.float32()), len(labels)),
     }
+    columns |= {name: pyarrow.array(values, pyarrow.float32()) for name, values in (further or {}).items()}
     table = pyarrow.table(columns).replace_schema_metadata({"labels": json.dumps(labels.names, ensure_ascii=False)})
     with files.replacing(path) as partial:
         write_parquet(table, partial)

@@ -7,6 +7,8 @@ A run directory has:
 - ``members/MEMBER/foldK/`` for each net: ``checkpoint.safetensors`` during the training, ``best.safetensors``,
   ``last.safetensors``, ``snapshotN.safetensors``, ``metrics.csv``, and at the end ``oof.parquet``;
 - ``pseudo/NAME/foldK/pseudo.parquet``: pseudo labels for one fold; without ``foldK`` if all folds share them;
+- ``agreements/NAME/foldK/agreement.parquet``: what labels probably are, and how far the given ones are agreed with;
+- ``members/MEMBER/foldK-partP/``: a net that judges the labels of part P of the clips for an agreement, trained without them;
 - for the whole run ``oof.parquet``, ``metrics.json``, ``report.html`` and ``bundle/``.
 """
 
@@ -129,7 +131,7 @@ class Run:
     @property
     def has_results(self) -> bool:
         """Whether there are nets or pseudo labels of the run, finished or begun."""
-        return any((self.path / name).exists() for name in ("members", "pseudo"))
+        return any((self.path / name).exists() for name in ("members", "pseudo", "agreements"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -150,9 +152,9 @@ class Run:
         """The folder of the run's bundle."""
         return self.path / "bundle"
 
-    def net_folder(self, member: str, fold: int) -> Path:
-        """The folder of a member's net for one fold."""
-        return self.path / "members" / member / f"fold{fold}"
+    def net_folder(self, member: str, fold: int, part: int | None = None) -> Path:
+        """The folder of a member's net for one fold; with a part, of the net that judges this part of the labels."""
+        return self.path / "members" / member / (f"fold{fold}" if part is None else f"fold{fold}-part{part}")
 
     def is_finished(self, member: str, fold: int) -> bool:
         """Whether a net is trained and has its out-of-fold scores, the last file to be written."""
@@ -172,14 +174,18 @@ class Run:
                 finished[member] = finished_folds
         return finished
 
-    def weights(self, member: str, fold: int, weights: str) -> Path:
+    def weights(self, member: str, fold: int, weights: str, part: int | None = None) -> Path:
         """The file of a net's weights, named ``best``, ``last``, or by a snapshot's number."""
-        return self.net_folder(member, fold) / weights_name(weights)
+        return self.net_folder(member, fold, part) / weights_name(weights)
 
     def pseudo_labels(self, name: str, fold: int | None) -> Path:
         """The file of the pseudo labels for one fold, or (None) for all folds."""
         folder = self.path / "pseudo" / name
         return (folder if fold is None else folder / f"fold{fold}") / "pseudo.parquet"
+
+    def agreement(self, name: str, fold: int) -> Path:
+        """The file of an agreement for one fold."""
+        return self.path / "agreements" / name / f"fold{fold}" / "agreement.parquet"
 
     def labels(self) -> LabelSet:
         """The classes that the finished nets know.

@@ -40,6 +40,8 @@ def score_clips(
         RunError: some scores are not finite. The message names the clips; or the net, if its weights are at fault.
     """
     settings = scorer.input
+    if clips.vectors is not None:  # a net that takes vectors knows one view of a clip
+        return np.stack([scorer.score_vectors(clips.vectors[clips.row, 0])] * len(views))
     trimmed = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if settings.trim_silence else clips.length
     lengths = np.maximum(trimmed, settings.window if settings.fill_short else 1)
     sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), settings))

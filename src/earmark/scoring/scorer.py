@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
+from earmark.embedding.embedder import Embedder
 from earmark.recipe import InputSettings, ScoringSettings
 from earmark.scoring.groups import length_groups, padding_of
 
@@ -37,10 +39,15 @@ class Scorer(ABC):
         input: how a clip becomes the net's input.
         classes: number of classes K.
         hop_length: samples in one frame of a view's padding; 1 if the net takes waveforms.
+        activation: what makes the scores, ``softmax`` or ``sigmoid``.
     """
 
-    def __init__(self, input: InputSettings, classes: int, hop_length: int) -> None:
-        self.input, self.classes, self.hop_length = input, classes, hop_length
+    takes_vectors = False  # whether its net stands on the vectors of an embedder, and `score_vectors` works
+
+    def __init__(
+        self, input: InputSettings, classes: int, hop_length: int, activation: Literal["softmax", "sigmoid"] = "softmax"
+    ) -> None:
+        self.input, self.classes, self.hop_length, self.activation = input, classes, hop_length, activation
 
     @abstractmethod
     def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
@@ -50,6 +57,23 @@ class Scorer(ABC):
             waveforms: B sounds ``[samples]``; the shorter ones are filled to the length of the longest.
             views: V versions of each sound: ``whole`` or ``padN``.
         """
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes the vectors that the net stands on.
+
+        Raises:
+            TypeError: the net takes sounds.
+        """
+        raise TypeError(f"{type(self).__name__} takes sounds")
+
+    def score_vectors(self, vectors: NDArray[np.floating]) -> Scores:
+        """Scores of vectors ``[N, D]``, which an embedder has made of sounds: float32 ``[N, K]``.
+
+        Raises:
+            TypeError: the net takes sounds.
+        """
+        raise TypeError(f"{type(self).__name__} takes sounds, not {len(vectors)} vectors")
 
     def scores(
         self,

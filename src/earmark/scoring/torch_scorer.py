@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,9 +9,8 @@ import torch
 from torch import Tensor
 
 from earmark import audio
-from earmark.nets.member import load_net
 from earmark.nets.tagnet import TagNet
-from earmark.recipe import InputSettings, MemberSettings
+from earmark.recipe import InputSettings
 from earmark.scoring.groups import padding_of
 from earmark.scoring.scorer import Scorer, Scores
 
@@ -30,7 +28,7 @@ class TorchScorer(Scorer):
     def __init__(
         self, net: TagNet, input: InputSettings, classes: int, precision: Literal["float32", "bfloat16"] = "float32"
     ) -> None:
-        super().__init__(input, classes, net.frontend.hop_length)
+        super().__init__(input, classes, net.frontend.hop_length, net.activation)
         self.net, self.precision = net, precision
 
     @property
@@ -57,21 +55,6 @@ def evaluating(net: TagNet) -> Iterator[None]:
         yield
     finally:
         net.train()
-
-
-def open_scorer(settings: MemberSettings, classes: int, weights: Path, device: torch.device | str = "cpu") -> TorchScorer:
-    """A scorer with the net of a member and the weights from a file.
-
-    Args:
-        settings: settings of the member.
-        classes: number of classes K.
-        weights: the file of the weights.
-        device: the device to score on.
-
-    Raises:
-        RunError: the file is damaged, or has the weights of another net.
-    """
-    return TorchScorer(load_net(settings, classes, weights).to(device), settings.input, classes)
 
 
 def power_of(net: TagNet, waveforms: Sequence[audio.Samples], device: torch.device) -> Tensor:

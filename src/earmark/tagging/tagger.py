@@ -162,9 +162,16 @@ class Tagger:
         equal_lengths = ScoringSettings(samples=group_samples)  # its patience is 0: no sound is filled to the length of another
         scores: list[NDArray[np.float32]] = []
         shares: list[float] = []
+        vectors: dict[str, NDArray[np.float32]] = {}  # by embedder: the nets of all folds stand on the same vectors
         for member, scorer in zip(self.config.members, self.scorers, strict=True):
-            inputs = scorer.sounds([sound[member.input.sample_rate] for sound in sounds])
-            scores += list(scorer.scores(inputs, member.views, equal_lengths))
+            samples = [sound[member.input.sample_rate] for sound in sounds]
+            if scorer.takes_vectors:
+                embedder = scorer.embedder
+                if embedder.key not in vectors:
+                    vectors[embedder.key] = np.stack([embedder.vector_or_nan(clip) for clip in samples])
+                scores += [scorer.score_vectors(vectors[embedder.key])] * len(member.views)
+            else:
+                scores += list(scorer.scores(scorer.sounds(samples), member.views, equal_lengths))
             shares += [member.weight / len(member.views)] * len(member.views)
         return combine(scores, shares, self.config.rule)
 
@@ -174,8 +181,8 @@ def _open_scorer(
 ) -> Scorer:
     # Imported here: no other part of tagging needs torch.
     from earmark.machine import choose_device
-    from earmark.scoring.torch_scorer import TorchScorer
+    from earmark.scoring.opened import scorer_of
     from earmark.tagging.weights import open_net
 
     net = open_net(folder, member, classes).to(choose_device(device))
-    return TorchScorer(net, member.input, classes, precision)
+    return scorer_of(net, member.frontend, member.input, classes, precision, folder)

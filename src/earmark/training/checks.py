@@ -32,6 +32,8 @@ def check_buildable(settings: MemberSettings, classes: int) -> TagNet:
     """
     net, head = planned_net(settings, classes), settings.head.name
     check_augmentations(settings.batch, net.frontend)
+    if net.frontend.takes_vectors:
+        _check_input_of_vectors(settings)
     kinds = {settings.loss.kind} | ({settings.soft.loss} if settings.soft else set())
     if net.activation != "softmax" and (wrong := kinds & {"cross_entropy", "kl"}):
         raise RecipeError(f"loss {', '.join(sorted(wrong))}: needs a softmax; the head {head} has a {net.activation} here")
@@ -44,6 +46,20 @@ def check_buildable(settings: MemberSettings, classes: int) -> TagNet:
     if not settings.noisy and "noisy" in net.head.tasks:
         raise RecipeError("head: it has a noisy task that nothing would teach; say noisy: false in it, or give the member one")
     return net
+
+
+def _check_input_of_vectors(settings: MemberSettings) -> None:
+    """Checks that nothing is asked of the sounds of a net that only gets their vectors."""
+    input = settings.input
+    wanted = {
+        "input.fill_short": input.fill_short,
+        "input.peak_normalised": input.peak_normalised,
+        "input.trim_silence": input.trim_silence,
+    }
+    if wrong := [name for name, value in wanted.items() if value]:
+        raise RecipeError(f"{', '.join(wrong)}: must be false, since the front end embedding takes clips as they are")
+    if views := sorted({*settings.views, settings.validation.view} - {"whole"}):
+        raise RecipeError(f"views {', '.join(views)}: the front end embedding has only whole clips")
 
 
 def check_start(recipe: Recipe, member: str, classes: int) -> None:

@@ -8,9 +8,11 @@ import earmark
 from earmark import files
 from earmark.assess.metrics import RunMetrics
 from earmark.data.store import Store
+from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
 from earmark.errors import RunError
 from earmark.nets.member import check_weights, load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
+from earmark.recipe import Part
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
 from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
@@ -80,7 +82,7 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
         snapshot=weights,
         file=file,
         input=settings.input,
-        frontend=settings.frontend,
+        frontend=_put_model(settings.frontend, folder),
         backbone=settings.backbone,
         head=tagging_settings.head,
         activation=net.activation,
@@ -88,6 +90,29 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
         views=[vote.view for vote in votes],
         parameters=parameter_count(net),
     )
+
+
+def _put_model(frontend: Part, folder: Path) -> Part:
+    """Puts a copy of the pre-trained model that a front end stands on into the bundle's folder, if its licence allows.
+
+    A model whose file says ``licence: no-copy`` stays where it is: the bundle has its path and its hash.
+
+    Returns:
+        The front end's settings for the bundle: of a copied model the file's name.
+
+    Raises:
+        EmbeddingError: the model is not there, or is another one.
+    """
+    arguments = frontend.arguments
+    if frontend.name != "embedding" or arguments.get("model", BUILT_IN) == BUILT_IN:
+        return frontend
+    model = Path(arguments["model"])
+    if open_embedder(arguments, None).licence == NO_COPY:
+        return frontend
+    name = f"{arguments['sha256'][:12]}.onnx"
+    if not (folder / name).exists():
+        shutil.copyfile(model, folder / name)
+    return Part.model_validate({"name": frontend.name, **arguments, "model": name})
 
 
 def _put_weights(old: Path, new: Path, net: TagNet, complete: bool) -> None:

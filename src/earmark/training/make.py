@@ -11,13 +11,15 @@ from earmark.data.store import Store
 from earmark.data.table import ClipTable
 from earmark.errors import RunError
 from earmark.machine import arithmetic_threads, keep_freed_memory
-from earmark.runs.data import check_store, load_run_clips, open_store
+from earmark.recipe import Recipe
+from earmark.runs.data import check_store, load_run_inputs, open_store
 from earmark.runs.predictions import REMEDY, Block, read_predictions, read_weights_and_views, write_predictions
 from earmark.runs.run import Run, RunInfo
 from earmark.runs.votes import needed_scores
 from earmark.scoring.clips import score_clips
-from earmark.scoring.torch_scorer import open_scorer
+from earmark.scoring.opened import open_scorer
 from earmark.training import splits
+from earmark.training.agreement import write_agreement
 from earmark.training.loop import train_piece
 from earmark.training.piece import make_piece
 from earmark.training.pseudo import guess_labels
@@ -27,12 +29,17 @@ from earmark.training.trainer import make_fabric
 
 def is_made(run: Run, stage: Stage) -> bool:
     """Whether all files of a stage are written."""
-    if stage.kind == "net" and stage.fold is not None:
-        return run.is_finished(stage.name, stage.fold)
+    if stage.fold is not None and stage.kind == "net":
+        if stage.part is None:
+            return run.is_finished(stage.name, stage.fold)
+        kept = run.recipe.members[stage.name].unbiased_weights
+        return all(run.weights(stage.name, stage.fold, name, stage.part).is_file() for name in ("last", *kept))
+    if stage.fold is not None and stage.kind == "agreement":
+        return run.agreement(stage.name, stage.fold).is_file()
     return run.pseudo_labels(stage.name, stage.fold).is_file()
 
 
-def make(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[int, ClipSet]) -> None:
+def make(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[str, ClipSet]) -> None:
     """Makes a stage, unless it is made already.
 
     Args:
@@ -40,7 +47,7 @@ def make(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[int,
         info: the run's device and precision.
         stage: a net, or pseudo labels.
         store: the store that the run learns from.
-        data: all clips of the store, by sample rate in Hz.
+        data: all clips of the store as the nets of members take them, by the member's name.
 
     Raises:
         RunError: the store was prepared anew since the run began, or the training diverged.
@@ -49,11 +56,14 @@ def make(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[int,
         return
     check_store(run, store)  # `data` is that of the run, but what is trained on it now could not be evaluated
     if stage.kind == "net" and stage.fold is not None:
-        clips = data[run.recipe.members[stage.name].input.sample_rate]
+        clips = data[stage.name]
         fabric = make_fabric(info.device, info.precision)
-        piece = make_piece(run, stage.name, stage.fold, clips)
-        train_piece(piece, fabric, _tensorboard(run.path / "tensorboard" / stage.name / f"fold{stage.fold}"))
-        score_held_out(run, info, stage.name, stage.fold, clips)
+        piece = make_piece(run, stage.name, stage.fold, clips, stage.part)
+        train_piece(piece, fabric, _tensorboard(run.path / "tensorboard" / stage.name / piece.path.name))
+        if stage.part is None:
+            score_held_out(run, info, stage.name, stage.fold, clips)
+    elif stage.kind == "agreement" and stage.fold is not None:
+        _agree(run, info, stage, stage.fold, data)
     else:
         _guess(run, info, stage, data)
 
@@ -72,10 +82,19 @@ def make_alone(path: Path, store: Path, stage: Stage) -> None:
     run = Run.open(path)
     info, opened_store = run.started(), open_store(run, store)
     keep_freed_memory()
-    name = stage.name if stage.kind == "net" else run.recipe.pseudo_labels[stage.name].member
-    rate = run.recipe.members[name].input.sample_rate
+    name = _member_of(run.recipe, stage)
     with arithmetic_threads(info.threads):
-        make(run, info, stage, opened_store, {rate: load_run_clips(run, opened_store, rate)})
+        make(run, info, stage, opened_store, {name: load_run_inputs(run, opened_store, name)})
+
+
+def _member_of(recipe: Recipe, stage: Stage) -> str:
+    """The member whose nets a stage trains or asks."""
+    match stage.kind:
+        case "pseudo":
+            return recipe.pseudo_labels[stage.name].member
+        case "agreement":
+            return recipe.agreements[stage.name].member
+    return stage.name
 
 
 def missing_scores(run: Run, name: str, fold: int) -> list[tuple[str, str]]:
@@ -141,10 +160,10 @@ def score_held_out(run: Run, info: RunInfo, name: str, fold: int, clips: ClipSet
     write_predictions(path, clips.labels, blocks)
 
 
-def _guess(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -> None:
+def _guess(run: Run, info: RunInfo, stage: Stage, data: Mapping[str, ClipSet]) -> None:
     settings = run.recipe.pseudo_labels[stage.name]
     member = run.recipe.members[settings.member]
-    clips = data[member.input.sample_rate]
+    clips = data[settings.member]
     weights = [
         run.weights(net.name, net.fold, name) for net in stage.needs if net.fold is not None for name in member.unbiased_weights
     ]
@@ -157,6 +176,28 @@ def _guess(run: Run, info: RunInfo, stage: Stage, data: Mapping[int, ClipSet]) -
         make_fabric(info.device, info.precision).device,
         title=stage.title,
         fold=NO_FOLD if stage.fold is None else stage.fold,
+    )
+
+
+def _agree(run: Run, info: RunInfo, stage: Stage, fold: int, data: Mapping[str, ClipSet]) -> None:
+    settings = run.recipe.agreements[stage.name]
+    member, clips = run.recipe.members[settings.member], data[settings.member]
+    chosen = splits.judged(clips, fold, run.recipe)
+    judges = [
+        (net.part, [run.weights(net.name, net.fold, name, net.part) for name in member.unbiased_weights])
+        for net in stage.needs
+        if net.fold is not None
+    ]
+    write_agreement(
+        run.agreement(stage.name, fold),
+        clips[chosen],
+        splits.parts(clips)[chosen],
+        settings,
+        member,
+        judges,
+        make_fabric(info.device, info.precision).device,
+        title=stage.title,
+        fold=fold,
     )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from earmark.data.clips import ClipSet
+from earmark.data.table import Array
 from earmark.recipe import MemberSettings, Recipe
 from earmark.runs.run import Run
 from earmark.training import splits
+from earmark.training.agreement import agreed_of
 from earmark.training.pseudo import SoftClips, soft_clips
 
 
@@ -26,6 +28,8 @@ class Piece:
         noisy: clips that the noisy task learns from; None if the member has no such task.
         soft: clips of the soft stream; None if the member has no such stream.
         start: file of the weights to start from; None for new weights.
+        agreed: what the labels of the unverified training clips probably are, float ``[N, K]``; the rows of verified clips are not used;
+            None to learn the given labels.
     """
 
     title: str
@@ -37,31 +41,36 @@ class Piece:
     noisy: ClipSet | None = None
     soft: SoftClips | None = None
     start: Path | None = None
+    agreed: Array | None = None
 
 
-def make_piece(run: Run, name: str, fold: int, clips: ClipSet) -> Piece:
+def make_piece(run: Run, name: str, fold: int, clips: ClipSet, part: int | None = None) -> Piece:
     """The training of one net of a run.
 
     Args:
         run: the run; the stages that the net needs are made.
         name: name of the member.
         fold: the fold that is left out of the training.
-        clips: all clips of the store, at the member's sample rate.
+        clips: all clips of the store, as the member's net takes them.
+        part: a part of the clips that is left out, whose labels the net is to judge.
     """
     recipe, settings = run.recipe, run.recipe.members[name]
     start = None
     if settings.start_from:
-        start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].unbiased_weights[-1])
+        start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].unbiased_weights[-1], part)
+    learned = np.ones(len(clips), np.bool_) if part is None else splits.parts(clips) != part
+    training = clips[splits.first_task(clips, fold, recipe, settings) & learned]
     return Piece(
-        title=f"{name} fold {fold}",
-        path=run.net_folder(name, fold),
+        title=f"{name} fold {fold}" + ("" if part is None else f" part {part}"),
+        path=run.net_folder(name, fold, part),
         settings=settings,
-        training=clips[splits.first_task(clips, fold, recipe, settings)],
+        training=training,
         validation=clips[splits.validation(clips, fold)],
-        seed=np.random.SeedSequence([recipe.seed, list(recipe.members).index(name), fold]),
-        noisy=clips[splits.noisy_task(clips, fold, recipe)] if settings.noisy else None,
-        soft=_soft(run, recipe, settings, fold, clips),
+        seed=np.random.SeedSequence([recipe.seed, list(recipe.members).index(name), fold, *([] if part is None else [1 + part])]),
+        noisy=clips[splits.noisy_task(clips, fold, recipe) & learned] if settings.noisy else None,
+        soft=_soft(run, recipe, settings, fold, clips[learned]),
         start=start,
+        agreed=agreed_of(run.agreement(settings.agreement, fold), training) if settings.agreement else None,
     )
 
 

@@ -13,9 +13,9 @@ from earmark.recipe import MemberSettings, Recipe
 from earmark.runs.votes import ensemble_votes
 from earmark.training import splits
 from earmark.training.checks import check_members
-from earmark.training.probe import CLASSES, faster_precision, faster_threads, noise_clips, seconds_per_clip
+from earmark.training.probe import CLASSES, faster_precision, faster_threads, noise_clips, seconds_per_clip, with_noise_vectors
 from earmark.training.schedule import batch_size, plan_schedule
-from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable
+from earmark.training.splits import choose_folds, folds_of, learns_from_unverified, refuse_unlearnable
 from earmark.training.stages import Stage, plan_stages
 from earmark.training.trainer import make_fabric
 
@@ -28,7 +28,7 @@ class PlannedStage:
 
     Attributes:
         title: the stage's name for people.
-        kind: ``net`` or ``pseudo``.
+        kind: ``net``, ``pseudo`` or ``agreement``.
         needs: titles of the stages that must be made before.
         clips: number of clips that the first task learns from; for pseudo labels, the clips whose labels are guessed.
         noisy: number of clips of the noisy task.
@@ -99,7 +99,8 @@ def plan(
     else:
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
     chosen_folds = choose_folds(all_folds, folds, data_name)
-    stages = plan_stages(recipe, chosen_members, chosen_folds, all_folds)
+    suffice = clips is None or splits.verified_suffice(clips)
+    stages = plan_stages(recipe, chosen_members, chosen_folds, all_folds, suffice)
     trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
@@ -107,7 +108,7 @@ def plan(
     check_members(recipe, trained_members, classes, examples=CLASSES)  # as many are measured where whole batches have no room
     device = choose_device(device)
     precision, threads, seconds = _probe(recipe, trained_members, store, device, threads)
-    planned = [_planned(stage, recipe, clips, classes, seconds) for stage in stages]
+    planned = [_planned(stage, recipe, clips, classes, seconds, suffice) for stage in stages]
     ensembles = [
         {
             "name": name,
@@ -186,13 +187,17 @@ def _probe(
 
     Members whose settings take the same time are measured once.
     """
-    data: dict[tuple[int, int], ClipSet] = {}
+    data: dict[tuple[int, int, int], ClipSet] = {}
+    clips_of = {}
     for name in members:
-        settings = recipe.members[name].input
-        key = (settings.sample_rate, settings.window)
+        settings, frontend = recipe.members[name].input, recipe.members[name].frontend
+        # For nets that take vectors any vectors will do: their model is not asked for a plan.
+        size = int(frontend.arguments.get("size", 600)) if frontend.name == "embedding" else 0
+        key = (settings.sample_rate, settings.window, size)
         if key not in data:
-            data[key] = load_clips(store, settings.sample_rate) if store else noise_clips(settings.sample_rate, settings.window)
-    clips_of = {name: data[recipe.members[name].input.sample_rate, recipe.members[name].input.window] for name in members}
+            clips = load_clips(store, settings.sample_rate) if store else noise_clips(settings.sample_rate, settings.window)
+            data[key] = with_noise_vectors(clips, size) if size else clips
+        clips_of[name] = data[key]
     first = recipe.members[members[0]]
     precision = faster_precision(first, clips_of[members[0]], device) if recipe.precision == "auto" else recipe.precision
     threads = threads or faster_threads(first, clips_of[members[0]], device, precision)
@@ -216,22 +221,35 @@ def _settings_that_take_time(settings: MemberSettings) -> str:
     return f"{parts} {settings.soft is not None}"
 
 
-def _planned(stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, seconds: dict[str, float]) -> PlannedStage:
-    """The plan of one stage; ``seconds`` has the measured seconds per clip of each member."""
+def _planned(
+    stage: Stage, recipe: Recipe, clips: ClipSet | None, classes: int, seconds: dict[str, float], suffice: bool
+) -> PlannedStage:
+    """The plan of one stage.
+
+    Args:
+        stage: the stage.
+        recipe: the recipe.
+        clips: all clips of the store; None for the published data.
+        classes: number of classes.
+        seconds: the measured seconds per clip of each member.
+        suffice: see `splits.verified_suffice`.
+    """
     needs = [need.title for need in stage.needs]
-    if stage.kind == "pseudo":
-        member = recipe.members[recipe.pseudo_labels[stage.name].member]
+    if stage.kind != "net":
+        name = recipe.pseudo_labels[stage.name].member if stage.kind == "pseudo" else recipe.agreements[stage.name].member
+        member = recipe.members[name]
         counts = _counts(recipe, clips, stage.fold)
-        count = counts.unverified + counts.unlabelled
-        passes = len(stage.needs) * len(member.unbiased_weights)
+        count = counts.unverified + (counts.unlabelled if stage.kind == "pseudo" else 0)
+        # For an agreement every clip is scored by a single net.
+        passes = len(member.unbiased_weights) * (len(stage.needs) if stage.kind == "pseudo" else 1)
         window = member.input.window
         mean_length = window if clips is None else float(clips.length.mean()) * member.input.sample_rate / clips.sample_rate
-        clip_seconds = seconds[recipe.pseudo_labels[stage.name].member]
+        clip_seconds = seconds[name]
         hours = passes * count * clip_seconds * FORWARD_SHARE * mean_length / window / 3600
         return PlannedStage(stage.title, stage.kind, needs, count, 0, 0, "", 0, 0, hours)
     settings = recipe.members[stage.name]
     counts = _counts(recipe, clips, stage.fold)
-    first_task = counts.verified + (counts.unverified if settings.clips == "labelled" else 0)
+    first_task = counts.verified + (counts.unverified if learns_from_unverified(settings, suffice) else 0)
     schedule, size = plan_schedule(settings, first_task, classes), batch_size(settings, classes)
     return PlannedStage(
         stage.title,

@@ -130,6 +130,12 @@ def _few(clips: ClipSet) -> ClipSet:
     return replace(chosen, labels=LabelSet(clips.labels.names[:classes]), positive=positive, verified=np.ones(len(chosen), bool))
 
 
+def with_noise_vectors(clips: ClipSet, size: int) -> ClipSet:
+    """Clips with vectors of noise, ``[clips, 1, size]``, for a measurement."""
+    vectors = np.random.default_rng(0).normal(size=(int(clips.row.max()) + 1, 1, size)).astype(np.float32)
+    return replace(clips, vectors=vectors)
+
+
 def noise_clips(sample_rate: int, samples: int, seed: int = 0) -> ClipSet:
     """Clips of noise, for a measurement without a store.
 
@@ -147,6 +153,7 @@ def noise_clips(sample_rate: int, samples: int, seed: int = 0) -> ClipSet:
         sample_rate=sample_rate,
         labels=LabelSet(tuple(names.tolist())),
         clip_id=names,
+        row=np.arange(count),
         offset=np.arange(count) * samples,
         length=zeros + samples,
         scale=np.ones(count),

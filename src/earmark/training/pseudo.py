@@ -14,7 +14,7 @@ from earmark.errors import RunError
 from earmark.recipe import MemberSettings
 from earmark.runs.predictions import Block, read_predictions, write_predictions
 from earmark.scoring.clips import score_clips
-from earmark.scoring.torch_scorer import open_scorer
+from earmark.scoring.opened import open_scorer
 
 
 @dataclass(frozen=True)

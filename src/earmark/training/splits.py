@@ -3,6 +3,7 @@
 The functions return masks, bool ``[N]``, over the clips of a store.
 """
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from earmark.data.manifest import NO_FOLD
 from earmark.data.table import Array, ClipTable
 from earmark.errors import EarmarkWarning, RunError
 from earmark.recipe import MemberSettings, Recipe
+
+PARTS = 4  # of the clips whose labels are judged
 
 
 def allowed(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
@@ -43,7 +46,45 @@ def unverified(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
 
 def first_task(clips: ClipTable, fold: int, recipe: Recipe, settings: MemberSettings) -> Array:
     """Clips that a member's first task learns from: allowed, labelled, and verified if the member asks for it."""
-    mask: Array = labelled(clips, fold, recipe) & (clips.verified | (settings.clips == "labelled"))
+    from_unverified = learns_from_unverified(settings, settings.clips != "trusted" or verified_suffice(clips))
+    mask: Array = labelled(clips, fold, recipe) & (clips.verified | from_unverified)
+    return mask
+
+
+def verified_suffice(clips: ClipTable) -> bool:
+    """Whether verified clips alone can teach: outside every fold each class has one."""
+    can_train = clips.verified & ~clips.test
+    return all(clips.positive[can_train & (clips.fold != fold)].any(axis=0).all() for fold in folds_of(clips))
+
+
+def learns_from_unverified(settings: MemberSettings, verified_suffice: bool) -> bool:
+    """Whether a member's first task learns from unverified clips.
+
+    Args:
+        settings: settings of the member.
+        verified_suffice: whether verified clips alone can teach; this decides for members with ``clips: trusted``.
+    """
+    return settings.clips == "labelled" or (settings.clips == "trusted" and not verified_suffice)
+
+
+def parts(clips: ClipTable) -> Array:
+    """The part that each clip belongs to, int64 ``[N]``: `PARTS` parts, of which a net judges one and learns from the others.
+
+    Recordings are whole, and those of a class are dealt out evenly, in an order that only depends on their names.
+    """
+    groups, first, group_of = np.unique(clips.group, return_index=True, return_inverse=True)
+    label = clips.positive[first].argmax(axis=1)
+    name_hash = [hashlib.sha256(str(name).encode()).digest() for name in groups]
+    order = sorted(range(len(groups)), key=lambda group: (label[group], name_hash[group]))
+    part_of_group = np.zeros(len(groups), np.int64)
+    part_of_group[order] = np.arange(len(groups)) % PARTS
+    part: Array = part_of_group[group_of]
+    return part
+
+
+def judged(clips: ClipTable, fold: int, recipe: Recipe) -> Array:
+    """Clips whose given labels an agreement judges: allowed, labelled, unverified."""
+    mask: Array = labelled(clips, fold, recipe) & ~clips.verified
     return mask
 
 

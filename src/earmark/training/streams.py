@@ -59,6 +59,8 @@ def open_streams(piece: Piece, net: TagNet, seeds: tuple[np.random.SeedSequence,
 
     training = _trimmed(piece.training, settings.input.trim_silence)
     targets = training.targets if kind == "cross_entropy" else training.multi_hot(activation)
+    if piece.agreed is not None:
+        targets = np.where(training.verified[:, None], targets, piece.agreed.astype(np.float32))
     batches: BalancedBatches | ShuffledBatches
     if settings.batch.sampling == "balanced":
         bands = net.frontend.bands

@@ -23,7 +23,8 @@ from earmark.runs.data import (
     check_store,
     check_unchanged,
     load_run_clips,
-    load_unchanged_clips,
+    load_run_inputs,
+    load_unchanged_inputs,
     load_unchanged_table,
 )
 from earmark.runs.run import Run, RunInfo
@@ -34,7 +35,7 @@ from earmark.training.export import write_bundle
 from earmark.training.jobs import make_at_once
 from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out, scores_fault
 from earmark.training.probe import faster_precision, faster_threads
-from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable, warn_of_nothing_to_score
+from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable, verified_suffice, warn_of_nothing_to_score
 from earmark.training.stages import plan_stages
 
 MAX_BAD_SHARE = 0.05  # if more of a store's clips are bad, training is refused
@@ -86,16 +87,18 @@ def train(request: TrainRequest) -> RunMetrics:
     _refuse_bad_store(store, request.allow_bad)
     clips = load_unchanged_table(store)
     folds = folds_of(clips)
-    stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds)
-    nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None]
+    suffice = verified_suffice(clips)
+    stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds, suffice)
+    nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None and stage.part is None]
     for name, fold in nets:
         refuse_unlearnable(clips, fold, recipe, name)
     warn_of_nothing_to_score(clips, recipe, nets)
-    trained_members = list(dict.fromkeys(name for name, _ in nets))
+    trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
+    if not suffice and (leaning := [name for name in trained_members if recipe.members[name].clips == "trusted"]):
+        text = f"too few verified clips to learn from alone: {', '.join(leaning)} learns from all labels, and nets of other folds judge them"
+        warnings.warn(text, EarmarkWarning, stacklevel=2)
     check_members(recipe, trained_members, len(store.labels))  # now, so that a wrong setting does not show hours later
-    data = {
-        rate: load_unchanged_clips(store, rate) for rate in {recipe.members[name].input.sample_rate for name in trained_members}
-    }
+    data = load_unchanged_inputs(store, recipe, trained_members)
     device = choose_device(request.device)
     try:
         with files.locked(request.out / ".lock", request.out):
@@ -156,7 +159,7 @@ def _mend_scores(run: Run, store: Store) -> None:
     """Makes scores that finished nets lack, because they are damaged, or because an ensemble needs them that was added later."""
     info = run.started()
     for name, folds in run.finished().items():
-        clips = load_run_clips(run, store, run.recipe.members[name].input.sample_rate)
+        clips = load_run_inputs(run, store, name)
         for fold in folds:
             if fault := scores_fault(run, name, fold, clips):
                 files_needed = {run.weights(name, fold, weights) for weights, _ in needed_scores(run.recipe, name)}
@@ -181,7 +184,7 @@ def _refuse_bad_store(store: Store, allow: bool) -> None:
         )
 
 
-def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[str], request: TrainRequest, device: str) -> RunInfo:
+def _start(run: Run, store: Store, data: dict[str, ClipSet], members: Sequence[str], request: TrainRequest, device: str) -> RunInfo:
     """The device, precision and threads of a run: chosen when the run is first started, and kept at every later start.
 
     Raises:
@@ -199,7 +202,7 @@ def _start(run: Run, store: Store, data: dict[int, ClipSet], members: Sequence[s
         return info
     precision: str = run.recipe.precision
     settings = run.recipe.members[members[0]]
-    clips = data[settings.input.sample_rate]
+    clips = data[members[0]]
     if precision == "auto":
         with arithmetic_threads(request.threads):
             precision = faster_precision(settings, clips, device)

@@ -13,9 +13,10 @@ from lightning_fabric import Fabric
 from earmark.assess.metrics import values
 from earmark.errors import RunError, one_line
 from earmark.nets.member import load_tensors, load_weights, new_net, save_tensors
+from earmark.nets.vectors import Embedding
 from earmark.recipe import MemberSettings
 from earmark.scoring.clips import score_clips
-from earmark.scoring.torch_scorer import TorchScorer
+from earmark.scoring.opened import scorer_of
 from earmark.training.checkpoint import optimiser_tensors, restore_optimiser
 from earmark.training.diverged import divergence
 from earmark.training.losses import loss_mask, masked_mean
@@ -55,10 +56,12 @@ class FoldTrainer:
             self.plain_net = new_net(self.settings, classes)
         if piece.start is not None:
             take_weights(self.plain_net, load_tensors(piece.start)[0], piece.start)
+        if isinstance(frontend := self.plain_net.frontend, Embedding):
+            frontend.fit(_vectors_to_learn_from(piece))
         self.schedule = plan_schedule(self.settings, len(piece.training), classes)
         self.plain_optimiser = _new_optimiser(self.settings, self.plain_net.to(fabric.device).parameters())
         self.net, self.optimiser = fabric.setup(self.plain_net, self.plain_optimiser)
-        self.scorer = TorchScorer(self.plain_net, self.settings.input, classes)
+        self.scorer = scorer_of(self.plain_net, self.settings.frontend, self.settings.input, classes)
         self.streams = open_streams(piece, self.plain_net, (batch_seed, noisy_seed, soft_seed), fabric.device)
         self.dropout_seed = int(dropout_seed.generate_state(1, np.uint64)[0] >> 1)
         self.batch_number = 0
@@ -77,7 +80,7 @@ class FoldTrainer:
             if (epsilon := _epsilon(self.settings, self.batch_number)) is not None:
                 group["eps"] = epsilon
         # Dropout draws from torch's generator. Seeded with the batch's number, the generator need not be saved.
-        torch.manual_seed((self.dropout_seed + self.batch_number) % 2**63)
+        self._seed((self.dropout_seed + self.batch_number) % 2**63)
         self.optimiser.zero_grad()
         sums = {}
         for name, stream in self.streams.items():
@@ -111,6 +114,12 @@ class FoldTrainer:
             finite = torch.stack([finite, *(torch.isfinite(value).all() for value in self.plain_net.state_dict().values())]).all()
         if not finite:
             raise divergence(self.piece, self.batch_number, self.schedule.batches)
+
+    def _seed(self, seed: int) -> None:
+        # Not torch.manual_seed, which also seeds devices that are not there, and takes half the time of a small net's step for it.
+        torch.default_generator.manual_seed(seed)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def validate(self) -> dict[str, float]:
         """The metrics on the validation clips, by name; empty if there are none.
@@ -183,6 +192,14 @@ def _same_keys(state: Any, fresh: Any) -> bool:
     if isinstance(fresh, list):
         return isinstance(state, list) and len(state) == len(fresh)
     return type(state) is type(fresh)
+
+
+def _vectors_to_learn_from(piece: Piece) -> np.ndarray[Any, Any]:
+    """The vectors of all clips of a piece's streams, as the clips are, ``[N, D]``."""
+    sets = [piece.training, *([piece.noisy] if piece.noisy else []), *([piece.soft.clips] if piece.soft else [])]
+    rows = np.unique(np.concatenate([clips.row for clips in sets]))
+    assert piece.training.vectors is not None
+    return piece.training.vectors[rows, 0]
 
 
 def _new_optimiser(settings: MemberSettings, parameters: Iterator[torch.nn.Parameter]) -> torch.optim.Optimizer:

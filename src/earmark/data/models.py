@@ -1,0 +1,51 @@
+"""The pre-trained models that a recipe's members stand on: what their files say goes into the recipe."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from earmark.embedding.embedder import Embedder
+from earmark.embedding.onnx_model import OnnxModel
+from earmark.embedding.opened import BUILT_IN, open_embedder
+from earmark.errors import EmbeddingError
+from earmark.recipe import MemberSettings, Part, Recipe
+
+
+def resolve_models(recipe: Recipe, file: Path | None = None, sample_rate: int | None = None) -> Recipe:
+    """A recipe whose members with the front end ``embedding`` say all about their models: file, hash, size, sample rate, window.
+
+    Args:
+        recipe: the recipe.
+        file: an ONNX model that takes the place of the models that the recipe names.
+        sample_rate: of the file's model in Hz, if the file does not say it.
+
+    Raises:
+        EmbeddingError: a model cannot be used, or no member of the recipe stands on one.
+    """
+    names = [name for name, member in recipe.members.items() if member.frontend.name == "embedding"]
+    if file is not None and not names:
+        raise EmbeddingError(f"--embedding: no member of recipe {recipe.name} has the front end embedding; quick has")
+    opened: dict[str, Embedder] = {}
+    members = dict(recipe.members)
+    for name in names:
+        arguments = recipe.members[name].frontend.arguments
+        if file is not None:
+            arguments = {**arguments, "model": str(file), "sha256": None}
+        key = str(sorted(arguments.items()))
+        if key not in opened:
+            rate = sample_rate if file is not None else None
+            if rate is None and arguments.get("sha256") is not None:  # a run's own recipe: it is resolved, and stays as it is
+                rate = recipe.members[name].input.sample_rate
+            opened[key] = open_embedder(arguments, rate)
+        members[name] = _resolved(recipe.members[name], arguments, opened[key])
+    return recipe.model_copy(update={"members": members})
+
+
+def _resolved(member: MemberSettings, arguments: Mapping[str, Any], embedder: Embedder) -> MemberSettings:
+    model = {"model": BUILT_IN, "sha256": None}
+    if isinstance(embedder, OnnxModel):
+        model = {"model": str(embedder.path.resolve()), "sha256": embedder.sha256}
+    frontend = Part.model_validate({"name": "embedding", **arguments, **model, "size": embedder.size})
+    window = embedder.window or embedder.sample_rate
+    input = member.input.model_copy(update={"sample_rate": embedder.sample_rate, "window": window})
+    return member.model_copy(update={"frontend": frontend, "input": input})

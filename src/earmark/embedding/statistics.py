@@ -1,0 +1,75 @@
+"""The built-in embedding: statistics over time of a log-mel spectrum and its cepstrum. NumPy only; nothing was learned."""
+
+import math
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earmark import audio
+from earmark.embedding.embedder import Embedder, Vector
+
+RATE = 16000  # Hz
+N_FFT, HOP = 512, 160  # samples: 32 ms, 10 ms
+BANDS, CEPSTRA = 40, 20
+LOWEST = 50.0  # Hz, lower edge of the lowest band
+FLOOR = 1e-8  # power relative to the loudest band of the sound: −80 dB
+SPREAD = (10, 50, 90)  # percentiles over time
+BLOCK = 4096  # frames at a time: bounds the memory
+
+
+class Statistics(Embedder):
+    """Mean, deviation and percentiles over time of log-mel bands, cepstral coefficients (MFCC) and their differences.
+
+    The level of a sound does not matter: the log-mel spectrum is relative to the sound's loudest band. Sounds of any length.
+    """
+
+    key = "statistics-1"
+    title = "built-in statistics"
+    sample_rate = RATE
+    window = 0
+    shortest = N_FFT
+    size = 2 * (BANDS + CEPSTRA) * (2 + len(SPREAD))
+
+    def of_window(self, samples: audio.Samples) -> Vector:
+        """See `Embedder.of_window`; the whole sound."""
+        power = _mel_power(samples)
+        loudest = power.max()
+        level = np.log(np.maximum(power / loudest, FLOOR)) if loudest > 0 else np.full_like(power, np.log(FLOOR))
+        features = np.concatenate([level, level @ _cosines().T], axis=1)
+        changes = np.diff(features, axis=0) if len(features) > 1 else np.zeros_like(features)
+        parts = []
+        for over_time in (features, changes):
+            parts += [over_time.mean(axis=0), over_time.std(axis=0), *np.percentile(over_time, SPREAD, axis=0)]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _mel_power(samples: audio.Samples) -> NDArray[np.float64]:
+    """Power in mel bands, ``[frames, BANDS]``."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+    blocks = [
+        (np.abs(np.fft.rfft(frames[first : first + BLOCK] * hann, axis=1)) ** 2) @ _bands().T
+        for first in range(0, len(frames), BLOCK)
+    ]
+    return np.concatenate(blocks)
+
+
+@cache
+def _bands() -> NDArray[np.float64]:
+    """Triangular mel bands (O'Shaughnessy's mel scale), ``[BANDS, N_FFT // 2 + 1]``, each with its peak at 1."""
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST, RATE / 2))
+    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
+    hertz = np.arange(N_FFT // 2 + 1) * RATE / N_FFT
+    rising = (hertz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - hertz) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+@cache
+def _cosines() -> NDArray[np.float64]:
+    """The orthonormal discrete cosine transform of the log-mel bands, ``[CEPSTRA, BANDS]``."""
+    table = np.cos(np.pi * np.arange(CEPSTRA)[:, None] * (np.arange(BANDS) + 0.5) / BANDS)
+    table *= np.sqrt(2 / BANDS)
+    table[0] /= np.sqrt(2)
+    return table

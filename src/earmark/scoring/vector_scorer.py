@@ -1,0 +1,81 @@
+"""Scoring with nets that take vectors, which a frozen model makes of the sounds."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from earmark import audio
+from earmark.embedding.embedder import Embedder
+from earmark.nets.tagnet import TagNet
+from earmark.recipe import InputSettings, ScoringSettings
+from earmark.scoring.scorer import Scorer, Scores, Sounds
+from earmark.scoring.torch_scorer import evaluating
+
+ROWS = 8192  # vectors that go through the net together
+
+
+class VectorScorer(Scorer):
+    """A scorer whose net stands on the vectors of an embedder.
+
+    Args:
+        net: a net with the front end ``embedding``, on any device.
+        input: how a clip becomes the embedder's input.
+        classes: number of classes K.
+        open_embedder: opens the embedder; called when the first sound is scored that has no vector yet.
+        precision: what the net computes in: ``float32`` or ``bfloat16``.
+    """
+
+    takes_vectors = True
+
+    def __init__(
+        self,
+        net: TagNet,
+        input: InputSettings,
+        classes: int,
+        open_embedder: Callable[[], Embedder],
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        super().__init__(input, classes, 1, net.activation)
+        self.net, self.open_embedder, self.precision = net, open_embedder, precision
+        self._embedder: Embedder | None = None
+
+    @property
+    def embedder(self) -> Embedder:
+        """Makes the vectors; opened at the first use."""
+        if self._embedder is None:
+            self._embedder = self.open_embedder()
+        return self._embedder
+
+    def score_vectors(self, vectors: NDArray[np.floating]) -> Scores:
+        """Scores of vectors ``[N, D]``: float32 ``[N, K]``."""
+        device = next(self.net.parameters()).device
+        reduced = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        scores = np.zeros((len(vectors), self.classes), np.float32)
+        with evaluating(self.net), torch.inference_mode(), reduced:
+            for first in range(0, len(vectors), ROWS):
+                rows = torch.from_numpy(np.ascontiguousarray(vectors[first : first + ROWS], np.float32)).to(device)
+                scores[first : first + ROWS] = self.net(rows, domain="embedding").float().cpu().numpy()
+        return scores
+
+    def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
+        """See `Scorer.score_group`; the only view is ``whole``."""
+        scores = self.score_vectors(np.stack([self.embedder.vector(waveform) for waveform in waveforms]))
+        return np.stack([scores] * len(views))
+
+    def scores(
+        self,
+        sounds: Sounds,
+        views: Sequence[str] = ("whole",),
+        grouping: ScoringSettings | None = None,  # noqa: ARG002  (the lengths of the sounds do not matter)
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Scores:
+        """See `Scorer.scores`."""
+        vectors = np.zeros((len(sounds), self.embedder.size), np.float32)
+        for number in range(len(sounds)):
+            vectors[number] = self.embedder.vector(sounds.waveform(number))
+            if on_progress is not None:
+                on_progress(number + 1)
+        return np.stack([self.score_vectors(vectors)] * len(views))

@@ -1,0 +1,176 @@
+"""Agreement: how far nets that were taught by others agree with a clip's given labels, and what its labels probably are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from earmark.data.clips import ClipSet
+from earmark.data.table import Array
+from earmark.errors import RunError
+from earmark.recipe import AgreementSettings, MemberSettings
+from earmark.runs.predictions import REMEDY, Block, read_predictions, write_predictions
+from earmark.scoring.clips import score_clips
+from earmark.scoring.opened import open_scorer
+
+ROUNDS = 10  # of the estimation; the estimates change in the third digit afterwards
+FLOOR = 1e-6  # a guess of exactly 0 or 1 would leave the given label nothing to say
+
+Table = NDArray[np.float64]
+
+
+def confusion(guesses: Array, given: Array, strength: float) -> Table:
+    """How often clips of one class are given the label of another.
+
+    The rows lean on a table that knows only two numbers: the share of right labels among all clips, and that wrong labels are all
+    equally likely. With few clips of a class that is what is left.
+
+    Args:
+        guesses: how probable each class is for each clip, ``[N, K]``, rows with sum 1.
+        given: the share of each class in a clip's given labels, ``[N, K]``, rows with sum 1.
+        strength: of that table, in clips of each class.
+
+    Returns:
+        ``[K, K]``: row i, column j is the chance that a clip of class i has the label j; rows have the sum 1.
+    """
+    counts = np.asarray(guesses, np.float64).T @ np.asarray(given, np.float64)
+    classes = len(counts)
+    right = (np.trace(counts) + 1) / (counts.sum() + 2)  # of no clips, one half
+    plain = np.full((classes, classes), (1 - right) / max(classes - 1, 1))
+    np.fill_diagonal(plain, right)
+    counts += strength * plain
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def agreed_classes(guesses: Array, positive: Array, strength: float) -> Table:
+    """What the labels of clips probably are, if a clip belongs to one class: nets' guesses and given labels weighed together.
+
+    By Bayes: a class is as probable as the nets think, times the chance that a clip of that class is given these labels. The chances
+    are estimated together with the labels, in rounds. A clip without a given label keeps the nets' guess.
+
+    Args:
+        guesses: scores of nets that did not learn from the given labels, ``[N, K]``.
+        positive: the given labels, bool ``[N, K]``.
+        strength: see `confusion`.
+
+    Returns:
+        ``[N, K]``, rows with sum 1.
+    """
+    guesses = np.clip(guesses, FLOOR, None).astype(np.float64)
+    guesses /= guesses.sum(axis=1, keepdims=True)
+    labelled = positive.any(axis=1)
+    given = positive[labelled] / np.maximum(positive[labelled].sum(axis=1, keepdims=True), 1)
+    agreed = guesses.copy()
+    for _ in range(ROUNDS if labelled.any() else 0):
+        # With several given labels: the geometric mean of their chances.
+        chance = np.exp(given @ np.log(confusion(agreed[labelled], given, strength)).T)
+        weighed = guesses[labelled] * chance
+        agreed[labelled] = weighed / weighed.sum(axis=1, keepdims=True)
+    return agreed
+
+
+def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
+    """The same for classes that are independent of each other: for each, how probable it is that a clip has the label.
+
+    For each class two rates are estimated, how often the label is given where it belongs and where it does not; they lean on the
+    rates of all classes together. A clip without any given label keeps the nets' guess.
+
+    Args:
+        guesses: scores of nets that did not learn from the given labels, 0..1, ``[N, K]``.
+        positive: the given labels, bool ``[N, K]``.
+        strength: of the rates of all classes, in clips of each class.
+
+    Returns:
+        ``[N, K]``, 0..1.
+    """
+    guesses = np.clip(guesses, FLOOR, 1 - FLOOR).astype(np.float64)
+    labelled = positive.any(axis=1)
+    given, agreed = positive[labelled], guesses.copy()
+    for _ in range(ROUNDS if labelled.any() else 0):
+        where, elsewhere = _rate(agreed[labelled], given, strength), _rate(1 - agreed[labelled], given, strength)
+        yes = guesses[labelled] * np.where(given, where, 1 - where)
+        no = (1 - guesses[labelled]) * np.where(given, elsewhere, 1 - elsewhere)
+        agreed[labelled] = yes / (yes + no)
+    return agreed
+
+
+def _rate(weight: Table, given: Array, strength: float) -> Table:
+    """How often each class is given, ``[K]``, among clips that count with a weight ``[N, K]``."""
+    hits, total = (weight * given).sum(axis=0), weight.sum(axis=0)
+    pooled = (hits.sum() + 1) / (total.sum() + 2)
+    return (hits + strength * pooled) / (total + strength)
+
+
+def support(agreed: Array, positive: Array) -> NDArray[np.float32]:
+    """How far the given labels of clips are agreed with, 0..1, ``[N]``: the mean over a clip's labels; NaN for a clip without one.
+
+    Args:
+        agreed: result of `agreed_classes` or `agreed_labels`, ``[N, K]``.
+        positive: the given labels, bool ``[N, K]``.
+    """
+    with np.errstate(invalid="ignore"):
+        return ((agreed * positive).sum(axis=1) / positive.sum(axis=1)).astype(np.float32)
+
+
+def write_agreement(
+    path: Path,
+    clips: ClipSet,
+    parts: Array,
+    settings: AgreementSettings,
+    member: MemberSettings,
+    judges: Sequence[tuple[int | None, Sequence[Path]]],
+    device: torch.device,
+    *,
+    title: str,
+    fold: int,
+) -> None:
+    """Writes what the labels of clips probably are, in the format of ``oof.parquet`` with a further column ``support``.
+
+    Args:
+        path: the file to write.
+        clips: the N clips whose given labels are judged.
+        parts: the part of each clip, int64 ``[N]``.
+        settings: settings of the agreement.
+        member: settings of the member that judges.
+        judges: for each of its nets, the part whose clips the net judges (None: all), and the files of its weights.
+        device: the device to score on.
+        title: title of the progress bar, and value of the column ``member``.
+        fold: the fold that learns from the result.
+
+    Raises:
+        RunError: weights are missing or damaged, or some scores are not finite.
+    """
+    guesses = np.zeros((len(clips), len(clips.labels)))
+    activation = "softmax"
+    for number, (part, weights) in enumerate(judges, start=1):
+        rows = np.arange(len(clips)) if part is None else np.flatnonzero(parts == part)
+        for file in weights:
+            scorer = open_scorer(member, len(clips.labels), file, device)
+            activation, bar = scorer.activation, f"{title}: {number} of {len(judges)}"
+            scores = score_clips(scorer, clips[rows], grouping=member.scoring, title=bar, net=f"{title}, by {file}")[0]
+            guesses[rows] += scores / len(weights)
+    agree = agreed_classes if activation == "softmax" else agreed_labels
+    agreed = agree(guesses, clips.positive, settings.strength)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    block = Block(clips.clip_id, agreed.astype(np.float32), title, fold, "", "whole")
+    write_predictions(path, clips.labels, [block], {"support": support(agreed, clips.positive)})
+
+
+def agreed_of(path: Path, clips: ClipSet) -> NDArray[np.float32]:
+    """What the labels of clips probably are, as `write_agreement` wrote it: float32 ``[N, K]``; zeros for verified clips.
+
+    Raises:
+        RunError: the file is damaged, lacks clips, or has other classes.
+    """
+    labels, blocks = read_predictions(path)
+    if labels != clips.labels:
+        raise RunError(f"{path} has other classes than the store{REMEDY}")
+    row_of = {clip_id: scores for block in blocks for clip_id, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
+    agreed = np.zeros((len(clips), len(labels)), np.float32)
+    for row in np.flatnonzero(~clips.verified):
+        if (scores := row_of.get(str(clips.clip_id[row]))) is None:
+            raise RunError(f"{path} has nothing about clip {clips.clip_id[row]}{REMEDY}")
+        agreed[row] = scores
+    return agreed

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earmark.data.clips import load_clips
+from earmark.data.plant import plant, planted_store
+from earmark.data.store import Store
+from earmark.data.table import load_table
+
+
+def test_shares_are_as_asked_and_verified_labels_are_right(store: Store) -> None:
+    truth = load_table(store)
+    positive, verified = plant(truth, "symmetric", 0.5, 0.25, seed=1)
+    assert verified.sum() == 20 and all(verified[truth.positive[:, k]].sum() == 2 for k in range(10))
+    wrong = (positive != truth.positive).any(axis=1)
+    assert wrong.sum() == 30 and not (wrong & verified).any()
+    assert (positive.sum(axis=1) == 1).all()
+    again = plant(truth, "symmetric", 0.5, 0.25, seed=1)
+    assert (again[0] == positive).all() and (again[1] == verified).all()
+    assert (plant(truth, "symmetric", 0.5, 0.25, seed=2)[0] != positive).any()
+
+
+def test_related_labels_stay_in_the_family(store: Store) -> None:
+    truth = load_table(store)
+    kin = np.arange(10) // 5
+    positive, _ = plant(truth, "related", 1.0, 0.0, seed=1, related=kin)
+    assert (positive != truth.positive).any(axis=1).all()
+    assert (kin[positive.argmax(axis=1)] == kin[truth.positive.argmax(axis=1)]).all()
+
+
+def test_planted_store_has_the_same_sounds_and_other_labels(store: Store, tmp_path: Path) -> None:
+    truth = load_table(store)
+    positive, verified = plant(truth, "symmetric", 0.5, 0.25, seed=1)
+    planted = planted_store(store, tmp_path / "planted", positive, verified)
+    clips, before = load_clips(planted, 8000), load_clips(store, 8000)
+    assert (clips.positive == positive).all() and (clips.verified == verified).all()
+    assert (clips.samples(7) == before.samples(7)).all()
+    assert planted.fingerprint != store.fingerprint
+    assert planted_store(store, tmp_path / "again", positive, verified).fingerprint == planted.fingerprint
+    other = planted_store(store, tmp_path / "other", truth.positive, verified)
+    assert other.fingerprint != planted.fingerprint
+    assert not planted.damage()
+    with pytest.raises(OSError, match="exists"):
+        (tmp_path / "planted").mkdir()
