@@ -109,10 +109,12 @@ def test_a_store_that_is_replaced_while_its_files_are_opened_is_refused(
         write_store(store.path, "another")
 
     monkeypatch.setattr(data, "load_clips", replaced_meanwhile)
+    monkeypatch.setattr(data, "load_inputs", replaced_meanwhile)
     monkeypatch.setattr(data, "load_table", replaced_meanwhile)
     for attempt in (
         lambda: data.load_run_clips(run, opened, 8000),
-        lambda: data.load_unchanged_clips(opened, 8000),
+        lambda: data.load_run_inputs(run, opened, "logmel"),
+        lambda: data.load_unchanged_inputs(opened, run.recipe, ["logmel"]),
         lambda: data.load_unchanged_table(opened),
     ):
         write_store(tmp_path / "store")

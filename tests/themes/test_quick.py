@@ -23,6 +23,8 @@ from earmark.nets.member import load_tensors
 from earmark.recipe import Recipe, load_recipe
 from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
+from earmark.scoring.clips import score_clips
+from earmark.scoring.opened import open_scorer
 from earmark.training import splits
 from earmark.training.piece import make_piece
 from earmark.training.train import TrainRequest, train
@@ -153,6 +155,18 @@ def test_no_label_is_judged_by_a_net_that_learned_it_and_no_held_out_clip_is_jud
         piece = make_piece(run, "second", 0, load_inputs(store, run.recipe.members["second"]), part)
         assert not np.isin(piece.training.clip_id, clips.clip_id[part_of == part]).any()
         assert (piece.training.fold == 1).all() and len(piece.training) > 20
+
+
+def test_scores_of_vectors_that_are_not_finite_are_no_scores(run: Run, store: Store) -> None:
+    settings = run.recipe.members["third"]
+    clips = load_inputs(store, settings)
+    assert clips.vectors is not None
+    spoilt = replace(clips, vectors=np.array(clips.vectors))
+    assert spoilt.vectors is not None
+    spoilt.vectors[3, 0] = np.nan
+    scorer = open_scorer(settings, len(clips.labels), run.weights("third", 0, "last"))
+    with pytest.raises(RunError, match=f"third fold 0: its scores of clip '{clips.clip_id[3]}' are not finite"):
+        score_clips(scorer, spoilt, net="third fold 0")
 
 
 def test_support_is_what_the_agreement_says_of_the_given_labels(run: Run, clips: ClipSet) -> None:

@@ -117,17 +117,6 @@ def load_unchanged_inputs(store: Store, recipe: Recipe, members: Iterable[str]) 
     return inputs
 
 
-def load_unchanged_clips(store: Store, sample_rate: int) -> ClipSet:
-    """All clips of a store, at one sample rate (in Hz), for a run that has not begun.
-
-    Raises:
-        StoreError: the store does not have that rate, is damaged, or was prepared anew since it was opened.
-    """
-    clips = load_clips(store, sample_rate)
-    check_unchanged(store)
-    return clips
-
-
 def load_unchanged_table(store: Store) -> ClipTable:
     """All clips of a store without their samples.
 

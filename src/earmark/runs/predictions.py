@@ -116,6 +116,28 @@ def _columns(classes: int) -> dict[str, pyarrow.DataType]:
     return {"clip_id": text, "member": text, "fold": pyarrow.int64(), "snapshot": text, "view": text, "scores": scores}
 
 
+def read_scores_of(path: Path, labels: LabelSet, clip_id: NDArray[np.str_]) -> NDArray[np.float32]:
+    """The scores of some clips, float32 ``[N, K]``, from a file of `write_predictions` in which every clip stands once.
+
+    Args:
+        path: the file.
+        labels: the classes that it must have.
+        clip_id: names of the clips, str ``[N]``.
+
+    Raises:
+        RunError: the file is damaged, lacks a clip, or has other classes.
+    """
+    own_labels, blocks = read_predictions(path)
+    if own_labels != labels:
+        raise RunError(f"{path} has other classes than the store{REMEDY}")
+    row_of = {clip: scores for block in blocks for clip, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
+    try:
+        rows = [row_of[clip] for clip in clip_id.tolist()]
+    except KeyError as error:
+        raise RunError(f"{path} has no labels for {error}{REMEDY}") from None
+    return np.stack(rows) if rows else np.zeros((0, len(labels)), np.float32)
+
+
 def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
     """The pairs of weights and view that a file of `write_predictions` has scores of; the scores are not read.
 

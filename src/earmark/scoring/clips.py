@@ -39,17 +39,22 @@ def score_clips(
     Raises:
         RunError: some scores are not finite. The message names the clips; or the net, if its weights are at fault.
     """
-    settings = scorer.input
     if clips.vectors is not None:  # a net that takes vectors knows one view of a clip
-        return np.stack([scorer.score_vectors(clips.vectors[clips.row, 0])] * len(views))
+        scores = np.stack([scorer.score_vectors(clips.vectors[clips.row, 0])] * len(views))
+    else:
+        scores = _of_sounds(scorer, clips, views, grouping, title)
+    if (broken := np.flatnonzero(not_finite(scores))).size:
+        raise _not_finite_error(scorer, clips, broken, net)
+    return scores
+
+
+def _of_sounds(scorer: Scorer, clips: ClipSet, views: Sequence[str], grouping: ScoringSettings | None, title: str) -> Scores:
+    settings = scorer.input
     trimmed = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if settings.trim_silence else clips.length
     lengths = np.maximum(trimmed, settings.window if settings.fill_short else 1)
     sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), settings))
     with progress_bar(title, len(clips), hidden=not title) as bar:
-        scores = scorer.scores(sounds, views, grouping, bar.update)
-    if (broken := np.flatnonzero(not_finite(scores))).size:
-        raise _not_finite_error(scorer, clips, broken, net)
-    return scores
+        return scorer.scores(sounds, views, grouping, bar.update)
 
 
 def named_clips(clips: ClipSet, chosen: Array) -> str:

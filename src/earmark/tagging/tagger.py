@@ -13,6 +13,7 @@ from earmark.errors import AudioError, BundleError
 from earmark.labels import LabelSet
 from earmark.recipe import ScoringSettings
 from earmark.scoring.ensemble import combine
+from earmark.scoring.finite import is_broken
 from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 
@@ -123,12 +124,11 @@ class Tagger:
         """What is wrong with a sound whose scores ``[K]`` are not finite; None if they are finite.
 
         Raises:
-            BundleError: the nets have no finite scores for other sounds either.
+            BundleError: a net has no finite scores for quiet noise either.
         """
         if np.isfinite(scores).all():
             return None
-        noise = np.random.default_rng(0).normal(0, 0.1, max(self.sample_rates)).astype(np.float32)
-        if not np.isfinite(self.combined([self.resampled(noise, max(self.sample_rates))])).all():
+        if any(map(is_broken, self.scorers)):
             raise BundleError(
                 f"{self.folder}: the model's scores are not finite, whatever the sound: its weights are damaged, or its training diverged"
             )

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from earmark.data.clips import ClipSet
 from earmark.data.table import Array
-from earmark.errors import RunError
 from earmark.recipe import AgreementSettings, MemberSettings
-from earmark.runs.predictions import REMEDY, Block, read_predictions, write_predictions
+from earmark.runs.predictions import Block, read_scores_of, write_predictions
 from earmark.scoring.clips import score_clips
 from earmark.scoring.opened import open_scorer
 
@@ -164,13 +163,6 @@ def agreed_of(path: Path, clips: ClipSet) -> NDArray[np.float32]:
     Raises:
         RunError: the file is damaged, lacks clips, or has other classes.
     """
-    labels, blocks = read_predictions(path)
-    if labels != clips.labels:
-        raise RunError(f"{path} has other classes than the store{REMEDY}")
-    row_of = {clip_id: scores for block in blocks for clip_id, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
-    agreed = np.zeros((len(clips), len(labels)), np.float32)
-    for row in np.flatnonzero(~clips.verified):
-        if (scores := row_of.get(str(clips.clip_id[row]))) is None:
-            raise RunError(f"{path} has nothing about clip {clips.clip_id[row]}{REMEDY}")
-        agreed[row] = scores
+    agreed = np.zeros((len(clips), len(clips.labels)), np.float32)
+    agreed[~clips.verified] = read_scores_of(path, clips.labels, clips.clip_id[~clips.verified])
     return agreed

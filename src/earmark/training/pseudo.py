@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from earmark.data.clips import ClipSet
 from earmark.data.table import Array
-from earmark.errors import RunError
 from earmark.recipe import MemberSettings
-from earmark.runs.predictions import Block, read_predictions, write_predictions
+from earmark.runs.predictions import Block, read_scores_of, write_predictions
 from earmark.scoring.clips import score_clips
 from earmark.scoring.opened import open_scorer
 
@@ -99,14 +98,7 @@ def soft_clips(path: Path, verified: ClipSet, unverified: ClipSet) -> SoftClips:
     Raises:
         RunError: the file is damaged, lacks clips, or has other classes.
     """
-    labels, blocks = read_predictions(path)
-    if labels != verified.labels:
-        raise RunError(f"{path} has other classes than the store; remove it, and `earmark train` makes it anew")
-    guess_of = {clip_id: scores for block in blocks for clip_id, scores in zip(block.clip_id.tolist(), block.scores, strict=True)}
-    try:
-        guessed_labels = [guess_of[clip_id] for clip_id in unverified.clip_id.tolist()]
-    except KeyError as error:
-        raise RunError(f"{path} has no labels for {error}; remove it, and `earmark train` makes it anew") from None
-    guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), np.stack(guessed_labels)])
+    guessed_labels = read_scores_of(path, verified.labels, unverified.clip_id)
+    guesses = np.concatenate([np.zeros((len(verified), len(verified.labels)), np.float32), guessed_labels])
     guessed = np.arange(len(guesses)) >= len(verified)
     return SoftClips(verified.followed_by(unverified), guesses, guessed)
