@@ -51,6 +51,24 @@ def refuse_special(path: Path) -> None:
         raise OSError(errno.EINVAL, "no regular file", str(path))
 
 
+def refuse_special_in(folder: Path) -> None:
+    """Refuses a folder in which something, at any depth, is neither a file nor a folder: opening a pipe would wait for ever.
+
+    Raises:
+        OSError: something is; or the folder may not be read.
+    """
+    for where, _, names in os.walk(folder, onerror=_raise):
+        for path in (Path(where, name) for name in names):
+            try:
+                refuse_special(path)
+            except FileNotFoundError:  # a link to nothing, or removed a moment ago
+                continue
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def read_json(path: Path, limit: int = SMALL) -> Any:
     """The content of a small JSON file; see `read_small`.
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from earmark.errors import RecipeError
 from earmark.recipe import ScoringSettings
-from earmark.scoring.groups import length_groups, padding_of
+from earmark.scoring.groups import check_views, length_groups, padding_of
 from tests.reference import grouping
 
 LENGTHS = st.lists(st.integers(1, 400), max_size=90) | st.lists(st.integers(1000, 1300), min_size=60, max_size=150, unique=True)
@@ -89,3 +90,17 @@ def test_groups_begin_with_the_shortest_and_equals_keep_their_order() -> None:
 
 def test_a_views_padding() -> None:
     assert [padding_of(view) for view in ("whole", "pad0", "pad8", "pad66650")] == [0, 0, 8, 66_650]
+
+
+@pytest.mark.parametrize(
+    ("views", "takes_vectors", "message"),
+    [
+        (["whole", "varied1"], False, "views varied1: nets that take sounds have whole and padN"),
+        (["pad0", "varied1"], True, "views pad0: the front end embedding has whole and varied1"),
+    ],
+)
+def test_views_that_a_net_does_not_know_are_refused(views: list[str], takes_vectors: bool, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_views(views, takes_vectors)
+    check_views(["whole"], takes_vectors)
+    check_views(["varied1"] if takes_vectors else ["pad8"], takes_vectors)

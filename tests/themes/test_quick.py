@@ -18,6 +18,7 @@ from earmark.data.models import resolve_models
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.embedding.onnx_model import OnnxModel
+from earmark.embedding.variations import varied
 from earmark.errors import EarmarkError, EmbeddingError, RunError, StoreError
 from earmark.nets.member import load_tensors
 from earmark.recipe import Recipe, load_recipe
@@ -75,6 +76,7 @@ def test_vectors_of_a_store_are_those_of_its_clips_and_are_made_once(store: Stor
     assert vectors is not None and vectors.shape == (len(clips), 2, SIZE)
     for number in (0, 40, 79):
         np.testing.assert_allclose(vectors[number, 0], expected(clips.samples(number)), rtol=1e-4)
+    np.testing.assert_allclose(vectors[40, 1], expected(varied(clips.samples(40), 1)), rtol=1e-4)
     assert (vectors[:, 1] != vectors[:, 0]).any(axis=1).all()  # the variations are other sounds
     folder = embed_store(store, OnnxModel(model), 1)
     made = (folder / "vectors.f32").stat().st_mtime_ns
@@ -92,11 +94,11 @@ def test_stopped_embedding_goes_on_to_the_same_vectors(store: Store, model: Path
     class Stopping(OnnxModel):
         calls = 0
 
-        def vector(self, samples: np.ndarray) -> np.ndarray:
+        def vector(self, samples: np.ndarray, variation: int = 0) -> np.ndarray:
             Stopping.calls += 1
             if Stopping.calls > 100:
                 raise KeyboardInterrupt
-            return super().vector(samples)
+            return super().vector(samples, variation)
 
     with pytest.raises(KeyboardInterrupt):
         embed_store(copy, Stopping(model), 1, jobs=1)
@@ -196,14 +198,20 @@ def test_bundle_scores_as_evaluate_does_wherever_it_lies(run: Run, rendered: Pat
     assert {member["frontend"]["model"] for member in config["members"]} == {
         f"{config['members'][0]['frontend']['sha256'][:12]}.onnx"
     }
-    _, (block, *_) = read_predictions(run.scores_file("third", 0))
+    _, read = read_predictions(run.scores_file("third", 0))
+    blocks = {block.view: dict(zip(block.clip_id.tolist(), block.scores, strict=True)) for block in read}
+    assert list(blocks) == ["whole", "varied1"]
     fold0 = [net for net, member in zip(tagger.scorers, tagger.config.members, strict=True) if member.fold == 0]
-    for clip, scores in list(zip(block.clip_id.tolist(), block.scores, strict=True))[:5]:
+    for clip in list(blocks["whole"])[:5]:
         samples, rate = earmark_read(rendered.parent / clip)
         inputs = fold0[0].sounds([samples])
         assert rate == 16000
-        np.testing.assert_allclose(fold0[0].scores(inputs)[0, 0], scores, atol=1e-5)
+        for view, rows in blocks.items():
+            np.testing.assert_allclose(fold0[0].scores(inputs, [view])[0, 0], rows[clip], atol=1e-5)
         assert len(tagger.tag(rendered.parent / clip)) == 3
+    whole, changed = ([net.scores(net.sounds([samples]), [view])[0, 0] for net in tagger.scorers] for view in blocks)
+    mean = np.exp(np.mean(np.log(np.maximum([*whole, *changed], 1e-30)), axis=0))  # a geometric mean of all nets and views
+    np.testing.assert_allclose(tagger.combined([{16000: samples}])[0], mean / mean.sum(), atol=1e-4)
 
 
 def earmark_read(path: Path) -> tuple[np.ndarray, int]:
@@ -240,7 +248,10 @@ def sets_of(*values: str) -> Sequence[str]:
     ("setting", "message"),
     [
         ("members.*.input.peak_normalised=true", "input.peak_normalised: must be false"),
-        ("members.*.views=[whole, pad8]", "views pad8: the front end embedding has only whole clips"),
+        ("members.*.views=[whole, pad8]", "views pad8: the front end embedding has whole and varied1"),
+        ("members.*.views=[varied2]", r"view varied2: frontend\.variations is 1, and must be 2 or more"),
+        ("ensembles.quick.members.third.views=[whole, varied3]", "view varied3"),
+        ("members.*.validation.view=varied7", "view varied7"),
         ("members.*.batch.gain={range: [0.5, 1.0]}", "gain changes sounds"),
         ("members.*.batch.frequency_mask={width: [1, 2]}", "frequency_mask needs a mel front end"),
     ],

@@ -16,19 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from earmark import audio, files
+from earmark import files
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.data.table import Array
 from earmark.embedding.embedder import Embedder, Vector
 from earmark.embedding.opened import open_embedder
-from earmark.embedding.variations import varied
 from earmark.errors import AudioError, EmbeddingError, StoreError
 from earmark.parallel import in_order
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings
 
-VERSION = 1
+VERSION = 2  # 1: other variations
 FOLDER, INFO, VECTORS = "embeddings", "embedding.json", "vectors.f32"
 KIND = np.dtype("<f4")
 BASKET = 16  # clips that a thread takes at a time
@@ -188,14 +187,7 @@ def _vectors(clips: ClipSet, basket: Sequence[int], embedder: Embedder, variatio
 def _of_clip(clips: ClipSet, number: int, embedder: Embedder, variations: int) -> Iterator[Vector]:
     samples = clips.samples(number)
     try:
-        yield embedder.vector(samples)
-        for variation in range(1, 1 + variations):
-            yield embedder.vector(_varied(clips, number, samples, variation))
+        for variation in range(1 + variations):
+            yield embedder.vector(samples, variation)
     except AudioError as error:
         raise EmbeddingError(f"clip {clips.clip_id[number]}: {error}; leave it out of the data, or take another model") from None
-
-
-def _varied(clips: ClipSet, number: int, samples: audio.Samples, variation: int) -> audio.Samples:
-    # The seed is made of the clip's name, so that other clips in the store do not change the variations of this one.
-    name = int.from_bytes(str(clips.clip_id[number]).encode())
-    return varied(samples, np.random.default_rng(np.random.SeedSequence([variation, name])))

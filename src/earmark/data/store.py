@@ -6,7 +6,6 @@ A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and one 
 ``lead`` and ``tail`` (samples of digital silence at the beginning and at the end).
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from earmark.errors import StoreError
 from earmark.labels import LabelSet
 
 VERSION = 1
+MOST_BYTES = 2**30  # of store.json, which has the names of all classes
 PCM = np.dtype("<i2")
 
 
@@ -61,12 +61,16 @@ class Store:
             StoreError: the folder is no store, it has another version, or its ``store.json`` is damaged.
         """
         try:
-            info = json.loads((path / "store.json").read_text(encoding="utf-8"))
+            info = files.read_json(path / "store.json", MOST_BYTES)
             version = info["version"]
         except PermissionError:
             raise StoreError(f"{path}: no permission to read it") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise StoreError(f"{path} is no store; `earmark prepare SOURCE ROOT --out {path} --sample-rate HZ` makes one") from None
+        try:
+            files.refuse_special_in(path)
+        except OSError as error:
+            raise StoreError(f"{path} is damaged ({error.filename}: {error.strerror}); prepare into another folder") from None
         if version != VERSION:
             raise StoreError(
                 f"{path} is a store of version {version}; this earmark reads version {VERSION}: prepare into another folder"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
+from earmark.embedding.variations import varied
 from earmark.errors import AudioError
 
 Vector = NDArray[np.float32]
@@ -43,11 +44,12 @@ class Embedder(ABC):
         """A sound that is too short, filled to `shortest` samples: with zeros after it."""
         return np.pad(samples, (0, self.shortest - len(samples)))
 
-    def vector(self, samples: audio.Samples) -> Vector:
+    def vector(self, samples: audio.Samples, variation: int = 0) -> Vector:
         """The vector of a whole sound: the mean over its windows, which overlap by half.
 
         Args:
             samples: mono, float32 ``[samples]`` at `sample_rate`, −1..1.
+            variation: the number of the variation of the sound to take, see `variations`; 0 for the sound as it is.
 
         Returns:
             float32 ``[D]``.
@@ -57,6 +59,8 @@ class Embedder(ABC):
         """
         if not len(samples):
             raise AudioError("no samples")
+        if variation:
+            samples = varied(samples, variation)
         if len(samples) < self.shortest:
             samples = self.filled(samples)
         total, count = np.zeros(self.size), 0
@@ -68,10 +72,10 @@ class Embedder(ABC):
             raise AudioError(f"{self.title} gives numbers for it that are not finite")
         return mean
 
-    def vector_or_nan(self, samples: audio.Samples) -> Vector:
+    def vector_or_nan(self, samples: audio.Samples, variation: int = 0) -> Vector:
         """The vector of a sound as `vector` makes it; NaNs if it cannot be made."""
         try:
-            return self.vector(samples)
+            return self.vector(samples, variation)
         except AudioError:
             return np.full(self.size, np.nan, np.float32)
 

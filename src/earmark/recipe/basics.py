@@ -40,8 +40,9 @@ FactorOrZero = Annotated[Real, Field(ge=0, le=1e6)]
 Epsilon = Annotated[Real, Field(ge=1e-12, le=100)]  # added to what is divided by
 Floor = Annotated[Real, Field(ge=1e-30, le=1)]  # lower power counts as this; float32 ends at 1e-38
 Decibels = Annotated[Real, Field(gt=0, le=1000)]
-# A version of a clip that is scored: the whole clip, or with N frames (samples, for a net on waveforms) of zeros on each side.
-View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,6})$")]
+# A version of a clip that is scored: the whole clip; with N frames (samples, for a net on waveforms) of zeros on each side; or, for a net
+# that stands on an embedding, the vector of variation N.
+View = Annotated[str, Field(pattern=r"^(whole|pad[0-9]{1,6}|varied[1-9][0-9]?)$")]
 
 
 def _ordered(limits: tuple[Number, Number]) -> tuple[Number, Number]:

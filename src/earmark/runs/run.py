@@ -77,6 +77,18 @@ class RunInfo:
         return cls(**data)
 
 
+def refuse_special_in(path: Path) -> None:
+    """Refuses a run directory in which a pipe or a device stands for a file: reading it would never end.
+
+    Raises:
+        RunError: there is one.
+    """
+    try:
+        files.refuse_special_in(path)
+    except OSError as error:
+        raise RunError(f"{path}: {error.filename}: {error.strerror}; take it out of the run directory") from None
+
+
 @dataclass(frozen=True)
 class Run:
     """A run directory and its recipe."""
@@ -93,6 +105,7 @@ class Run:
         """
         if not (path / "recipe.yaml").is_file():
             raise RunError(f"{path} is no run directory; `earmark train RECIPE --store STORE --out {path}` makes one")
+        refuse_special_in(path)
         return cls(path, load_recipe(str(path / "recipe.yaml")))
 
     @property

@@ -14,7 +14,7 @@ class Vote:
         member: name of the net's member in the recipe.
         fold: the fold that the net was not trained on.
         weights: which weights of the net: ``best``, ``last``, or a snapshot's number.
-        view: which version of the clips: ``whole`` or ``padN``.
+        view: which version of the clips: ``whole``, ``padN`` or ``variedN``.
         share: weight of the vote in the ensemble's mean; all votes of a member have equal shares of the member's weight.
     """
 

@@ -11,6 +11,7 @@ from earmark.errors import RunError
 from earmark.progress import progress_bar
 from earmark.recipe import ScoringSettings
 from earmark.scoring.finite import is_broken, not_finite
+from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer, Scores, Sounds, net_input
 
 
@@ -28,7 +29,7 @@ def score_clips(
     Args:
         scorer: a net that takes the clips' sample rate.
         clips: N clips.
-        views: V versions of each clip: ``whole`` or ``padN``.
+        views: V versions of each clip: ``whole``, ``padN`` or ``variedN``.
         grouping: which clips go through the net together; by default only clips of equal length.
         title: title of the progress bar; no bar is shown if it is empty.
         net: which net scores, in an error message: its member, fold and weights.
@@ -39,8 +40,8 @@ def score_clips(
     Raises:
         RunError: some scores are not finite. The message names the clips; or the net, if its weights are at fault.
     """
-    if clips.vectors is not None:  # a net that takes vectors knows one view of a clip
-        scores = np.stack([scorer.score_vectors(clips.vectors[clips.row, 0])] * len(views))
+    if clips.vectors is not None:
+        scores = np.stack([scorer.score_vectors(clips.vectors[clips.row, variation_of(view)]) for view in views])
     else:
         scores = _of_sounds(scorer, clips, views, grouping, title)
     if (broken := np.flatnonzero(not_finite(scores))).size:

@@ -1,8 +1,11 @@
-"""The padding of a view, and which clips are scored together (Akiyama & Sato §3.6)."""
+"""What views of a clip are, and which clips are scored together (Akiyama & Sato §3.6)."""
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earmark.errors import RecipeError
 from earmark.recipe import ScoringSettings
 
 
@@ -13,6 +16,27 @@ def padding_of(view: str) -> int:
     (8, 0)
     """
     return int(view.removeprefix("pad")) if view.startswith("pad") else 0
+
+
+def variation_of(view: str) -> int:
+    """The number of the variation that a view of a clip is; 0 is the clip as it is.
+
+    >>> variation_of("varied2"), variation_of("whole")
+    (2, 0)
+    """
+    return int(view.removeprefix("varied")) if view.startswith("varied") else 0
+
+
+def check_views(views: Iterable[str], takes_vectors: bool) -> None:
+    """Checks that a net knows these views: variations are of nets that take vectors, padding of those that take sounds.
+
+    Raises:
+        RecipeError: it knows them not.
+    """
+    if wrong := sorted({view for view in views if (variation_of(view) if not takes_vectors else view.startswith("pad"))}):
+        known = "whole and varied1, varied2 …" if takes_vectors else "whole and padN"
+        kind = "the front end embedding has" if takes_vectors else "nets that take sounds have"
+        raise RecipeError(f"views {', '.join(wrong)}: {kind} {known}")
 
 
 def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: int = 0) -> list[NDArray[np.int64]]:

@@ -55,7 +55,7 @@ class Scorer(ABC):
 
         Args:
             waveforms: B sounds ``[samples]``; the shorter ones are filled to the length of the longest.
-            views: V versions of each sound: ``whole`` or ``padN``.
+            views: V versions of each sound: ``whole``, ``padN`` or ``variedN``.
         """
 
     @property
@@ -86,7 +86,7 @@ class Scorer(ABC):
 
         Args:
             sounds: N sounds.
-            views: V versions of each sound: ``whole`` or ``padN``.
+            views: V versions of each sound: ``whole``, ``padN`` or ``variedN``.
             grouping: which sounds go through the net together; by default only sounds of equal length.
             on_progress: called with the number of sounds scored so far.
 

@@ -11,6 +11,7 @@ from earmark import audio
 from earmark.embedding.embedder import Embedder
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import InputSettings, ScoringSettings
+from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer, Scores, Sounds
 from earmark.scoring.torch_scorer import evaluating
 
@@ -61,9 +62,13 @@ class VectorScorer(Scorer):
         return scores
 
     def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:
-        """See `Scorer.score_group`; the only view is ``whole``."""
-        scores = self.score_vectors(np.stack([self.embedder.vector(waveform) for waveform in waveforms]))
-        return np.stack([scores] * len(views))
+        """See `Scorer.score_group`; the views are ``whole`` and ``variedN``."""
+        return np.stack(
+            [
+                self.score_vectors(np.stack([self.embedder.vector(waveform, variation_of(view)) for waveform in waveforms]))
+                for view in views
+            ]
+        )
 
     def scores(
         self,
@@ -73,9 +78,10 @@ class VectorScorer(Scorer):
         on_progress: Callable[[int], None] | None = None,
     ) -> Scores:
         """See `Scorer.scores`."""
-        vectors = np.zeros((len(sounds), self.embedder.size), np.float32)
+        vectors = np.zeros((len(views), len(sounds), self.embedder.size), np.float32)
         for number in range(len(sounds)):
-            vectors[number] = self.embedder.vector(sounds.waveform(number))
+            waveform = sounds.waveform(number)
+            vectors[:, number] = [self.embedder.vector(waveform, variation_of(view)) for view in views]
             if on_progress is not None:
                 on_progress(number + 1)
-        return np.stack([self.score_vectors(vectors)] * len(views))
+        return np.stack([self.score_vectors(rows) for rows in vectors])

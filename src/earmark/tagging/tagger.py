@@ -14,6 +14,7 @@ from earmark.labels import LabelSet
 from earmark.recipe import ScoringSettings
 from earmark.scoring.ensemble import combine
 from earmark.scoring.finite import is_broken
+from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
 
@@ -162,14 +163,17 @@ class Tagger:
         equal_lengths = ScoringSettings(samples=group_samples)  # its patience is 0: no sound is filled to the length of another
         scores: list[NDArray[np.float32]] = []
         shares: list[float] = []
-        vectors: dict[str, NDArray[np.float32]] = {}  # by embedder: the nets of all folds stand on the same vectors
+        vectors: dict[
+            tuple[str, str], NDArray[np.float32]
+        ] = {}  # by embedder and view: the nets of all folds stand on the same ones
         for member, scorer in zip(self.config.members, self.scorers, strict=True):
             samples = [sound[member.input.sample_rate] for sound in sounds]
             if scorer.takes_vectors:
                 embedder = scorer.embedder
-                if embedder.key not in vectors:
-                    vectors[embedder.key] = np.stack([embedder.vector_or_nan(clip) for clip in samples])
-                scores += [scorer.score_vectors(vectors[embedder.key])] * len(member.views)
+                for view in member.views:
+                    if (key := (embedder.key, view)) not in vectors:
+                        vectors[key] = np.stack([embedder.vector_or_nan(clip, variation_of(view)) for clip in samples])
+                    scores.append(scorer.score_vectors(vectors[key]))
             else:
                 scores += list(scorer.scores(scorer.sounds(samples), member.views, equal_lengths))
             shares += [member.weight / len(member.views)] * len(member.views)

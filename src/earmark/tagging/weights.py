@@ -12,7 +12,7 @@ from earmark.nets.member import load_tensors
 from earmark.nets.memory import check_padding, in_words, scoring_bytes
 from earmark.nets.tagnet import TagNet, build_net
 from earmark.recipe import Part
-from earmark.scoring.groups import padding_of
+from earmark.scoring.groups import check_views, padding_of
 from earmark.tagging.bundle import CONFIG, BundleMember
 
 MOST_HEADER = 2**22  # bytes of a weights file's header; a net of 1,000 layers has less than a tenth of it
@@ -34,11 +34,10 @@ def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
             those of another net.
     """
     path = folder / member.file
-    padding = max(map(padding_of, member.views))
     parts = (member.frontend, member.backbone, member.head)
     try:
         shapes, needs = _plan(
-            *(part.model_dump_json() for part in parts), member.input.sample_rate, classes, member.input.window, padding
+            *(part.model_dump_json() for part in parts), member.input.sample_rate, classes, member.input.window, tuple(member.views)
         )
     except RecipeError as error:
         raise BundleError(f"{folder / CONFIG}: {member.name}: {error}") from None
@@ -60,15 +59,19 @@ def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
 
 
 @lru_cache(maxsize=16)  # the nets of a member's folds are alike
-def _plan(frontend: str, backbone: str, head: str, sample_rate: int, classes: int, window: int, padding: int) -> tuple[Shapes, int]:
+def _plan(
+    frontend: str, backbone: str, head: str, sample_rate: int, classes: int, window: int, views: tuple[str, ...]
+) -> tuple[Shapes, int]:
     """The shapes of a net's tensors, and the bytes that scoring a sound takes at least; the parts of the net are JSON.
 
     Raises:
-        RecipeError: the net cannot be built.
+        RecipeError: the net cannot be built, or does not know the views.
     """
     with torch.device("meta"):
         parts = [Part.model_validate_json(part) for part in (frontend, backbone, head)]
         net = build_net(parts[0], parts[1], parts[2], sample_rate, classes)
+    check_views(views, net.frontend.takes_vectors)
+    padding = max(map(padding_of, views))
     check_padding(net, padding, sample_rate)
     return {name: list(tensor.shape) for name, tensor in net.state_dict().items()}, scoring_bytes(net, window, padding)
 

@@ -148,8 +148,8 @@ def write_agreement(
         for file in weights:
             scorer = open_scorer(member, len(clips.labels), file, device)
             activation, bar = scorer.activation, f"{title}: {number} of {len(judges)}"
-            scores = score_clips(scorer, clips[rows], grouping=member.scoring, title=bar, net=f"{title}, by {file}")[0]
-            guesses[rows] += scores / len(weights)
+            scores = score_clips(scorer, clips[rows], member.views, member.scoring, bar, net=f"{title}, by {file}")
+            guesses[rows] += scores.mean(axis=0) / len(weights)
     agree = agreed_classes if activation == "softmax" else agreed_labels
     agreed = agree(guesses, clips.positive, settings.strength)
     path.parent.mkdir(parents=True, exist_ok=True)

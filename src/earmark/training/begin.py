@@ -6,7 +6,7 @@ from typing import Any
 from earmark import files
 from earmark.errors import RunError
 from earmark.recipe import Recipe
-from earmark.runs.run import Run
+from earmark.runs.run import Run, refuse_special_in
 
 #: What may lie in a folder that becomes a run directory: what `open_run` and `run_demo` leave when they are stopped, and what a
 #: file system puts into every folder that it is mounted on.
@@ -32,10 +32,12 @@ def check_out(path: Path) -> None:
         raise RunError(f"{path} is no folder; --out is a folder, a new one or that of a run")
     names = {child.name for child in path.iterdir()}
     if (path / "recipe.yaml").is_file() and names & {"run.json", "members", "pseudo"}:
+        refuse_special_in(path)
         return
     if taken := sorted(names - BEGUN):
         more = f" and {len(taken) - SHOWN} more" if len(taken) > SHOWN else ""
         raise RunError(f"{path} is no run directory and has {', '.join(taken[:SHOWN])}{more} already; choose another --out")
+    refuse_special_in(path)
 
 
 def _replaced_as_a_whole(folder: Path) -> str | None:

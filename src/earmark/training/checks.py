@@ -12,7 +12,8 @@ from earmark.nets.member import planned_net
 from earmark.nets.memory import check_padding, in_words, scoring_bytes, step_bytes
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, Recipe
-from earmark.scoring.groups import padding_of
+from earmark.runs.votes import needed_scores
+from earmark.scoring.groups import check_views, padding_of, variation_of
 from earmark.training.schedule import batch_size
 from earmark.training.start import take_weights
 
@@ -58,8 +59,16 @@ def _check_input_of_vectors(settings: MemberSettings) -> None:
     }
     if wrong := [name for name, value in wanted.items() if value]:
         raise RecipeError(f"{', '.join(wrong)}: must be false, since the front end embedding takes clips as they are")
-    if views := sorted({*settings.views, settings.validation.view} - {"whole"}):
-        raise RecipeError(f"views {', '.join(views)}: the front end embedding has only whole clips")
+
+
+def _check_views(recipe: Recipe, member: str, net: TagNet) -> None:
+    """Checks that a member's net knows all views that it is asked for, and that the store has the vectors of them."""
+    settings = recipe.members[member]
+    views = {view for _, view in needed_scores(recipe, member)} | {settings.validation.view}
+    check_views(views, net.frontend.takes_vectors)
+    variations = settings.frontend.arguments.get("variations", 0)
+    if net.frontend.takes_vectors and (highest := max(map(variation_of, views))) > variations:
+        raise RecipeError(f"view varied{highest}: frontend.variations is {variations}, and must be {highest} or more")
 
 
 def check_start(recipe: Recipe, member: str, classes: int) -> None:
@@ -138,6 +147,7 @@ def check_members(recipe: Recipe, names: Iterable[str], classes: int, examples: 
         whole = batch_size(settings, classes)
         try:
             net = check_buildable(settings, classes)
+            _check_views(recipe, name, net)
             check_start(recipe, name, classes)
             check_memory(net, settings, min(whole, examples or whole), recipe.precision)
         except RecipeError as error:

@@ -100,7 +100,7 @@ def plan(
         raise RecipeError(f"recipe {recipe.name} names no published data to count with; say --store")
     chosen_folds = choose_folds(all_folds, folds, data_name)
     suffice = clips is None or splits.verified_suffice(clips)
-    stages = plan_stages(recipe, chosen_members, chosen_folds, all_folds, suffice)
+    stages = plan_stages(recipe, chosen_members, chosen_folds, all_folds, suffice, clips is None or splits.unverified_labels(clips))
     trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:

@@ -57,6 +57,11 @@ def verified_suffice(clips: ClipTable) -> bool:
     return all(clips.positive[can_train & (clips.fold != fold)].any(axis=0).all() for fold in folds_of(clips))
 
 
+def unverified_labels(clips: ClipTable) -> bool:
+    """Whether some training clips have labels that nobody has verified."""
+    return bool((clips.labelled & ~clips.verified & ~clips.test).any())
+
+
 def learns_from_unverified(settings: MemberSettings, verified_suffice: bool) -> bool:
     """Whether a member's first task learns from unverified clips.
 

@@ -41,6 +41,7 @@ def plan_stages(
     folds: Sequence[int],
     all_folds: Sequence[int],
     verified_suffice: bool = True,
+    unverified_labels: bool = True,
 ) -> list[Stage]:
     """The stages that make the nets of these members and folds, in an order in which they can be made.
 
@@ -57,6 +58,7 @@ def plan_stages(
         folds: numbers of the folds to train.
         all_folds: numbers of all folds of the data.
         verified_suffice: whether members with ``clips: trusted`` learn from the verified clips alone; see `splits.verified_suffice`.
+        unverified_labels: whether the data has any; else an agreement has nothing to judge, and needs no nets.
     """
     stages: dict[tuple[str, str, int | None, int | None], Stage] = {}
 
@@ -74,7 +76,9 @@ def plan_stages(
     def agreement(name: str, fold: int) -> Stage:
         if (key := ("agreement", name, fold, None)) not in stages:
             member = recipe.agreements[name].member
-            if learns_from_unverified(recipe.members[member], verified_suffice):
+            if not unverified_labels:
+                needs = []
+            elif learns_from_unverified(recipe.members[member], verified_suffice):
                 needs = [net(member, fold, part) for part in range(PARTS)]
             else:
                 needs = [net(member, fold)]

@@ -35,7 +35,14 @@ from earmark.training.export import write_bundle
 from earmark.training.jobs import make_at_once
 from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out, scores_fault
 from earmark.training.probe import faster_precision, faster_threads
-from earmark.training.splits import choose_folds, folds_of, refuse_unlearnable, verified_suffice, warn_of_nothing_to_score
+from earmark.training.splits import (
+    choose_folds,
+    folds_of,
+    refuse_unlearnable,
+    unverified_labels,
+    verified_suffice,
+    warn_of_nothing_to_score,
+)
 from earmark.training.stages import plan_stages
 
 MAX_BAD_SHARE = 0.05  # if more of a store's clips are bad, training is refused
@@ -88,7 +95,7 @@ def train(request: TrainRequest) -> RunMetrics:
     clips = load_unchanged_table(store)
     folds = folds_of(clips)
     suffice = verified_suffice(clips)
-    stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds, suffice)
+    stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds, suffice, unverified_labels(clips))
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None and stage.part is None]
     for name, fold in nets:
         refuse_unlearnable(clips, fold, recipe, name)
