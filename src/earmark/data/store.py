@@ -112,7 +112,7 @@ class Store:
             add = f"earmark prepare {self.source} {self.root} --out {self.path} --sample-rate {sample_rate}"
             raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `{add}` adds it")
         try:
-            return read_parquet(self.path / "clips.parquet", filters=[("sample_rate", "=", sample_rate)])
+            return read_parquet(self.path / "clips.parquet", equal=("sample_rate", sample_rate))
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise self._damaged(error) from None
 

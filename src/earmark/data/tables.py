@@ -195,7 +195,7 @@ def _read_parquet(path: Path, file: BinaryIO) -> tuple[list[str], Sequence[Seque
 
     try:
         # A text that stands a million times stands once in the file. Kept as a dictionary, it stands once in memory, too.
-        table = pyarrow.parquet.ParquetFile(file)
+        table = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
         header = _unique(path, table.schema_arrow.names)
         kinds = dict(zip(header, table.schema_arrow.types, strict=True))
         faults = [
@@ -204,7 +204,7 @@ def _read_parquet(path: Path, file: BinaryIO) -> tuple[list[str], Sequence[Seque
         if faults or (faults := _too_much(table.metadata)):
             raise ManifestError(str(path), faults)
         texts = [leaf.path for leaf in table.schema if leaf.physical_type == "BYTE_ARRAY"]
-        return header, _rows_of(path, pyarrow.parquet.ParquetFile(file, read_dictionary=texts), header)
+        return header, _rows_of(path, pyarrow.parquet.ParquetFile(file, read_dictionary=texts, pre_buffer=False), header)
     except (pyarrow.ArrowException, ValueError, OSError, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ManifestError(str(path), [f"not readable as Parquet: {reason}"]) from None
@@ -238,7 +238,7 @@ def _too_much(metadata: "pyarrow.parquet.FileMetaData") -> list[str]:
 def _rows_of(path: Path, table: "pyarrow.parquet.ParquetFile", header: Sequence[str]) -> list[tuple[Cell, ...]]:
     lines: list[tuple[Cell, ...]] = []
     count = characters = 0  # of all cells and texts in lists
-    for batch in table.iter_batches(BATCH_ROWS):
+    for batch in table.iter_batches(BATCH_ROWS, use_threads=False):
         columns = []
         for name, column in zip(header, batch.columns, strict=True):
             is_list = hasattr(column, "flatten")

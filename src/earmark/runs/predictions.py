@@ -145,7 +145,7 @@ def read_weights_and_views(path: Path) -> set[tuple[str, str]]:
         RunError: the file is damaged.
     """
     with _damage_named(path):
-        pairs = read_parquet(path, columns=["snapshot", "view"]).group_by(["snapshot", "view"]).aggregate([])
+        pairs = read_parquet(path, columns=["snapshot", "view"]).group_by(["snapshot", "view"], use_threads=False).aggregate([])
         return set(zip(pairs["snapshot"].to_pylist(), pairs["view"].to_pylist(), strict=True))
 
 
