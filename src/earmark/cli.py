@@ -1,5 +1,6 @@
 """The command line: it registers the commands, and turns errors into one line and an exit status."""
 
+import os
 import warnings
 from typing import Annotated
 
@@ -20,10 +21,10 @@ from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
 from earmark.quiet import show_libraries
 
+COMPLETION = "_EARMARK_COMPLETE"  # set by a shell that asks what may stand where Tab was pressed
 RESUMED = ("demo", "prepare", "train")  # commands that go on where they were, if they were stopped
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Train sound taggers on labels you cannot fully trust.",
@@ -79,6 +80,10 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         status = result if isinstance(result, int) else OK
         if status == INTERRUPTED:  # typer has caught the exception
             raise KeyboardInterrupt
+        if status == FAULT:  # typer's own status of --install-completion
+            raise EarmarkError(
+                "completion can be had in bash, zsh, fish and PowerShell, and earmark was not started from any of them"
+            )
         if (reason := lost_output()) is not None:
             tell(f"error: {reason}; the work itself is done")
             return UNUSABLE
@@ -93,8 +98,8 @@ def run(arguments: list[str], own_process: bool = False) -> int:
         return UNUSABLE
     except (KeyboardInterrupt, typer.Abort):
         return _stopped(arguments, interrupts)
-    except SystemExit:  # typer's own, when nobody reads its help any more
-        return OK
+    except SystemExit as error:  # typer's own: the answer to a shell; else nobody reads its help any more
+        return int(bool(error.code)) if COMPLETION in os.environ else OK
     except Exception as error:
         if interrupts.number is not None:  # a library has made an error of the interrupt
             return _stopped(arguments, interrupts)

@@ -3,13 +3,60 @@
 import pytest
 import torch
 
-from tests.bad_inputs.cases import PREPARE_MADE, TAG, TRAIN, Capture, Case, Places, check, check_request, no_store, refused, table
+from tests.bad_inputs.cases import (
+    NO_RECIPE,
+    PREPARE_MADE,
+    TAG,
+    TRAIN,
+    Capture,
+    Case,
+    Places,
+    check,
+    check_request,
+    no_store,
+    refused,
+    table,
+)
 
+PREPARE = "prepare manifest {manifest} --out {here}/s"
 BAD_OPTIONS = (
     # Names that are not known.
     refused("unknown command", "prepair", "No such command 'prepair'.<words of typer>"),
     refused("unknown option", TAG + " --topk 3", "No such option: --topk<words of typer>"),
-    refused("missing option", "prepare manifest {manifest} --out {here}/s", "Missing option '--sample-rate'."),
+    refused(
+        "missing option",
+        "prepare manifest {manifest} --out {here}/s",
+        "Missing option '--sample-rate' or '--for': the rates in Hz, or the recipe that the store is for.",
+    ),
+    refused("prepare: no such recipe", PREPARE + " --for nosuch", "no recipe 'nosuch': " + NO_RECIPE),
+    refused("prepare: one recipe of no name", PREPARE + " --for tiny,", "no recipe '': " + NO_RECIPE),
+    refused(
+        "prepare: model of no recipe",
+        PREPARE + " --sample-rate 8000 --embedding m.onnx",
+        "--embedding: its sample rate is taken where --for names a recipe that stands on it, such as quick",
+    ),
+    refused(
+        "prepare: recipe without a model",
+        PREPARE + " --for tiny --embedding m.onnx",
+        "--embedding: no member of recipe tiny has the front end embedding; quick has",
+    ),
+    refused("prepare: no such model", PREPARE + " --for quick --embedding {here}/m.onnx", "<words>{here}/m.onnx<words>"),
+    # What is said of data that say it themselves.
+    refused(
+        "prepare: unverified, beside a column",
+        PREPARE_MADE + " --unverified",
+        "--unverified: manifest.csv has a column verified, which says so of every clip",
+    ),
+    refused(
+        "prepare: groups, beside a column",
+        PREPARE_MADE + " --group-by x",
+        "--group-by: manifest.csv has a column group, which says so of every clip",
+    ),
+    refused(
+        "info: classes of no recipe",
+        "info --classes 3",
+        "--classes: say which recipe's parameters are to be counted; `earmark info` lists the recipes",
+    ),
     refused("unknown source", "prepare nosuch {here} {to_store}", "nosuch: no such source; the sources are {sources}"),
     refused("unknown member", TRAIN + " --members a,logmel", "no member a in recipe tiny; its members are logmel"),
     refused("fold that does not exist", TRAIN + " --folds 9", "no fold 9; the store has the folds 0, 1"),

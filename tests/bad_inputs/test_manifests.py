@@ -6,6 +6,8 @@ from earmark.data.store import Store
 from tests.bad_inputs.arrange import UNVERIFIED, all_of, read_rows, sound, text, traces_of_store, write_wav
 from tests.bad_inputs.cases import CORRUPT, PREPARE, PREPARE_MADE, Capture, Case, Places, check, check_request, refused, table
 
+REMEDY = "put the manifest above the sounds, and write the paths from its folder down"
+
 
 def bad_manifest(name: str, content: str | bytes, fault: str) -> Case:
     return Case(name, PREPARE, f"error: {{here}}/m.csv: {fault}", arrange=all_of(text("m.csv", content), sound("a.wav", "b.wav")))
@@ -42,9 +44,18 @@ BAD_MANIFESTS = (
         "label of test clips only", "file_name,labels,split\na.wav,x,train\nb.wav,y,test\n", "label 'y' is in the test split only"
     ),
     bad_manifest(
-        "name leaves the folder", "file_name,labels\n../a.wav,x\n", "row 1: file_name '../a.wav' is not below the manifest's folder"
+        "name leaves the folder",
+        "file_name,labels\n../a.wav,x\n",
+        f"row 1: file_name '../a.wav' is not below the manifest's folder: {REMEDY}",
     ),
-    bad_manifest("absolute name", "file_name,labels\n/a.wav,x\n", "row 1: file_name '/a.wav' is not below the manifest's folder"),
+    bad_manifest(
+        "absolute name", "file_name,labels\n/a.wav,x\n", f"row 1: file_name '/a.wav' is not below the manifest's folder: {REMEDY}"
+    ),
+    bad_manifest(
+        "every name leaves the folder",
+        "file_name,labels\n" + "".join(f"../a/{i}.wav,x\n" for i in range(1500)),
+        f"row 1: file_name '../a/0.wav' is not below the manifest's folder, nor are 1,499 others: {REMEDY}",
+    ),
     bad_manifest("no name", "file_name,labels\n,x\n", "row 1: file_name is empty"),
     bad_manifest("name with a NUL", 'file_name,labels\n"a\0.wav",x\nb.wav,y\n', "row 1: file_name <words>"),
     bad_manifest("a label twice", 'file_name,labels\na.wav,"x, x"\n', "row 1: label 'x' stands 2 times"),
@@ -63,7 +74,7 @@ BAD_MANIFESTS = (
         "several faults in several rows",
         "file_name,labels,verified,fold\na.wav,x,perhaps,first\nb.wav,y,1,0\n../c.wav,y,1,0\n",
         "row 1: verified is 'perhaps', not 0 or 1; row 1: fold is 'first', not a whole number from 0; "
-        "row 3: file_name '../c.wav' is not below the manifest's folder",
+        f"row 3: file_name '../c.wav' is not below the manifest's folder: {REMEDY}",
     ),
     bad_manifest(
         "more faults than anybody reads",

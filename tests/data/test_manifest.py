@@ -188,7 +188,8 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
         read_manifest(path)
     assert caught.value.faults == (
         "row 1: file_name is empty",
-        "row 2: file_name '../up.wav' is not below the manifest's folder",
+        "row 2: file_name '../up.wav' is not below the manifest's folder: "
+        "put the manifest above the sounds, and write the paths from its folder down",
         "row 3: verified is 'maybe', not 0 or 1",
         "row 4: fold is '-1', not a whole number from 0",
         "row 5: split is 'dev', not train or test",

@@ -3,10 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from earmark.recipe import Recipe, load_recipe
+from earmark.recipe import Recipe, built_in_recipes, load_recipe
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 
 CLASSES = 50  # if neither the user nor the recipe gives a number
+
+
+def list_recipes() -> list[dict[str, str]]:
+    """The recipes that come with earmark: of each ``name``, ``about`` (a sentence), ``title`` and ``source`` (may be empty)."""
+    recipes = [load_recipe(name) for name in built_in_recipes()]
+    return [{key: getattr(recipe, key) for key in ("name", "about", "title", "source")} for recipe in recipes]
 
 
 def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]:
@@ -57,6 +63,7 @@ def _describe_recipe(recipe: Recipe, asked_classes: int | None) -> dict[str, Any
         "kind": "recipe",
         "name": recipe.name,
         "title": recipe.title,
+        "about": recipe.about,
         "source": recipe.source,
         "classes": classes,
         "rule": recipe.ensembles[ensemble].rule,

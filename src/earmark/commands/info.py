@@ -1,30 +1,60 @@
 """``earmark info``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from earmark.commands.complete import complete_recipe
 from earmark.commands.shared import JsonOption
 from earmark.console import say, say_data
+from earmark.errors import EarmarkError
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="A bundle, a run directory, a recipe's name or file.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A bundle, a run directory, a recipe's name or file; without it, the recipes are listed.",
+            autocompletion=complete_recipe,
+        ),
+    ] = None,
     classes: Annotated[
         int | None,
         typer.Option(min=2, help="Count a recipe's parameters for so many classes; by default as it was published with."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a model or a recipe is: members, rates, parameters, labels, size, licence."""
-    from earmark.assess.describe import describe
+    """Show what a model or a recipe is: members, rates, parameters, labels, size, licence; or list the recipes."""
+    from earmark.assess.describe import describe, list_recipes
 
+    if model is None:
+        if classes is not None:
+            raise EarmarkError("--classes: say which recipe's parameters are to be counted; `earmark info` lists the recipes")
+        recipes = list_recipes()
+        if as_json:
+            say_data({"kind": "recipes", "recipes": recipes})
+        else:
+            _show_recipes(recipes)
+        return
     description = describe(model, classes)
     if as_json:
         say_data(description)
         return
     for key, value in description.items():
-        if key != "members":
-            say(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        if key != "members" and value not in ("", []):
+            say(f"{key}: {_shown(value)}")
     for member in description["members"]:
-        say("  " + "  ".join(f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in member.items()))
+        say("  " + "  ".join(f"{key} {_shown(value)}" for key, value in member.items() if value != ""))
+
+
+def _show_recipes(recipes: list[dict[str, str]]) -> None:
+    width = max(len(recipe["name"]) for recipe in recipes)
+    for recipe in recipes:
+        say(f"{recipe['name']:{width}}  {recipe['about']}")
+    say("earmark info RECIPE shows more of one; earmark train RECIPE --store STORE --out RUN trains it")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,6 +1,7 @@
 """What several commands use: exit statuses, options, the list of skipped files."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads on the CPU; by default one a core.")]
+EmbeddingOption = Annotated[
+    Path | None, typer.Option(help="An ONNX model whose vectors the members stand on; docs/embeddings.md says which.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from earmark.commands.complete import complete_recipe
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import JsonOption, numbers
+from earmark.commands.shared import EmbeddingOption, JsonOption, numbers
 from earmark.console import say, say_data
 from earmark.errors import EarmarkError
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe, or a YAML file.", autocompletion=complete_recipe)],
     store: Annotated[Path | None, typer.Option(help="Folder of the store.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory, new or begun.")] = None,
     members: Annotated[str | None, typer.Option(help="Names with commas between them, and what they need; all by default.")] = None,
@@ -20,9 +21,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
     ] = None,
-    embedding: Annotated[
-        Path | None, typer.Option(help="An ONNX model whose vectors the members stand on; docs/embeddings.md says which.")
-    ] = None,
+    embedding: EmbeddingOption = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
     threads: Annotated[

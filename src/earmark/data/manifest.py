@@ -3,14 +3,15 @@
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
 from earmark.data.cells import Cell, fold_of, labels_of, seconds_of, text_of, verified_of
+from earmark.data.names import REMEDY, from_root, leads_out, outside
 from earmark.data.tables import read_table, require_columns, write_table
-from earmark.errors import ManifestError, one_line
+from earmark.errors import ManifestError
 from earmark.labels import LabelSet, label_faults, normal_label
 
 COLUMNS = ("file_name", "labels", "verified", "fold", "group", "split", "start", "end")
@@ -80,6 +81,8 @@ class Manifest:
         labels: the classes, in the data set's order.
         licence: licence of the data; empty if unknown.
         notes: lines about the data set that the user should know.
+        columns: the columns of its table; empty if it has none.
+        options: what was said on the command line of how to read it, word for word.
     """
 
     source: str
@@ -88,6 +91,8 @@ class Manifest:
     labels: LabelSet
     licence: str = ""
     notes: tuple[str, ...] = ()
+    columns: frozenset[str] = frozenset()
+    options: tuple[str, ...] = ()
 
     def path(self, clip: Clip) -> Path:
         """The path of a clip's file."""
@@ -133,18 +138,24 @@ def make_manifest(
 
     Raises:
         ManifestError: lists all faults: the caller's, those of single clips (see `checked`), no clips, a clip twice, no labels, a
-            class twice, a label that is no class, a test label without a training clip.
+            class twice, a label that is no class, a test label without a training clip, names that lead out of ``root``.
     """
     all_faults = list(faults)
     if not rows and not all_faults:
         all_faults.append("no clips")
     clips = []
+    out: list[tuple[str, str]] = []  # of the folder: where each such name stands, and the name
+    first_out = 0  # the place of their fault among the others
     for row in (row if isinstance(row, Row) else Row(repr(row.file_name), row) for row in rows):
-        clip, clip_faults = checked(row.clip)
-        if row.faults or clip_faults:
-            all_faults += [f"{row.place}: {fault}" for fault in (*row.faults, *clip_faults)]
-        else:
+        name = from_root(root, row.clip.file_name)
+        clip, clip_faults = checked(row.clip if name == row.clip.file_name else replace(row.clip, file_name=name))
+        all_faults += [f"{row.place}: {fault}" for fault in (*row.faults, *clip_faults)]
+        if leads_out(clip.file_name):
+            first_out = first_out if out else len(all_faults)
+            out.append((row.place, name))
+        elif not row.faults and not clip_faults:
             clips.append(clip)
+    all_faults[first_out:first_out] = outside(out, REMEDY if source == "manifest" else "")
     all_faults += _twice(clips, root)
     used = sorted({label for clip in clips if clip.split == "train" for label in clip.labels})
     names = used if labels is None else [normal_label(label) for label in labels]
@@ -161,7 +172,7 @@ def make_manifest(
 
 
 def checked(clip: Clip) -> tuple[Clip, list[str]]:
-    """A clip in its normal form, and what is wrong with it; it must not be used if anything is.
+    """A clip in its normal form, and what is wrong with it; it must not be used if anything is, nor if its name leads out.
 
     The file name is without ``./`` but else as it is on the disk; labels are as in `normal_label`, each once; a recording's name is
     in Unicode form NFC; ``-0`` seconds are 0.
@@ -174,9 +185,7 @@ def checked(clip: Clip) -> tuple[Clip, list[str]]:
         faults.append(f"file_name {name!r} has a NUL in it")
     elif not _is_utf8(name):
         faults.append(f"file_name {name!r} is not in UTF-8: rename the file")
-    elif name.startswith("/") or ".." in name.split("/"):
-        faults.append(f"file_name {name!r} is not below the manifest's folder")
-    elif (name := posixpath.normpath(name)) == ".":  # ./a.wav is a.wav
+    elif not leads_out(name) and (name := posixpath.normpath(name)) == ".":  # ./a.wav is a.wav
         faults.append("file_name is a folder, not a file")
     stripped = [label.strip() for label in clip.labels]
     labels = tuple(dict.fromkeys(map(normal_label, stripped)))
@@ -253,7 +262,7 @@ def read_manifest(path: Path, label_separator: str = ",") -> Manifest:
     header, lines = read_table(path)
     require_columns(path, header, ("file_name", "labels"))
     rows = [parse_row(f"row {number}", cells, label_separator) for number, cells in lines]
-    return make_manifest("manifest", path.parent, rows, str(path))
+    return replace(make_manifest("manifest", path.parent, rows, str(path)), columns=frozenset(header))
 
 
 def write_manifest(path: Path, clips: Iterable[Clip], label_separator: str = ",") -> None:
@@ -318,27 +327,3 @@ def parse_row(place: str, row: Mapping[str, Cell], label_separator: str) -> Row:
 
 def _seconds(seconds: float | None) -> str:
     return "" if seconds is None else repr(seconds).removesuffix(".0")
-
-
-def describe(manifest: Manifest) -> list[str]:
-    """Lines about a data set for people: numbers of clips, verified clips, classes, recordings, folds and test clips; notes."""
-    train = [clip for clip in manifest.clips if clip.split == "train"]
-    test = [clip for clip in manifest.clips if clip.split == "test"]
-    published = sorted({clip.fold for clip in train if clip.fold is not None})
-    named = ", ".join(map(str, published)) if len(published) <= 20 else f"{published[0]}–{published[-1]}, {len(published):,} in all"
-    folds = f"published folds {named}" if published else f"{MADE_FOLDS} folds made"
-    unlabelled = sum(not clip.labels and not clip.verified for clip in train)
-    lines = [
-        f"{manifest.source}: {len(train):,} train clips, {sum(clip.verified for clip in train):,} verified, "
-        f"{len(manifest.labels)} classes, {len({clip.group for clip in train}):,} recordings, {folds}"
-    ]
-    if unlabelled:
-        lines.append(f"{unlabelled:,} train clips are unlabelled")
-    if test:
-        usage = Counter(one_line(str(clip.extra.get("usage", ""))) for clip in test)
-        by_usage = ", ".join(f"{name} {count:,}" for name, count in sorted(usage.items())) if set(usage) != {""} else ""
-        lines.append(
-            f"{len(test):,} test rows, {sum(clip.scored for clip in test):,} of them scored"
-            + (f" ({by_usage})" if by_usage else "")
-        )
-    return [*lines, *manifest.notes]

@@ -1,6 +1,6 @@
 """The pre-trained models that a recipe's members stand on: what their files say goes into the recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,24 @@ from earmark.embedding.onnx_model import OnnxModel
 from earmark.embedding.opened import BUILT_IN, open_embedder
 from earmark.errors import EmbeddingError
 from earmark.recipe import MemberSettings, Part, Recipe
+
+
+def sample_rates(recipes: Sequence[Recipe], file: Path | None = None) -> set[int]:
+    """The sample rates, in Hz, that a store must have for recipes to be trained on it.
+
+    Args:
+        recipes: the recipes, at least one.
+        file: an ONNX model that takes the place of those that the recipes name.
+
+    Raises:
+        EmbeddingError: as `resolve_models`; of several recipes, only some need members that stand on a model.
+    """
+    of_model = [any(member.frontend.name == "embedding" for member in recipe.members.values()) for recipe in recipes]
+    resolved = [
+        resolve_models(recipe, file if stands_on_model or not any(of_model) else None)
+        for recipe, stands_on_model in zip(recipes, of_model, strict=True)
+    ]
+    return {member.input.sample_rate for recipe in resolved for member in recipe.members.values()}
 
 
 def resolve_models(recipe: Recipe, file: Path | None = None, sample_rate: int | None = None) -> Recipe:

@@ -153,6 +153,7 @@ def _prepare(
             "version": VERSION,
             "source": manifest.source,
             "root": root,
+            "options": manifest.options,
             "sample_rates": rates,
             "labels": manifest.labels.names,
             "clips": len(set(table["row"].to_pylist())),

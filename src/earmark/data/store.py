@@ -6,6 +6,7 @@ A store is a folder with ``store.json``, ``clips.parquet``, ``bad.csv`` and one 
 ``lead`` and ``tail`` (samples of digital silence at the beginning and at the end).
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Store:
         bad_count: number of clips that could not be used.
         fingerprint: changes when the data set's tables or files change.
         licence: licence of the data; empty if unknown.
+        options: what the user said of how to read the data set, word for word.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Store:
     bad_count: int
     fingerprint: str
     licence: str
+    options: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -86,6 +89,7 @@ class Store:
                 info["bad"],
                 info["fingerprint"],
                 info["licence"],
+                tuple(map(str, info.get("options", ()))),  # a store of an earlier version has none
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
@@ -109,8 +113,8 @@ class Store:
         """
         if sample_rate not in self.sample_rates:
             have = ", ".join(map(str, self.sample_rates))
-            add = f"earmark prepare {self.source} {self.root} --out {self.path} --sample-rate {sample_rate}"
-            raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `{add}` adds it")
+            add = ["prepare", self.source, self.root, "--out", str(self.path), "--sample-rate", str(sample_rate), *self.options]
+            raise StoreError(f"{self.path} has {have} Hz, not {sample_rate} Hz; `earmark {shlex.join(add)}` adds it")
         try:
             return read_parquet(self.path / "clips.parquet", equal=("sample_rate", sample_rate))
         except (OSError, ValueError, pyarrow.ArrowException) as error:

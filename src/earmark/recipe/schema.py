@@ -212,6 +212,7 @@ class Recipe(Settings):
 
     name: Name
     title: str
+    about: str = ""  # what it is good for, in a sentence for people who have not met its parts
     source: str = ""  # the publication
     seed: Annotated[Whole, Field(ge=0, lt=2**64)] = 0
     unverified: Literal["other_folds", "all"] = (
@@ -296,7 +297,7 @@ class Recipe(Settings):
 
     def training_settings(self) -> dict[str, Any]:
         """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out."""
-        others = {"title", "source", "published", "ensembles"}
+        others = {"title", "about", "source", "published", "ensembles"}
         settings = self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
         if not self.agreements:  # a recipe without them has the fingerprint that it had before there were any
             del settings["agreements"]

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from earmark.cli import run
+from earmark.data.describe import describe
 from earmark.data.folds import assign_folds, split_groups
-from earmark.data.manifest import NO_FOLD, Manifest, describe
+from earmark.data.manifest import NO_FOLD, Manifest
 from earmark.data.sources import scan, source_names
 from earmark.data.sources.fsdkaggle2019 import ERRATA
 from earmark.errors import ManifestError

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from earmark.data.describe import describe
 from earmark.data.folds import assign_folds, split_groups
-from earmark.data.manifest import NO_FOLD, describe
+from earmark.data.manifest import NO_FOLD
 from earmark.data.sources import scan, source_names
 from earmark.errors import ManifestError
 

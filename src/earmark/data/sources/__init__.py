@@ -2,14 +2,19 @@
 
 Each file has ``scan(root, label_separator) → Manifest``. If the data set was made for a competition, the file also has
 ``submission(root) → SubmissionLayout``. If some published labels are known to be wrong, a constant ``ERRATA`` lists their clips,
-``scan`` corrects them, and ``scan(…, errata=False)`` reads them as published.
+``scan`` corrects them, and ``scan(…, errata=False)`` reads them as published. A source of data sets that need not say which labels
+were checked, and which clips are of one recording, has ``scan(…, said=…)``, what the user says about it.
 """
 
 import importlib
+import inspect
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from earmark.data.manifest import Manifest, SubmissionLayout
+from earmark.data.said import NOTHING, Said
 from earmark.errors import ManifestError
 
 
@@ -18,7 +23,7 @@ def source_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def scan(source: str, root: Path, label_separator: str = ",", errata: bool = True) -> Manifest:
+def scan(source: str, root: Path, label_separator: str = ",", errata: bool = True, said: Said = NOTHING) -> Manifest:
     """Reads a data set's tables; no audio is opened.
 
     Args:
@@ -26,24 +31,30 @@ def scan(source: str, root: Path, label_separator: str = ",", errata: bool = Tru
         root: folder of the data set; for ``manifest`` the file.
         label_separator: separates the labels in a cell.
         errata: correct the labels that are known to be wrong.
+        said: what the user says of the clips where the data set does not.
 
     Raises:
-        ManifestError: there is no such source, the folder has another kind of data set, or its tables are wrong; or ``errata`` is
-            False for a source without a list of wrong labels.
+        ManifestError: there is no such source, the folder has another kind of data set, or its tables are wrong; ``errata`` is
+            False for a source without a list of wrong labels; something is said of a data set that says it itself.
     """
     if source not in source_names():
         raise ManifestError(source, [f"no such source; the sources are {', '.join(source_names())}"])
     if not root.exists():
         raise ManifestError(str(root), ["no such file or folder"])
     module = importlib.import_module(f"{__name__}.{source}")
-    manifest: Manifest
-    if errata:
-        manifest = module.scan(root, label_separator)
-    elif hasattr(module, "ERRATA"):
-        manifest = module.scan(root, label_separator, errata=False)
+    takes = inspect.signature(module.scan).parameters
+    more: dict[str, Any] = {}
+    if not errata:
+        if "errata" not in takes:
+            raise ManifestError("--no-errata", [f"{source} has no list of faulty labels that could be left as published"])
+        more["errata"] = False
+    if "said" in takes:
+        more["said"] = said
     else:
-        raise ManifestError("--no-errata", [f"{source} has no list of faulty labels that could be left as published"])
-    return manifest
+        said.refuse(f"{source} says itself which labels were checked", f"{source} says itself which clips are of one recording")
+    manifest: Manifest = module.scan(root, label_separator, **more)
+    separator = () if label_separator == "," else ("--label-separator", label_separator)
+    return replace(manifest, options=(*separator, *(() if errata else ("--no-errata",)), *said.options))
 
 
 def submission_layout(source: str, root: Path) -> SubmissionLayout:
