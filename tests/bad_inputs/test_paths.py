@@ -59,7 +59,7 @@ BAD_PATHS = (
     refused(
         "prepare: sounds in no class folder",
         "prepare folder {here} {to_store}",
-        "{here}: 'a.wav' lies in no class folder",
+        "{here}: 'a.wav' lies in no class folder: {here}/CLASS/FILE is needed",
         arrange=sound("a.wav", "dog/b.wav"),
     ),
     # Names that no file can have: more than 255 bytes.

@@ -49,13 +49,13 @@ def test_files_in_whose_names_it_finds_nothing_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("group_by", "fault"),
     [
-        ("rec(", r"--group-by 'rec(': no regular expression: missing ), unterminated subpattern at position 3"),
+        ("rec(", "--group-by 'rec(': no regular expression: missing ), unterminated subpattern at position 3"),
         ("a{99999999999}", "--group-by 'a{99999999999}': no regular expression: the repetition number is too large"),
         ("(" * 2000 + ")" * 2000, "no regular expression: "),
-        ("take", "--group-by 'take': is in none of the 2 names that it is searched for in, such as '1.wav'"),
+        ("take", "--group-by take: is in none of the 2 names that it is searched for in, such as '1.wav'"),
         ("", "--group-by '': is in none of the 2 names that it is searched for in, such as '1.wav'"),
         ("x*", "--group-by 'x*': is in none of the 2 names that it is searched for in, such as '1.wav'"),
-        ("b/", "--group-by 'b/': is in none of the 2 names that it is searched for in, such as 'a/1.wav'"),
+        ("b/", "--group-by b/: is in none of the 2 names that it is searched for in, such as 'a/1.wav'"),
         ("wav$", "--group-by 'wav$': makes one recording, 'wav', of all 2 clips"),
     ],
 )

@@ -103,7 +103,7 @@ def test_any_change_changes_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["nonsense=1"], "nonsense: no such setting; there are name, title, source, seed"),
+        (["nonsense=1"], "nonsense: no such setting; there are name, title, about, source, seed"),
         (["members.logmel.los.masking=1"], "los: no such setting; there are input, frontend, backbone"),
         (["members.logmel.loss.masking=2"], "less than or equal to 1"),
         (["members.other.loss.masking=1"], "no member 'other'; the members are logmel"),

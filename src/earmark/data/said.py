@@ -1,6 +1,7 @@
 """What a user says of a data set whose own tables do not say it: whether labels were checked, which clips are of one recording."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from unicodedata import normalize
@@ -80,7 +81,7 @@ NOTHING = Said()
 
 def _grouped(clips: Sequence[Clip], group_by: str) -> tuple[tuple[Clip, ...], list[str]]:
     """The clips with the recordings that a regular expression finds, and a note of those in whose names it finds none."""
-    where = f"--group-by {group_by!r}"
+    where = f"--group-by {shlex.quote(group_by)}"
     try:
         finder = re.compile(group_by)
     except (re.error, OverflowError, RecursionError) as error:

@@ -70,6 +70,7 @@ def test_where_only_the_unverified_are_named_the_others_are_verified(tmp_path: P
             "bark/9.wav\nbark\nbarks\n",
             "line 1: 'bark/9.wav' is no clip and no folder of clips below {0}; line 3: 'barks' is no clip<…>",
         ),
+        ("1.wav\n2.wav\n", "none of its 2 lines is a clip or a folder of clips below {0}, such as 'bark/1.wav'"),
         ("../x\n", "line 1: '../x' is no clip<…>"),
         ("bark\0\n", "line 1: 'bark\\x00' is no clip<…>"),
     ],

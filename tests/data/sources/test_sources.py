@@ -47,7 +47,10 @@ def test_audio_folder_with_metadata(tmp_path: Path) -> None:
 
 def test_loose_files_beside_class_folders_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "bark/1.wav", "loose.wav")
-    with pytest.raises(ManifestError, match=r"'loose\.wav' lies in no class folder"):
+    with pytest.raises(ManifestError, match=r"'loose\.wav' lies in no class folder: .*/CLASS/FILE is needed$"):
+        scan("folder", tmp_path)
+    touch(tmp_path, *(f"loose{number}.wav" for number in range(40)))
+    with pytest.raises(ManifestError, match=r"'loose\.wav' lies in no class folder, nor do 40 others: .*/CLASS/FILE is needed$"):
         scan("folder", tmp_path)
 
 

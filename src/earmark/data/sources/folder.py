@@ -53,7 +53,7 @@ def scan(root: Path, label_separator: str, said: Said = NOTHING) -> Manifest:
 
 def _from_folders(root: Path, checked: dict[str, bool]) -> Manifest:
     """The clips of class folders; whether their labels were checked is added to ``checked``, by file name, where a folder says so."""
-    clips, faults = [], []
+    clips, loose = [], []
     for path in audio.find_files(root):
         name, parts = path.relative_to(root).as_posix(), path.relative_to(root).parts
         split = verified = None
@@ -66,11 +66,15 @@ def _from_folders(root: Path, checked: dict[str, bool]) -> Manifest:
                 break
             parts = parts[1:]
         if len(parts) < 2:
-            faults.append(f"{name!r} lies in no class folder")
+            loose.append(name)
         else:
             clips.append(Clip(name, (parts[0],), split=split or "train"))
-    if not clips and not faults:
+    if not clips and not loose:
         raise ManifestError(str(root), [f"no audio files below it (endings {', '.join(sorted(audio.SUFFIXES))})"])
+    faults = []
+    if loose:
+        more = {1: "", 2: ", nor does 1 other"}.get(len(loose), f", nor do {len(loose) - 1:,} others")
+        faults.append(f"{loose[0]!r} lies in no class folder{more}: {root}/CLASS/FILE is needed")
     return make_manifest("folder", root, clips, str(root), faults=faults)
 
 
@@ -113,16 +117,17 @@ def _listed(root: Path, clips: Sequence[Clip]) -> list[str]:
         for named in (whole, *whole.parents):
             below.setdefault(named.as_posix(), []).append(clip.file_name)
     listed, faults = [], []
-    for number, line in enumerate(lines, start=1):
-        if not (name := line.removesuffix("\r")).strip():
-            continue
+    names = {number: name for number, line in enumerate(lines, start=1) if (name := line.removesuffix("\r")).strip()}
+    for number, name in names.items():
         clips_of = below.get(normalize("NFC", posixpath.normpath(from_root(root, name))))
         if clips_of is None:
             faults.append(f"line {number}: {name!r} is no clip and no folder of clips below {root}")
         else:
             listed += clips_of
-    if not listed and not faults:
+    if not names:
         faults.append("names no clip; if nobody checked any, remove it and say --unverified")
+    elif len(faults) > 1 and not listed:  # it is meant for another folder
+        faults = [f"none of its {len(names):,} lines is a clip or a folder of clips below {root}, such as {clips[0].file_name!r}"]
     if faults:
         raise ManifestError(str(path), faults)
     return listed
