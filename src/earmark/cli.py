@@ -19,6 +19,7 @@ from earmark.console import escape_what_cannot_be_shown, lost_output, open_missi
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.interrupts import Interrupts
 from earmark.machine import share_the_cores
+from earmark.progress_lines import tell_progress
 from earmark.quiet import show_libraries
 
 COMPLETION = "_EARMARK_COMPLETE"  # set by a shell that asks what may stand where Tab was pressed
@@ -65,6 +66,7 @@ def run(arguments: list[str], own_process: bool = False) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]  # at any place
     interrupts = Interrupts()
     lost_output()  # what an earlier call in this process has lost is none of this one's
+    tell_progress()
     if own_process:
         open_missing()
         escape_what_cannot_be_shown()

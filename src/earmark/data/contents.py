@@ -126,7 +126,7 @@ def all_same(manifest: Manifest, states: Mapping[str, FileState], kept: Mapping[
     to_read = [name for name, state in states.items() if verify or kept[name].state != state.text]
     if not to_read:
         return True
-    with progress_bar("compare", len(to_read)) as bar, ThreadPoolExecutor(threads) as pool:
+    with progress_bar("compare", len(to_read), unit="files") as bar, ThreadPoolExecutor(threads) as pool:
         results = pool.map(lambda name: same_content(manifest.root / name, kept[name].content), to_read)
         for number, same in enumerate(results, start=1):
             if not same:

@@ -169,7 +169,7 @@ def _compute(partial: Path, info: dict[str, Any], clips: ClipSet, embedder: Embe
         file.truncate(done * row_bytes)  # the last row may be cut off
         file.seek(0, os.SEEK_END)
         begun, first = time.monotonic(), done
-        with progress_bar("embed", len(clips), done) as bar, ThreadPoolExecutor(jobs) as pool:
+        with progress_bar("embed", len(clips), done, unit="clips") as bar, ThreadPoolExecutor(jobs) as pool:
             baskets = (range(start, min(start + BASKET, len(clips))) for start in range(done, len(clips), BASKET))
             for rows in in_order(pool, lambda basket: _vectors(clips, basket, embedder, variations), baskets, ahead=2 * jobs):
                 file.write(rows.astype(KIND).tobytes())

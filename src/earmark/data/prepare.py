@@ -118,7 +118,7 @@ def _prepare(
         table_alone = _fingerprint(manifest, clips, {})
         with (
             Journal.open(partial, table_alone, new_rates, texts, unchanged) as build,
-            progress_bar("prepare", len(clips)) as bar,
+            progress_bar("prepare", len(clips), unit="clips") as bar,
         ):
             for results in decode_clips(manifest, clips, sizes, build.clips_done, new_rates, threads):
                 build.add(clips, results)

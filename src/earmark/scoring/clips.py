@@ -54,7 +54,7 @@ def _of_sounds(scorer: Scorer, clips: ClipSet, views: Sequence[str], grouping: S
     trimmed = audio.sounding_part(clips.length, clips.lead, clips.tail)[1] if settings.trim_silence else clips.length
     lengths = np.maximum(trimmed, settings.window if settings.fill_short else 1)
     sounds = Sounds(lengths, lambda number: net_input(clips.samples(number), settings))
-    with progress_bar(title, len(clips), hidden=not title) as bar:
+    with progress_bar(title, len(clips), hidden=not title, unit="clips") as bar:
         return scorer.scores(sounds, views, grouping, bar.update)
 
 

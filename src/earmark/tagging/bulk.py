@@ -91,7 +91,7 @@ def tag_files(
         raise EarmarkError(f"--out {out} is one of the sounds to tag; name another file")
     bad: list[tuple[str, str]] = []
     hidden = out is None and sys.stdout.isatty()
-    with _errors_named(out), _output(out, form) as write, progress_bar("tag", len(paths), hidden=hidden) as bar:
+    with _errors_named(out), _output(out, form) as write, progress_bar("tag", len(paths), hidden=hidden, unit="files") as bar:
         write(header(form))
         done = 0
         for basket in _scored(tagger, paths, threads or os.cpu_count() or 1):

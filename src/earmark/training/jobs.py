@@ -14,6 +14,7 @@ from earmark.errors import RunError
 from earmark.training.stages import Stage
 
 GRACE = 60.0  # seconds in which a worker that is asked to stop must have saved its state
+LOOK_AGAIN = 5.0  # seconds, at most, between two looks at the clock while no stage ends
 
 
 def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[[Stage], None], jobs: int) -> None:
@@ -39,14 +40,14 @@ def make_at_once(stages: Sequence[Stage], made: Iterable[Stage], make: Callable[
     context = multiprocessing.get_context("spawn")  # a forked process could not use the GPU
     with (
         ProcessPoolExecutor(min(jobs, len(waiting)), context, initializer=_begin_worker) as pool,
-        progress.progress_bar(f"train, {jobs} at once", len(stages), len(done)) as bar,
+        progress.progress_bar(f"train, {jobs} at once", len(stages), len(done), unit="stages") as bar,
     ):
         try:
             while waiting or running:
                 for stage in [stage for stage in waiting if done.issuperset(stage.needs)]:
                     waiting.remove(stage)
                     running[pool.submit(make, stage)] = stage
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, LOOK_AGAIN, FIRST_COMPLETED).done:
                     future.result()
                     done.add(running.pop(future))
                 bar.update(len(done), ", ".join(stage.title for stage in list(running.values())[:jobs]))

@@ -51,7 +51,7 @@ def train_piece(piece: Piece, fabric: Fabric, logger: Any | None = None) -> None
     gpus = [fabric.device] if fabric.device.type == "cuda" else []  # each step seeds torch's generators: others must not notice
     with (
         torch.random.fork_rng(gpus),
-        progress_bar(piece.title, schedule.batches, trainer.batch_number) as bar,
+        progress_bar(piece.title, schedule.batches, trainer.batch_number, unit="batches") as bar,
         _interrupt_noted() as interrupted,
     ):
         while trainer.batch_number < schedule.batches:

@@ -204,7 +204,7 @@ def _probe(
     fabric = make_fabric(device, precision)
     measured: dict[str, float] = {}
     seconds = {}
-    with arithmetic_threads(threads), progress_bar("probe", len(members)) as bar:
+    with arithmetic_threads(threads), progress_bar("probe", len(members), unit="nets") as bar:
         for number, name in enumerate(members, start=1):
             key_settings = _settings_that_take_time(recipe.members[name])
             if key_settings not in measured:
