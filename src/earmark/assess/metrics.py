@@ -74,7 +74,20 @@ class EnsembleFigures(MemberFigures):
     quoted: NotRequired[float]  # the figure in that publication
 
 
-class RunMetrics(ClipFigures):
+class FloorFigures(Figures):
+    """The metrics of the floor; see `earmark.assess.floor`."""
+
+    title: str
+
+
+class FloorMetrics(TypedDict, total=False):
+    """The part of ``metrics.json`` about the floor: either of the two."""
+
+    floor: FloorFigures
+    no_floor: str  # why there is none
+
+
+class RunMetrics(ClipFigures, FloorMetrics):
     """The content of ``metrics.json``."""
 
     leaks: bool

@@ -27,13 +27,17 @@ def show_metrics(metrics: Any, as_json: bool, where: str) -> None:
         ]
         count = f"{figures['map@3']['clips']:,} clips" if figures["map@3"] else "no clip to score"
         say(f"{title}: {', '.join([*values, count])}{_remarks(figures)}")
+    if (reason := metrics.get("no_floor")) is not None:
+        say(f"no floor: {reason}")
     say(where)
 
 
 def _rows(metrics: Any) -> Iterator[tuple[str, Any]]:
-    """The titles and figures to print: of the run's own ensemble, by usage, by member, by ensemble."""
+    """The titles and figures to print: of the run's own ensemble, the floor, by usage, by member, by ensemble."""
     yield "verified clips", metrics
     yield "all labelled clips", {**metrics["all"], "leaks": metrics.get("leaks")}
+    if floor := metrics.get("floor"):
+        yield f"floor ({floor['title']})", floor
     for usage, figures in metrics.get("usage", {}).items():
         yield f"verified clips, {usage}", figures
     for part in ("members", "ensembles"):

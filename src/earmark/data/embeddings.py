@@ -1,7 +1,8 @@
 """The vectors of a store's clips, computed once for each embedder, in ``STORE/embeddings/KEY/``.
 
 ``vectors.f32`` is float32 (little-endian) ``[clips, 1 + variations, D]``: of each clip as it is, then of its variations. The clips
-are those of ``clips.parquet`` at the embedder's rate, in its order. ``embedding.json`` says which embedder, store and clips they are of.
+are those of ``clips.parquet`` at the embedder's rate, in its order; of them only the verified training clips where KEY ends in
+``-verified``. ``embedding.json`` says which embedder, store and clips they are of.
 """
 
 import json
@@ -22,7 +23,7 @@ from earmark.data.store import Store
 from earmark.data.table import Array
 from earmark.embedding.embedder import Embedder, Vector
 from earmark.embedding.opened import open_embedder
-from earmark.errors import AudioError, EmbeddingError, StoreError
+from earmark.errors import AudioError, EarmarkError, EmbeddingError, StoreError
 from earmark.parallel import in_order
 from earmark.progress import progress_bar
 from earmark.recipe import MemberSettings
@@ -50,32 +51,8 @@ def embed_store(store: Store, embedder: Embedder, variations: int, jobs: int | N
         EmbeddingError: the vector of a clip is not finite.
         EarmarkError: another process computes the same vectors.
     """
-    final = store.path / FOLDER / embedder.key
     clips = load_clips(store, embedder.sample_rate)
-    info = {
-        "version": VERSION,
-        "key": embedder.key,
-        "title": embedder.title,
-        "licence": embedder.licence,
-        "sample_rate": embedder.sample_rate,
-        "window": embedder.window,
-        "size": embedder.size,
-        "variations": variations,
-        "store": store.fingerprint,
-        "clips": len(clips),
-    }
-    if _is_of(final, info):
-        return final
-    try:
-        with files.locked(final.with_name(f".{embedder.key}.lock"), final):
-            partial = final.with_name(f".{embedder.key}.partial")
-            _compute(partial, info, clips, embedder, variations, jobs or os.cpu_count() or 1)
-            files.put_folder(partial, final)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {final}: {error.strerror or error}; what is done is kept, and the same command goes on from there"
-        ) from error
-    return final
+    return _embed(store, clips, embedder, embedder.key, variations, jobs)
 
 
 def load_inputs(store: Store, settings: MemberSettings) -> ClipSet:
@@ -94,6 +71,35 @@ def load_inputs(store: Store, settings: MemberSettings) -> ClipSet:
     variations = settings.frontend.arguments.get("variations", 0)
     embed_store(store, embedder, variations)
     return replace(clips, vectors=load_vectors(store, embedder.key, variations, len(clips)))
+
+
+def load_verified(store: Store, embedder: Embedder) -> tuple[ClipSet, Array]:
+    """The verified training clips of a store, and their vectors, float32 ``[N, D]``.
+
+    Vectors that are not there yet are computed, and kept in the store if it can be written to.
+
+    Args:
+        store: a store with the embedder's sample rate.
+        embedder: makes the vectors.
+
+    Raises:
+        StoreError: the store has not that sample rate, or is damaged.
+        EmbeddingError: the vector of a clip is not finite.
+    """
+    clips = load_clips(store, embedder.sample_rate)
+    chosen = clips[clips.verified & ~clips.test]
+    if _is_of(store.path / FOLDER / embedder.key, _info(store, clips, embedder, embedder.key, 0)):
+        return chosen, load_vectors(store, embedder.key, 0, len(clips))[chosen.row, 0]
+    if not len(chosen):
+        return chosen, np.zeros((0, embedder.size), np.float32)
+    key = f"{embedder.key}-verified"
+    try:
+        _embed(store, chosen, embedder, key, 0, None)
+        return chosen, load_vectors(store, key, 0, len(chosen))[:, 0]
+    except EmbeddingError:
+        raise
+    except EarmarkError:  # the store may only be read, there is no room, or another process computes the same
+        return chosen, np.concatenate(list(_computed(chosen, embedder, 0, os.cpu_count() or 1)))[:, 0]
 
 
 def load_vectors(store: Store, key: str, variations: int, clips: int) -> Array:
@@ -136,6 +142,40 @@ def copy_vectors(old: Path, new: Path, fingerprint: str) -> None:
             _write_info(new / FOLDER / folder.name, info | {"store": fingerprint})
 
 
+def _info(store: Store, clips: ClipSet, embedder: Embedder, key: str, variations: int) -> dict[str, Any]:
+    """What ``embedding.json`` says."""
+    return {
+        "version": VERSION,
+        "key": key,
+        "title": embedder.title,
+        "licence": embedder.licence,
+        "sample_rate": embedder.sample_rate,
+        "window": embedder.window,
+        "size": embedder.size,
+        "variations": variations,
+        "store": store.fingerprint,
+        "clips": len(clips),
+    }
+
+
+def _embed(store: Store, clips: ClipSet, embedder: Embedder, key: str, variations: int, jobs: int | None) -> Path:
+    """Computes the vectors of some clips that are not there yet into the folder of a key; see `embed_store`."""
+    final = store.path / FOLDER / key
+    info = _info(store, clips, embedder, key, variations)
+    if _is_of(final, info):
+        return final
+    try:
+        with files.locked(final.with_name(f".{key}.lock"), final):
+            partial = final.with_name(f".{key}.partial")
+            _compute(partial, info, clips, embedder, variations, jobs or os.cpu_count() or 1)
+            files.put_folder(partial, final)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {final}: {error.strerror or error}; what is done is kept, and the same command goes on from there"
+        ) from error
+    return final
+
+
 def _is_of(folder: Path, info: dict[str, Any]) -> bool:
     """Whether a folder has all these vectors; further variations do not matter."""
     present = _read_info(folder)
@@ -168,15 +208,21 @@ def _compute(partial: Path, info: dict[str, Any], clips: ClipSet, embedder: Embe
         done = min(file.seek(0, os.SEEK_END) // row_bytes, len(clips))
         file.truncate(done * row_bytes)  # the last row may be cut off
         file.seek(0, os.SEEK_END)
-        begun, first = time.monotonic(), done
-        with progress_bar("embed", len(clips), done, unit="clips") as bar, ThreadPoolExecutor(jobs) as pool:
-            baskets = (range(start, min(start + BASKET, len(clips))) for start in range(done, len(clips), BASKET))
-            for rows in in_order(pool, lambda basket: _vectors(clips, basket, embedder, variations), baskets, ahead=2 * jobs):
-                file.write(rows.astype(KIND).tobytes())
-                file.flush()
-                done += len(rows)
-                bar.update(done, f"{(done - first) / max(time.monotonic() - begun, 1e-9):.0f} clips/s")
+        for rows in _computed(clips, embedder, variations, jobs, done):
+            file.write(rows.astype(KIND).tobytes())
+            file.flush()
         os.fsync(file.fileno())
+
+
+def _computed(clips: ClipSet, embedder: Embedder, variations: int, jobs: int, first: int = 0) -> Iterator[Vector]:
+    """The vectors of all clips from the first one on, some at a time: ``[clips, 1 + variations, D]``."""
+    begun, done = time.monotonic(), first
+    with progress_bar("embed", len(clips), done, unit="clips") as bar, ThreadPoolExecutor(jobs) as pool:
+        baskets = (range(start, min(start + BASKET, len(clips))) for start in range(done, len(clips), BASKET))
+        for rows in in_order(pool, lambda basket: _vectors(clips, basket, embedder, variations), baskets, ahead=2 * jobs):
+            yield rows
+            done += len(rows)
+            bar.update(done, f"{(done - first) / max(time.monotonic() - begun, 1e-9):.0f} clips/s")
 
 
 def _vectors(clips: ClipSet, basket: Sequence[int], embedder: Embedder, variations: int) -> Vector:

@@ -22,14 +22,24 @@ class Statistics(Embedder):
     """Mean, deviation and percentiles over time of log-mel bands, cepstral coefficients (MFCC) and their differences.
 
     The level of a sound does not matter: the log-mel spectrum is relative to the sound's loudest band. Sounds of any length.
+
+    Args:
+        sample_rate: of the sounds, in Hz; those at another rate than `RATE` are resampled first.
     """
 
-    key = "statistics-1"
     title = "built-in statistics"
     sample_rate = RATE
     window = 0
     shortest = N_FFT
     size = 2 * (BANDS + CEPSTRA) * (2 + len(SPREAD))
+
+    def __init__(self, sample_rate: int = RATE) -> None:
+        self.sample_rate = sample_rate
+        self.key = "statistics-1" if sample_rate == RATE else f"statistics-1-of-{sample_rate}"
+
+    def vector(self, samples: audio.Samples) -> Vector:
+        """See `Embedder.vector`."""
+        return super().vector(audio.resample(samples, self.sample_rate, RATE))
 
     def of_window(self, samples: audio.Samples) -> Vector:
         """See `Embedder.of_window`; the whole sound."""

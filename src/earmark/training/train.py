@@ -11,6 +11,7 @@ import torch
 import earmark
 from earmark import files
 from earmark.assess.evaluate import run_metrics, write_metrics
+from earmark.assess.floor import floor_metrics
 from earmark.assess.joined import out_of_fold
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.report import write_report
@@ -153,7 +154,7 @@ def _finish(run: Run, store: Store) -> RunMetrics:
         shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
         text = f"no figures of ensemble {shown} yet: its members have no finished fold in common"
         warnings.warn(text, EarmarkWarning, stacklevel=2)
-    metrics = run_metrics(run, scores)
+    metrics: RunMetrics = {**run_metrics(run, scores), **floor_metrics(run, store, sounds, scores)}
     check_store(run, store)
     write_bundle(run, store, metrics)  # first, since it finds out whether weights are damaged
     run.join_scores()
