@@ -10,7 +10,10 @@ import pytest
 from earmark.assess import report
 from earmark.assess.evaluate import run_metrics
 from earmark.assess.joined import Joined, RunScores, out_of_fold
-from earmark.assess.report import Comparison, write_report
+from earmark.assess.methods import Method, MethodTable
+from earmark.assess.metrics import Figures
+from earmark.assess.page import MARKS
+from earmark.assess.report import write_report
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.data.table import ClipTable
@@ -50,7 +53,7 @@ def clip_set(
     )
 
 
-def page_of(clips: ClipSet, scores: np.ndarray, folder: Path, comparison: Comparison | None = None) -> str:
+def page_of(clips: ClipSet, scores: np.ndarray, folder: Path, methods: MethodTable | None = None) -> str:
     """The report of a run of two folds with these out-of-fold scores."""
     for fold in range(2):
         (folder / f"members/logmel/fold{fold}").mkdir(parents=True)
@@ -60,7 +63,7 @@ def page_of(clips: ClipSet, scores: np.ndarray, folder: Path, comparison: Compar
     votes = [Vote("logmel", fold, "last", "whole", 1.0) for fold in range(2)]
     name = next(iter(run.recipe.ensembles))
     run_scores = RunScores({"logmel": joined}, {name: joined}, {name: votes})
-    return write_report(run, clips, run_scores, run_metrics(run, run_scores), comparison).read_text(encoding="utf-8")
+    return write_report(run, clips, run_scores, run_metrics(run, run_scores), methods).read_text(encoding="utf-8")
 
 
 class Links(HTMLParser):
@@ -104,19 +107,6 @@ def test_names_from_the_data_cannot_break_the_page(finished_run: Path, store: St
     assert "&lt;b&gt;" in page
 
 
-def test_another_run_can_stand_beside_it(finished_run: Path, store: Store, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished_run, copy)
-    run = Run.open(copy)
-    clips = load_clips(store, 16000)
-    scores = out_of_fold(run, clips)
-    metrics = run_metrics(run, scores)
-    other = {**metrics, "map@3": {"value": 0.123, "low": 0.1, "high": 0.2, "clips": 3}}
-    page = write_report(run, clips, scores, metrics, Comparison("ours", "theirs", other, "what differs")).read_text()
-    assert "ours against theirs" in page
-    assert "0.123" in page
-
-
 def test_many_classes_make_no_endless_page() -> None:
     clips, classes = 800, 700
     rng = np.random.default_rng(0)
@@ -130,13 +120,6 @@ def test_many_classes_make_no_endless_page() -> None:
     figure = report._confusion(Joined(table, scores))
     assert len(re.findall(r">class \d+</text>", figure)) == 2 * report.CONFUSED  # on both axes
     assert len(figure) < 2_000_000
-
-
-def test_long_and_odd_names_stay_on_a_line() -> None:
-    assert report.short("Bark") == "Bark"
-    assert report.short("a" * 1000) == "a" * (report.LONGEST_NAME - 1) + "…"
-    assert report.short("\x1b[31mred\u202e\n") == r"\x1b[31mred\u202e\n"
-    assert report.short("e" + "\u0301" * 50 + "n") == "e" + "\u0301" * report.MARKS + "n"
 
 
 def test_published_name_and_figure_stand_beside_ours(finished_run: Path, store: Store, tmp_path: Path) -> None:
@@ -188,7 +171,7 @@ def test_hostile_names_are_escaped_and_bounded_everywhere(tmp_path: Path) -> Non
         tags.append(reader.tags)
     assert tags[0] == tags[1]
     assert all(char.isprintable() or char == "\n" for char in page)
-    assert "\u0301" * (report.MARKS + 1) not in page
+    assert "\u0301" * (MARKS + 1) not in page
     assert len(page) < len(harmless) + 100_000
     assert "$\\frac{1}{0}$</text>" in page
     assert "\u65e5\u672c\U0001f436</text>" in page
@@ -216,11 +199,13 @@ def test_the_smallest_runs_have_a_report(clips: int, classes: int, verified: boo
     assert page.rstrip().endswith("</html>")
 
 
-def test_runs_without_verified_clips_can_be_compared(tmp_path: Path) -> None:
-    nothing = {"map@3": None, "accuracy": None, "lwlrap": None}
-    data = clip_set(np.eye(3, dtype=bool), ("a", "b", "c"), verified=False)
-    page = page_of(data, np.eye(3), tmp_path, Comparison("ours", "theirs", nothing, "what differs"))  # type: ignore[arg-type]
-    assert "<tr><td>theirs</td><td>–</td>" in re.sub(r">\s+<", "><", page)
+def test_other_methods_stand_beside_the_run(tmp_path: Path) -> None:
+    nothing: Figures = {"map@3": None, "accuracy": None, "lwlrap": None}
+    data = clip_set(np.eye(3, dtype=bool), ("a", "b", "c"))
+    page = page_of(data, np.eye(3), tmp_path, MethodTable("Some methods", "what differs", (Method("theirs", nothing),)))
+    assert "<h2>Some methods</h2>" in page
+    assert "what differs" in page
+    assert '<span class="name">theirs' in page
 
 
 def test_the_confusion_counts_a_clip_once_or_for_each_of_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:

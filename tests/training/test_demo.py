@@ -40,7 +40,7 @@ def test_the_demo_from_rendering_to_tags(tmp_path: Path, monkeypatch: pytest.Mon
     assert masked(tmp_path / "out") > 0
     assert masked(tmp_path / "out" / "demo" / "without-masking") == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "with loss masking against without" in page
+    assert "Loss masking against none" in page
     assert f"{plain['map@3']['value']:.3f}" in page
     assert len([line for line in said if ".wav  " in line]) == 5
 

@@ -2,31 +2,26 @@
 
 import base64
 import io
-import unicodedata
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import soundfile
 
-from earmark import __version__, audio, files
+from earmark import audio
 from earmark.assess.joined import Joined, RunScores
+from earmark.assess.methods import MethodTable
 from earmark.assess.metrics import METRICS, RunMetrics, per_class
+from earmark.assess.page import NAMES, short, write_page
 from earmark.data.clips import ClipSet
-from earmark.errors import one_line, shortened
 from earmark.runs.run import Run, read_metrics_log
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
 WORST = 24  # number of mistakes shown
 LEGEND = 10  # nets named in the learning curves, at most
 CURVE_POINTS = 6000  # in one picture of learning curves, about
 CONFUSED = 100  # classes in the confusion matrix, at most
 CLASS_ROWS = 500  # classes in the table, at most
-LONGEST_NAME = 60  # characters of a label, at most
-MARKS = 3  # accents on one letter, at most
 GIVEN = 5  # labels of a mistake, at most
 PLAYED_SECONDS = 6.0  # length of the sound of each mistake, at most
 VORBIS_RATE = 48000  # Hz; the encoder crashes above 200,000
@@ -36,24 +31,6 @@ CURVES = {
     "noisy_loss": "Loss of the noisy task",
     "soft_loss": "Loss on pseudo labels",
 }
-NAMES = {"map@3": "MAP@3", "accuracy": "Accuracy", "lwlrap": "lwlrap"}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Another run on the same clips, which the report compares with its own run.
-
-    Attributes:
-        this: name of the report's run in the comparison.
-        other: name of the other run.
-        metrics: metrics of the other run, as in ``metrics.json``.
-        note: what the runs have in common and what differs.
-    """
-
-    this: str
-    other: str
-    metrics: RunMetrics
-    note: str
 
 
 def write_report(
@@ -61,7 +38,7 @@ def write_report(
     sounds: ClipSet,
     scores: RunScores,
     metrics: RunMetrics,
-    comparison: Comparison | None = None,
+    methods: MethodTable | None = None,
 ) -> Path:
     """Writes the report of a run's out-of-fold scores.
 
@@ -70,7 +47,7 @@ def write_report(
         sounds: all clips of its store at one sample rate, for the sounds in the report.
         scores: the run's out-of-fold scores.
         metrics: the run's metrics, as in ``metrics.json``.
-        comparison: another run to compare with.
+        methods: other ways to learn from the same clips, to show beside the run's own.
 
     Returns:
         The path of the report.
@@ -80,24 +57,21 @@ def write_report(
     judged = judgeable.chosen(judgeable.clips.verified)
     if not len(judged.clips):  # without verified clips, the unverified labels are all there is
         judged = judgeable
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["line"] = _line
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     info = run.info
-    page = template.render(
+    return write_page(
+        run.path / "report.html",
+        "report.html.jinja",
         recipe=run.recipe,
-        version=__version__,
         info=info,
         folds=run.finished(),
         clip_count=len(sounds),
         verified_count=int(sounds.verified.sum()),
         class_count=len(sounds.labels),
         judged=judged,
-        names=NAMES,
         metrics=metrics,
         best_kept=sorted({vote.member for vote in next(iter(scores.votes.values())) if vote.weights == "best"}),
         leaking=any(row["leaks"] for row in (*metrics["members"].values(), *metrics["ensembles"].values())),
-        comparison=comparison,
+        methods=methods,
         rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),
         curves=_learning_curves(run),
         confusion=_confusion(judged),
@@ -106,9 +80,6 @@ def write_report(
         confused=CONFUSED,
         mistakes=_mistakes(judged, sounds),
     )
-    path = run.path / "report.html"
-    files.write_text(path, page)
-    return path
 
 
 def _figure(figure: Any) -> str:
@@ -187,22 +158,6 @@ def _confusion(judged: Joined) -> str:
         colour = "white" if share[row, column] > 0.5 else "black"
         axis.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", fontsize=font - 1, color=colour)
     return _figure(figure)
-
-
-def short(name: str) -> str:
-    """A name for a figure or a table: as `_line`, and not so long that it pushes everything else aside."""
-    name = _line(name)
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
-def _line(text: str) -> str:
-    """Text from outside on one line: without its middle if it is very long, and without towers of accents."""
-    marks, letters = 0, []
-    for letter in shortened(one_line(text)):
-        marks = marks + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
-        if marks <= MARKS:
-            letters.append(letter)
-    return "".join(letters)
 
 
 def _class_rows(judged: Joined) -> list[dict[str, Any]]:

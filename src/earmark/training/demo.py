@@ -8,8 +8,9 @@ import soundfile
 
 from earmark import files
 from earmark.assess.joined import out_of_fold
+from earmark.assess.methods import Method, MethodTable
 from earmark.assess.metrics import RunMetrics
-from earmark.assess.report import Comparison, write_report
+from earmark.assess.report import write_report
 from earmark.data.corrupt import TRUTH, corrupt
 from earmark.data.manifest import read_manifest, write_manifest
 from earmark.data.prepare import prepare
@@ -70,14 +71,13 @@ def run_demo(out: Path, say: Callable[[str], None]) -> tuple[RunMetrics, RunMetr
     run = Run.open(out)
     sounds = load_run_clips(run, store, RATE)
     scores = out_of_fold(run, sounds)
-    comparison = Comparison(
-        "with loss masking",
-        "without",
-        plain,
+    methods = MethodTable(
+        "Loss masking against none",
         f"The same {len(manifest.clips)} clips, batches and budget; {wrong} of {len(unverified)} unverified labels are wrong. "
-        f"Both are scored on the verified clips of the fold that they did not see.",
+        "Both are scored on the verified clips of the fold that they did not see.",
+        (Method("without loss masking", plain, "start"), Method("with loss masking", masked, this=True)),
     )
-    report = write_report(run, sounds, scores, masked, comparison)
+    report = write_report(run, sounds, scores, masked, methods)
     for title, metrics in (("with masking", masked), ("without", plain)):
         shown = {"map@3": metrics["map@3"], "accuracy": metrics["accuracy"]}
         values = [f"{name} {e['value']:.3f} ({e['low']:.3f}–{e['high']:.3f})" for name, e in shown.items() if e]
