@@ -11,6 +11,7 @@ from earmark.commands.corrupt import corrupt
 from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
 from earmark.commands.info import info
+from earmark.commands.noise import noise
 from earmark.commands.prepare import prepare
 from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
 from earmark.commands.tag import tag
@@ -23,7 +24,7 @@ from earmark.progress_lines import tell_progress
 from earmark.quiet import show_libraries
 
 COMPLETION = "_EARMARK_COMPLETE"  # set by a shell that asks what may stand where Tab was pressed
-RESUMED = ("demo", "prepare", "train")  # commands that go on where they were, if they were stopped
+RESUMED = ("demo", "noise", "prepare", "train")  # commands that go on where they were, if they were stopped
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -34,7 +35,7 @@ app.command()(demo)
 data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
-for command in (prepare, train, evaluate, tag, info):
+for command in (prepare, train, evaluate, noise, tag, info):
     app.command()(command)
 
 

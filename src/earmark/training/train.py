@@ -1,7 +1,8 @@
 """A whole run: the nets of all members and folds, then scores, metrics, report and bundle."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,19 @@ def train(request: TrainRequest) -> RunMetrics:
         StoreError: too many clips of the store are bad, or a sample rate is missing.
         EarmarkError: another process uses the run directory.
     """
+    with _nets_made(request) as run:
+        return _finish(run, request.store)
+
+
+def train_nets(request: TrainRequest) -> Run:
+    """Trains the nets that are not finished yet, as `train` does, and computes nothing of them but their out-of-fold scores."""
+    with _nets_made(request) as run:
+        return run
+
+
+@contextmanager
+def _nets_made(request: TrainRequest) -> Iterator[Run]:
+    """A run with all its nets, locked while the block runs."""
     recipe, store = request.recipe, request.store
     check_out(request.out)
     members = recipe.choose_members(request.members)
@@ -121,7 +135,7 @@ def train(request: TrainRequest) -> RunMetrics:
                 else:
                     for stage in stages:
                         make(run, info, stage, store, data)
-                return _finish(run, store)
+                yield run
     except OSError as error:
         file_name = f" ({name})" if (name := error.filename2 or error.filename) else ""
         raise RunError(

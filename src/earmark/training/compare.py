@@ -1,0 +1,161 @@
+"""Methods side by side: trained on the same clips, of which some labels are wrong, and held against the right labels."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from earmark.assess.joined import out_of_fold
+from earmark.assess.methods import Method, MethodTable
+from earmark.assess.metrics import METRICS, Figures, estimates
+from earmark.data.plant import planted_store
+from earmark.data.store import Store
+from earmark.data.table import Array, ClipTable, load_table
+from earmark.errors import EarmarkError, RunError, listed
+from earmark.recipe import Recipe
+from earmark.training.methods import METHODS, ON_VERIFIED, Methods, derive_methods
+from earmark.training.splits import folds_of, refuse_unlearnable, verified_suffice
+from earmark.training.train import TrainRequest, train_nets
+
+
+def compare_methods(
+    recipe: Recipe,
+    store: Store,
+    truth: Array,
+    out: Path,
+    *,
+    title: str,
+    note: str,
+    methods: Sequence[str] | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    threads: int | None = None,
+) -> MethodTable:
+    """Trains methods on a store some of whose labels are known to be wrong. Stopped at any moment, the same call goes on.
+
+    ``out/methods`` becomes a run directory with an ensemble of each method's name, ``out/clean`` one of a training without wrong
+    labels. All training clips that have a right label are scored, each by nets that never heard its recording.
+
+    Args:
+        recipe: any recipe, see `derive_methods`; the models of its embeddings are resolved.
+        store: a store with wrong labels.
+        truth: the right labels of all its clips, bool ``[N, K]``, in the order of `load_table`.
+        out: a new folder, or that of an earlier call.
+        title: heading of the table.
+        note: what to say under it.
+        methods: names of `METHODS`; by default all that the recipe's net and the clips allow. The two ends are always there.
+        device: see `TrainRequest`, as ``jobs`` and ``threads``.
+
+    Raises:
+        EarmarkError: a method is not known, or cannot be trained, and the reason.
+    """
+    clips = load_table(store)
+    derived = derive_methods(recipe, len(clips.labels))
+    chosen = choose_methods(derived, methods, [clips])[0]
+    right = replace(clips, positive=truth, verified=clips.verified | truth.any(axis=1))
+    judged = judgeable(right)
+
+    def scores_on(learned: Store, names: Sequence[str], run: Path) -> dict[str, Array]:
+        return learn(derived, names, TrainRequest(derived.recipe, learned, run, device=device, jobs=jobs, threads=threads))
+
+    scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out / "methods").items()}
+    clean = planted_store(store, out / "clean-store", right.positive, right.verified)
+    scores["clean"] = [scores_on(clean, ["given"], out / "clean")["given"][judged]]
+    shutil.rmtree(clean.path)
+    return method_table(scores, right[judged], title=title, note=note)
+
+
+def judgeable(truth: ClipTable) -> Array:
+    """Which clips with right labels can be scored, bool ``[N]``: verified training clips that have a label."""
+    mask: Array = truth.verified & truth.judgeable & ~truth.test
+    return mask
+
+
+def choose_methods(
+    derived: Methods, wanted: Sequence[str] | None, plantings: Sequence[ClipTable]
+) -> tuple[list[str], dict[str, str]]:
+    """The methods to train, without ``clean``, and those that the net or the clips do not allow, with the reasons.
+
+    Args:
+        derived: the methods that the net can have.
+        wanted: the names that were asked for; None for all that can be had.
+        plantings: the clips with the labels that are learned from, of each seed.
+
+    Raises:
+        EarmarkError: a name is not known; a method that was asked for, or ``given``, cannot be trained.
+    """
+    if unknown := sorted(set(wanted or ()) - set(METHODS)):
+        raise EarmarkError(f"no method {listed(map(repr, unknown))}; there are {', '.join(METHODS)}")
+    asked = [name for name in METHODS if name != "clean" and (wanted is None or name in wanted or name == "given")]
+    refused = {name: derived.refused.get(name) or _unlearnable(derived, name, plantings) for name in asked}
+    reasons = {name: reason for name, reason in refused.items() if reason is not None}
+    for name, reason in reasons.items():
+        if wanted is not None or name == "given":
+            raise EarmarkError(f"{METHODS[name]} ({name}): {reason}")
+    return [name for name in asked if name not in reasons], reasons
+
+
+def _unlearnable(derived: Methods, method: str, plantings: Sequence[ClipTable]) -> str | None:
+    """Why some clips are too few for a method; None if all suffice."""
+    for clips in plantings:
+        if method in ON_VERIFIED and not verified_suffice(clips):
+            return "too few clips stay verified: outside some fold a class has none; let more stay verified"
+        try:
+            for member in derived.members([method]):
+                for fold in folds_of(clips):
+                    refuse_unlearnable(clips, fold, derived.recipe, member)
+        except RunError as error:
+            return str(error)
+    return None
+
+
+def learn(derived: Methods, methods: Sequence[str], request: TrainRequest) -> dict[str, Array]:
+    """Trains methods on a store, and returns their scores of all its clips: NaN where a clip is not held out, ``[N, K]``.
+
+    Args:
+        derived: the methods of the request's recipe.
+        methods: their names, without ``clean``.
+        request: what to train them on, and how; the members are those of the methods.
+    """
+    run = train_nets(replace(request, members=derived.members(methods)))
+    clips = load_table(request.store)
+    ensembles = out_of_fold(run, clips).ensembles
+    row_of = {clip: row for row, clip in enumerate(clips.clip_id.tolist())}
+    scores = {}
+    for name in methods:
+        scores[name] = np.full(clips.positive.shape, np.nan, np.float32)
+        scores[name][[row_of[clip] for clip in ensembles[name].clips.clip_id.tolist()]] = ensembles[name].scores
+    return scores
+
+
+def method_table(scores: Mapping[str, Sequence[Array]], truth: ClipTable, *, title: str, note: str) -> MethodTable:
+    """The table of some methods.
+
+    Args:
+        scores: of each method, by its name, the scores of all clips, ``[N, K]``, of each seed.
+        truth: the N clips with their right labels. The metric is accuracy, or lwlrap if some clip has several labels.
+        title: heading of the table.
+        note: what to say under it.
+    """
+    roles = {"given": "start", "clean": "goal"}
+    rows = tuple(
+        Method(METHODS[name], _figures(scores[name], truth), roles.get(name, "method"))  # type: ignore[arg-type]
+        for name in METHODS
+        if name in scores
+    )
+    return MethodTable(title, note, rows, metric_of(truth))
+
+
+def metric_of(truth: ClipTable) -> Literal["accuracy", "lwlrap"]:
+    """The metric to compare methods by: accuracy where every clip has one label, else lwlrap."""
+    return "accuracy" if (truth.positive.sum(axis=1) <= 1).all() else "lwlrap"
+
+
+def _figures(scores: Sequence[Array], truth: ClipTable) -> Figures:
+    """The metrics over all seeds. Intervals are of recordings: what all seeds make of a recording is drawn together."""
+    seeds = len(scores)
+    pooled = estimates(np.concatenate(scores), np.tile(truth.positive, (seeds, 1)), np.tile(truth.group, seeds))
+    return {name: asdict(pooled[name]) | {"clips": len(truth)} for name in METRICS}  # type: ignore[return-value]
