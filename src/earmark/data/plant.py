@@ -62,7 +62,7 @@ class Protocol:
     @property
     def text(self) -> str:
         """As `parse` reads it."""
-        return f"{self.kind}:{self.rate:g}:{self.verified:g}"
+        return f"{self.kind}:{self.rate:.12g}:{self.verified:.12g}"
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from earmark.assess.joined import out_of_fold
 from earmark.assess.methods import Method, MethodTable
-from earmark.assess.metrics import METRICS, Figures, estimates
+from earmark.assess.metrics import METRICS, Estimate, Figures, clip_sums, estimates, estimates_of_sets
 from earmark.data.plant import planted_store
 from earmark.data.store import Store
 from earmark.data.table import Array, ClipTable, load_table
@@ -152,6 +152,19 @@ def method_table(scores: Mapping[str, Sequence[Array]], truth: ClipTable, *, tit
 def metric_of(truth: ClipTable) -> Literal["accuracy", "lwlrap"]:
     """The metric to compare methods by: accuracy where every clip has one label, else lwlrap."""
     return "accuracy" if (truth.positive.sum(axis=1) <= 1).all() else "lwlrap"
+
+
+def gap_of(scores: Mapping[str, Sequence[Array]], truth: ClipTable) -> Estimate:
+    """How much the methods' metric is higher without wrong labels than with all labels as given, with an interval of the difference.
+
+    Args:
+        scores: as `method_table` has them; those of ``given`` and ``clean`` are used.
+        truth: the clips with their right labels.
+    """
+    given = np.mean([clip_sums(part, truth.positive) for part in scores["given"]], axis=0)
+    clean = np.mean([clip_sums(part, truth.positive) for part in scores["clean"]], axis=0)
+    clean[:, 0::2] -= given[:, 0::2]  # the numerators: the difference of two means with the same denominators is a mean
+    return estimates_of_sets([(clean, truth.group)])[0][metric_of(truth)]
 
 
 def _figures(scores: Sequence[Array], truth: ClipTable) -> Figures:
