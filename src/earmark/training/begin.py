@@ -8,14 +8,18 @@ from earmark.errors import RunError
 from earmark.recipe import Recipe
 from earmark.runs.run import Run, refuse_special_in
 
-#: What may lie in a folder that becomes a run directory: what `open_run` and `run_demo` leave when they are stopped, and what a
+#: What may lie in a folder that becomes a run directory: what `open_run`, `run_demo` and `measure_noise` leave when they are stopped, and what a
 #: file system puts into every folder that it is mounted on.
-BEGUN = {"recipe.yaml", ".recipe.yaml.partial", ".run.json.partial", ".lock", "demo", "lost+found"}
+BEGUN = {"recipe.yaml", ".recipe.yaml.partial", ".run.json.partial", ".request.json.partial", ".lock", "demo", "lost+found"}
 SHOWN = 3  # names in an error message, at most
 
 
-def check_out(path: Path) -> None:
+def check_out(path: Path, what: str = "run directory") -> None:
     """Checks that a path can become a run directory, or is one. Nothing is written.
+
+    Args:
+        path: the path.
+        what: what it is to become, in the message.
 
     Raises:
         RunError: it is a file, a folder of something else, or lies in a store or a bundle, which are replaced as a whole.
@@ -24,8 +28,8 @@ def check_out(path: Path) -> None:
         raise RunError(f"{path} is a link to {path.readlink()}, which is not there; choose another --out")
     folder = path.resolve()
     for above in (folder, *folder.parents):
-        if what := _replaced_as_a_whole(above):
-            raise RunError(f"{path} {'is' if above == folder else 'lies in'} {what}; choose another --out")
+        if whole := _replaced_as_a_whole(above):
+            raise RunError(f"{path} {'is' if above == folder else 'lies in'} {whole}; choose another --out")
     if not path.exists():
         return
     if not path.is_dir():
@@ -36,7 +40,7 @@ def check_out(path: Path) -> None:
         return
     if taken := sorted(names - BEGUN):
         more = f" and {len(taken) - SHOWN} more" if len(taken) > SHOWN else ""
-        raise RunError(f"{path} is no run directory and has {', '.join(taken[:SHOWN])}{more} already; choose another --out")
+        raise RunError(f"{path} is no {what} and has {', '.join(taken[:SHOWN])}{more} already; choose another --out")
     refuse_special_in(path)
 
 

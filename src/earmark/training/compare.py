@@ -14,8 +14,9 @@ from earmark.assess.metrics import METRICS, Estimate, Figures, clip_sums, estima
 from earmark.data.plant import planted_store
 from earmark.data.store import Store
 from earmark.data.table import Array, ClipTable, load_table
-from earmark.errors import EarmarkError, RunError, listed
+from earmark.errors import EarmarkError, RunError
 from earmark.recipe import Recipe
+from earmark.runs.run import RunInfo
 from earmark.training.methods import METHODS, ON_VERIFIED, Methods, derive_methods
 from earmark.training.splits import folds_of, refuse_unlearnable, verified_suffice
 from earmark.training.train import TrainRequest, train_nets
@@ -52,6 +53,7 @@ def compare_methods(
     Raises:
         EarmarkError: a method is not known, or cannot be trained, and the reason.
     """
+    check_names(methods)
     clips = load_table(store)
     derived = derive_methods(recipe, len(clips.labels))
     chosen = choose_methods(derived, methods, [clips])[0]
@@ -59,7 +61,7 @@ def compare_methods(
     judged = judgeable(right)
 
     def scores_on(learned: Store, names: Sequence[str], run: Path) -> dict[str, Array]:
-        return learn(derived, names, TrainRequest(derived.recipe, learned, run, device=device, jobs=jobs, threads=threads))
+        return learn(derived, names, TrainRequest(derived.recipe, learned, run, device=device, jobs=jobs, threads=threads))[0]
 
     scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out / "methods").items()}
     clean = planted_store(store, out / "clean-store", right.positive, right.verified)
@@ -74,6 +76,16 @@ def judgeable(truth: ClipTable) -> Array:
     return mask
 
 
+def check_names(methods: Sequence[str] | None) -> None:
+    """Checks that methods that were asked for are methods.
+
+    Raises:
+        EarmarkError: one is not.
+    """
+    if unknown := [name for name in methods or () if name not in METHODS]:
+        raise EarmarkError(f"no method {unknown[0][:100]!r}; there are {', '.join(METHODS)}")
+
+
 def choose_methods(
     derived: Methods, wanted: Sequence[str] | None, plantings: Sequence[ClipTable]
 ) -> tuple[list[str], dict[str, str]]:
@@ -85,16 +97,14 @@ def choose_methods(
         plantings: the clips with the labels that are learned from, of each seed.
 
     Raises:
-        EarmarkError: a name is not known; a method that was asked for, or ``given``, cannot be trained.
+        EarmarkError: a method that was asked for, or ``given``, cannot be trained.
     """
-    if unknown := sorted(set(wanted or ()) - set(METHODS)):
-        raise EarmarkError(f"no method {listed(map(repr, unknown))}; there are {', '.join(METHODS)}")
     asked = [name for name in METHODS if name != "clean" and (wanted is None or name in wanted or name == "given")]
     refused = {name: derived.refused.get(name) or _unlearnable(derived, name, plantings) for name in asked}
     reasons = {name: reason for name, reason in refused.items() if reason is not None}
     for name, reason in reasons.items():
         if wanted is not None or name == "given":
-            raise EarmarkError(f"{METHODS[name]} ({name}): {reason}")
+            raise EarmarkError(f"method {name}: {reason}")
     return [name for name in asked if name not in reasons], reasons
 
 
@@ -112,13 +122,16 @@ def _unlearnable(derived: Methods, method: str, plantings: Sequence[ClipTable]) 
     return None
 
 
-def learn(derived: Methods, methods: Sequence[str], request: TrainRequest) -> dict[str, Array]:
-    """Trains methods on a store, and returns their scores of all its clips: NaN where a clip is not held out, ``[N, K]``.
+def learn(derived: Methods, methods: Sequence[str], request: TrainRequest) -> tuple[dict[str, Array], RunInfo]:
+    """Trains methods on a store.
 
     Args:
         derived: the methods of the request's recipe.
         methods: their names, without ``clean``.
         request: what to train them on, and how; the members are those of the methods.
+
+    Returns:
+        Each method's scores of all clips of the store, ``[N, K]``: NaN where a clip is not held out. What the run computed with.
     """
     run = train_nets(replace(request, members=derived.members(methods)))
     clips = load_table(request.store)
@@ -128,7 +141,7 @@ def learn(derived: Methods, methods: Sequence[str], request: TrainRequest) -> di
     for name in methods:
         scores[name] = np.full(clips.positive.shape, np.nan, np.float32)
         scores[name][[row_of[clip] for clip in ensembles[name].clips.clip_id.tolist()]] = ensembles[name].scores
-    return scores
+    return scores, run.started()
 
 
 def method_table(scores: Mapping[str, Sequence[Array]], truth: ClipTable, *, title: str, note: str) -> MethodTable:

@@ -23,9 +23,8 @@ from earmark.labels import LabelSet
 from earmark.recipe import Recipe
 from earmark.runs.data import load_unchanged_inputs
 from earmark.runs.predictions import Block, read_scores_of, write_predictions
-from earmark.runs.run import Run
 from earmark.training.begin import check_out
-from earmark.training.compare import choose_methods, gap_of, learn, method_table
+from earmark.training.compare import check_names, choose_methods, gap_of, learn, method_table
 from earmark.training.methods import METHODS, Methods, derive_methods
 from earmark.training.plantings import Plantings, plantings_of
 from earmark.training.train import TrainRequest
@@ -101,6 +100,7 @@ def measure_noise(request: NoiseRequest, tell: Callable[[str], None]) -> list[No
         StoreError: there are too few verified clips.
         EarmarkError: a protocol or a method cannot be had with these clips and this recipe.
     """
+    check_names(request.methods)
     plantings = plantings_of(request.store, request.unverified, request.kin)
     derived = derive_methods(request.recipe, len(request.store.labels))
     protocols = request.protocols or plantings.default_protocols(request.seeds)
@@ -181,12 +181,12 @@ class _Folder:
         device = request.device if request.device != "auto" else machine.get("device", "auto")
         threads = request.threads or machine.get("threads")
         asked = TrainRequest(recipe, store, folder / "run", None, None, device, True, request.jobs, threads)
-        for method, scores in learn(self.derived, methods, asked).items():
+        learned, info = learn(self.derived, methods, asked)
+        for method, scores in learned.items():
             path = self._scores_file(protocol, seed, method)
             path.parent.mkdir(parents=True, exist_ok=True)
             block = Block(plantings.truth.clip_id, scores[plantings.judged], method, NO_FOLD, "", "whole")
             write_predictions(path, request.store.labels, [block])
-        info = Run.open(folder / "run").started()
         self.facts.setdefault("machine", {"device": info.device, "precision": info.precision, "threads": info.threads})
         self._write_facts()
         shutil.rmtree(folder)
@@ -235,7 +235,7 @@ def _result(folder: _Folder, protocol: Protocol, methods: Sequence[str], refused
 def _check_folder(out: Path) -> None:
     """Refuses a folder of something else."""
     if not (out / FACTS).is_file():
-        check_out(out)
+        check_out(out, "folder of `earmark noise`")
         if (out / "recipe.yaml").is_file():
             raise RunError(f"{out} is a run directory; choose another --out")
 
