@@ -10,7 +10,8 @@ from measure import options, show, take_turns
 
 from earmark.assess.joined import Joined
 from earmark.assess.metrics import estimates, label_ranking_precision, per_class
-from earmark.assess.report import _class_rows, _confusion
+from earmark.assess.pictures import confusion
+from earmark.assess.report import PAIRS, _class_rows
 from earmark.data.table import ClipTable
 from earmark.labels import LabelSet
 
@@ -48,7 +49,7 @@ def main() -> None:
             "by definition": lambda joined=joined: by_definition(joined),
             "all figures": lambda joined=joined: estimates(joined.scores, joined.clips.positive, joined.clips.group),
             "of each class": lambda joined=joined: per_class(joined.scores, joined.clips.positive),
-            "confusion, table": lambda joined=joined: (_confusion(joined), _class_rows(joined)),
+            "confusion, table": lambda joined=joined: (confusion(joined, PAIRS), _class_rows(joined)),
         }
         if clips * classes**2 > 1e9:
             del contenders["by definition"]
