@@ -70,7 +70,10 @@ def _command(*words: str | Path) -> str:
 
 def _near(path: Path) -> str:
     """A path as a command wants it: from the current folder, if it lies in there."""
-    absolute, here = os.path.abspath(path), os.getcwd()  # `Path.resolve` would follow links
+    try:
+        absolute, here = os.path.abspath(path), os.getcwd()  # `Path.resolve` would follow links
+    except FileNotFoundError:  # the current folder is gone
+        return str(path)
     return os.path.relpath(absolute, here) if Path(absolute).is_relative_to(here) else str(path)
 
 

@@ -12,7 +12,7 @@ from earmark.assess.metrics import METRICS
 from earmark.assess.page import NAMES, short
 from earmark.runs.run import Run, read_metrics_log
 
-LEGEND = 10  # nets that have a colour and a name in the learning curves, at most
+COLOURS = 10  # of learning curves
 CURVE_POINTS = 6000  # in one picture of learning curves, about
 TICKS = 4  # of an axis, about
 PLOT = (44, 10, 300, 160)  # left, top, right, bottom of the area that curves are drawn in, in units of the picture
@@ -34,7 +34,7 @@ class Chart:
 
     Attributes:
         title: what is drawn.
-        curves: for each net its number and its points, in units of the picture.
+        curves: for each net the number of its colour and its points, in units of the picture; without a colour the number is −1.
         across: places and texts of the ticks below.
         up: places and texts of the ticks on the left.
     """
@@ -75,13 +75,23 @@ class Confusion:
 
 
 def learning_curves(run: Run) -> tuple[list[Chart], list[str]]:
-    """The learning curves of all finished nets, and the names of the nets."""
+    """The learning curves of all finished nets, and what their colours mean: nets, members where there are too many nets, or nothing.
+
+    A figure that no net has twice is no curve, and is left out.
+    """
     logs = {
-        f"{member} fold {fold}": read_metrics_log(run.net_folder(member, fold) / "metrics.csv")
+        (member, fold): read_metrics_log(run.net_folder(member, fold) / "metrics.csv")
         for member, folds in run.finished().items()
         for fold in folds
     }
-    masked = any(run.recipe.members[member].loss.masking is not None for member in run.finished())
+    members = list(run.finished())
+    if len(logs) <= COLOURS:
+        legend, colours = [f"{member} fold {fold}" for member, fold in logs], list(range(len(logs)))
+    elif len(members) <= COLOURS:
+        legend, colours = members, [members.index(member) for member, _ in logs]
+    else:
+        legend, colours = [], [-1] * len(logs)
+    masked = any(run.recipe.members[member].loss.masking is not None for member in members)
     extra = [name for name in ("noisy_loss", "soft_loss") if any(row.get(name) for rows in logs.values() for row in rows)]
     charts = []
     for column in ["loss", *(["masked"] if masked else []), *extra, *METRICS]:
@@ -90,12 +100,12 @@ def learning_curves(run: Run) -> tuple[list[Chart], list[str]]:
             points = [(float(row["batch"]), float(row[column])) for row in rows if row.get(column)]
             thinned = points[:: -(len(points) // max(CURVE_POINTS // len(logs), 1) + 1)]  # backwards, so that the last one is in
             curves.append(thinned[::-1])
-        if any(curves):
-            charts.append(_chart(CURVES.get(column) or f"{NAMES[column]}, held-out fold", curves))
-    return charts, list(logs)
+        if any(len(curve) > 1 for curve in curves):
+            charts.append(_chart(CURVES.get(column) or f"{NAMES[column]}, held-out fold", curves, colours))
+    return charts, legend
 
 
-def _chart(title: str, curves: Sequence[Sequence[Point]]) -> Chart:
+def _chart(title: str, curves: Sequence[Sequence[Point]], colours: Sequence[int]) -> Chart:
     left, top, right, bottom = PLOT
     xs, ys = zip(*(point for curve in curves for point in curve), strict=True)
     low, high, step = _scale(min(ys), max(ys))
@@ -108,7 +118,7 @@ def _chart(title: str, curves: Sequence[Sequence[Point]]) -> Chart:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return Chart(
         title,
-        [(number, [place(point) for point in curve]) for number, curve in enumerate(curves) if curve],
+        [(colour, [place(point) for point in curve]) for colour, curve in zip(colours, curves, strict=True) if curve],
         [(place((k * x_step, low))[0], f"{k * x_step:,.0f}") for k in range(int(last / x_step + 1e-9) + 1)],
         [(place((0, low + k * step))[1], f"{low + k * step:.{decimals}f}") for k in range(round((high - low) / step) + 1)],
     )
@@ -156,7 +166,7 @@ def confusion(judged: Joined, pairs: int) -> Confusion:
     wrong = np.flatnonzero(counted[:, 0] != counted[:, 1])
     often = wrong[np.argsort(-counts[wrong], kind="stable")[:pairs]]
     texts = [_beside(names[k]) for k in shown]
-    size = 28 if len(shown) <= 20 else 20
+    size = 28 if len(shown) <= 20 else 22 if len(shown) <= 35 else 18
     margin = 16 + math.ceil(max((width(text) for text in texts), default=0.0) * 12)
     return Confusion(
         texts,

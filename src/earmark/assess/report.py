@@ -11,7 +11,7 @@ from earmark.assess.listening import disagreements, doubtful, mistakes
 from earmark.assess.methods import MethodTable
 from earmark.assess.metrics import RunMetrics, per_class
 from earmark.assess.page import short, write_page
-from earmark.assess.pictures import CONFUSED, LEGEND, PLOT, confusion, learning_curves
+from earmark.assess.pictures import CONFUSED, PLOT, confusion, learning_curves
 from earmark.data.clips import ClipSet
 from earmark.runs.run import Run
 
@@ -48,7 +48,7 @@ def write_report(
     judged = verified if len(verified.clips) else judgeable  # without verified clips, the unverified labels are all there is
     in_doubt, wrong = doubtful(unverified), mistakes(verified)
     labelled = sounds.judgeable & ~sounds.test & ~sounds.verified
-    charts, nets = learning_curves(run)
+    charts, legend = learning_curves(run)
     return write_page(
         run.path / "report.html",
         "report.html.jinja",
@@ -65,8 +65,7 @@ def write_report(
         methods=methods,
         rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),
         charts=charts,
-        nets=nets,
-        legend=LEGEND,
+        legend=legend,
         plot=PLOT,
         confusion=confusion(judged, PAIRS),
         confused=CONFUSED,
