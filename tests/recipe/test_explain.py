@@ -25,6 +25,7 @@ VOTER = ["weight", "weights", "snapshots", "views"]
             [
                 "name",
                 "title",
+                "about",
                 "source",
                 "seed",
                 "unverified",
