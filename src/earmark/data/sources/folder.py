@@ -34,11 +34,7 @@ def scan(root: Path, label_separator: str, said: Said = NOTHING) -> Manifest:
     if not root.is_dir():
         raise ManifestError(str(root), ["is a file; the folder that holds the class folders is needed"])
     metadata = [path for path in (root / "metadata.csv", *(root / name / "metadata.csv" for name in SPLITS)) if path.is_file()]
-    checked: dict[str, bool] = {}
-    if metadata:
-        manifest = _from_metadata(metadata, root, label_separator)
-    else:
-        manifest = _from_folders(root, checked)
+    manifest, checked = (_from_metadata(metadata, root, label_separator), {}) if metadata else _from_folders(root)
     if (root / LIST).exists():
         if "verified" in manifest.columns:
             raise ManifestError(str(root / LIST), ["the metadata.csv has a column verified as well; keep one of the two"])
@@ -51,9 +47,10 @@ def scan(root: Path, label_separator: str, said: Said = NOTHING) -> Manifest:
     return said.complete(manifest, "metadata.csv")
 
 
-def _from_folders(root: Path, checked: dict[str, bool]) -> Manifest:
-    """The clips of class folders; whether their labels were checked is added to ``checked``, by file name, where a folder says so."""
+def _from_folders(root: Path) -> tuple[Manifest, dict[str, bool]]:
+    """The clips of class folders, and whether their labels were checked, by file name, where a folder says so."""
     clips, loose = [], []
+    checked: dict[str, bool] = {}
     for path in audio.find_files(root):
         name, parts = path.relative_to(root).as_posix(), path.relative_to(root).parts
         split = verified = None
@@ -75,7 +72,7 @@ def _from_folders(root: Path, checked: dict[str, bool]) -> Manifest:
     if loose:
         more = {1: "", 2: ", nor does 1 other"}.get(len(loose), f", nor do {len(loose) - 1:,} others")
         faults.append(f"{loose[0]!r} lies in no class folder{more}: {root}/CLASS/FILE is needed")
-    return make_manifest("folder", root, clips, str(root), faults=faults)
+    return make_manifest("folder", root, clips, str(root), faults=faults), checked
 
 
 def _from_metadata(paths: Sequence[Path], root: Path, label_separator: str) -> Manifest:
