@@ -75,7 +75,7 @@ class EnsembleFigures(MemberFigures):
 
 
 class FloorFigures(Figures):
-    """The metrics of the floor; see `earmark.assess.floor`."""
+    """The metrics of the floor; see `earmark.training.floor`."""
 
     title: str
 

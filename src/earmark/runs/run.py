@@ -9,7 +9,7 @@ A run directory has:
 - ``pseudo/NAME/foldK/pseudo.parquet``: pseudo labels for one fold; without ``foldK`` if all folds share them;
 - ``agreements/NAME/foldK/agreement.parquet``: what labels probably are, and how far the given ones are agreed with;
 - ``members/MEMBER/foldK-partP/``: a net that judges the labels of part P of the clips for an agreement, trained without them;
-- for the whole run ``oof.parquet``, ``metrics.json``, ``report.html`` and ``bundle/``.
+- for the whole run ``oof.parquet``, ``floor.parquet``, ``metrics.json``, ``report.html`` and ``bundle/``.
 """
 
 import csv

@@ -12,7 +12,6 @@ import torch
 import earmark
 from earmark import files
 from earmark.assess.evaluate import run_metrics, write_metrics
-from earmark.assess.floor import floor_metrics
 from earmark.assess.joined import out_of_fold
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.report import write_report
@@ -34,6 +33,7 @@ from earmark.runs.votes import needed_scores
 from earmark.training.begin import check_out, open_run
 from earmark.training.checks import check_members
 from earmark.training.export import write_bundle
+from earmark.training.floor import floor_metrics
 from earmark.training.jobs import make_at_once
 from earmark.training.make import is_made, make, make_alone, missing_scores, score_held_out, scores_fault
 from earmark.training.probe import faster_precision, faster_threads
