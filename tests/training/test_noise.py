@@ -1,26 +1,29 @@
 """``earmark noise`` from a store to its table: what is trained, what is kept, what another request finds there."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from earmark.data.clips import ClipSet
 from earmark.data.manifest import read_manifest
 from earmark.data.plant import Protocol
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.data.table import Array, load_table
-from earmark.errors import EarmarkError, EarmarkWarning, RunError
+from earmark.errors import EarmarkError, EarmarkWarning, RunError, StoreError
 from earmark.recipe import Recipe, load_recipe
-from earmark.runs.run import RunInfo
+from earmark.runs.run import Run, RunInfo
 from earmark.training import noise, train
+from earmark.training.make import is_made
 from earmark.training.methods import Methods
 from earmark.training.noise import NoiseRequest, as_data, measure_noise, read_kin
+from earmark.training.stages import Stage
 from earmark.training.train import TrainRequest
-from tests.conftest import SMALL
+from tests.conftest import REPOSITORY
 
 HALF, MANY = Protocol("symmetric", 0.5, 0.0), Protocol("class", 0.8, 0.0)
 INFO = RunInfo("0", "store", "x", "cpu", "float32", 1)
@@ -28,7 +31,17 @@ INFO = RunInfo("0", "store", "x", "cpu", "float32", 1)
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return load_recipe("tiny", [*SMALL, "members.*.schedule=[{batches: 4, rate: 3.0e-3, final_rate: 1.0e-5}]"])
+    """A net from scratch that can have all methods, very small."""
+    sets = [
+        "members.*.input.window=8000",
+        "members.*.backbone.growth=[4, 8]",
+        "members.*.head.hidden=16",
+        "members.*.batch.size=8",
+        "members.*.schedule=[{batches: 4, rate: 3.0e-3, final_rate: 1.0e-5}]",
+        "members.*.validation.every=4",
+        "precision=float32",
+    ]
+    return load_recipe(str(REPOSITORY / "benchmarks" / "label-noise-scratch.yaml"), sets)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +189,16 @@ def test_a_protocol_that_makes_no_label_wrong_is_refused(recipe: Recipe, checked
     assert not (tmp_path / "out").exists()
 
 
+def test_a_class_that_only_clips_that_are_left_out_could_teach_is_named(recipe: Recipe, rendered: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(rendered)
+    clips = tuple(replace(clip, verified=clip.labels != ("rain",) or clip.fold == 1) for clip in manifest.clips)
+    store = prepare(replace(manifest, clips=clips), "x", tmp_path / "store", [16000]).store
+    with pytest.raises(
+        StoreError, match=r"outside fold 1 no verified clip has the label 'rain'; verify some, or say --unverified keep"
+    ):
+        measure_noise(asked(recipe, store, tmp_path / "out"), nothing)
+
+
 @pytest.mark.usefixtures("believers")
 def test_what_could_not_be_trained_is_said(recipe: Recipe, checked: Store, tmp_path: Path) -> None:
     (result,) = measure_noise(asked(recipe, checked, tmp_path / "out", seeds=(1,), methods=None), nothing)
@@ -209,14 +232,14 @@ def test_stopped_at_any_stage_it_goes_on_to_the_same_scores(
     before = {path: path.read_bytes() for path in checked.path.rglob("*") if path.is_file()}
     request = asked(recipe, checked, tmp_path / "whole", Protocol("class", 0.5, 0.5), seeds=(1,), methods=["agreement"], threads=1)
     (whole,) = measure_noise(request, nothing)
-    stopped, make, count = replace(request, out=tmp_path / "stopped"), train.make, 0
+    stopped, make, stages = replace(request, out=tmp_path / "stopped"), train.make, 0
 
-    def stopping(*arguments: object) -> None:
-        nonlocal count
-        count += 1
-        if count % 6 == 0:
+    def stopping(run: Run, info: RunInfo, stage: Stage, store: Store, data: Mapping[str, ClipSet]) -> None:
+        nonlocal stages
+        stages += not is_made(run, stage)
+        if not is_made(run, stage) and stages % 7 == 0:
             raise KeyboardInterrupt
-        make(*arguments)  # type: ignore[arg-type]
+        make(run, info, stage, store, data)
 
     monkeypatch.setattr(train, "make", stopping)
     stops = 0
@@ -226,9 +249,11 @@ def test_stopped_at_any_stage_it_goes_on_to_the_same_scores(
             break
         except KeyboardInterrupt:
             stops += 1
+            assert (tmp_path / "stopped" / "work").exists()
     assert stops >= 2
     assert result == whole
     for path in (tmp_path / "whole" / "scores").rglob("*.parquet"):
         assert (tmp_path / "stopped" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
     assert {path: path.read_bytes() for path in checked.path.rglob("*") if path.is_file()} == before
-    assert not list(tmp_path.rglob("*.i16")) and not list(tmp_path.rglob("*.safetensors"))
+    for out in (tmp_path / "whole", tmp_path / "stopped"):
+        assert not (out / "work").exists() and not list(out.rglob("*.safetensors"))

@@ -192,6 +192,20 @@ def test_what_a_member_cannot_be_taught_is_refused(clips: list[Clip], recipe: st
         splits.refuse_unlearnable(table_of(clips), 0, load_recipe(recipe), member)
 
 
+def test_a_class_whose_clips_are_judged_together_is_refused_where_batches_are_balanced() -> None:
+    clips = table_of([X, Y, *(Clip(f"x{number}", False, 1, f"g{number}") for number in range(8))])
+    tiny, quick = load_recipe("tiny"), load_recipe("quick")
+    part = int(splits.parts(clips)[1])  # that of the only clip of its class
+    for other in range(splits.PARTS):
+        splits.refuse_unlearnable(clips, 0, quick, "second", other)
+        if other != part:
+            splits.refuse_unlearnable(clips, 0, tiny, "logmel", other)
+    with pytest.raises(
+        RunError, match=r"^fold 0: logmel judges a quarter of the labels by nets that learn from the others, and none"
+    ):
+        splits.refuse_unlearnable(clips, 0, tiny, "logmel", part)
+
+
 @pytest.mark.parametrize(
     ("clips", "recipe", "member"),
     [

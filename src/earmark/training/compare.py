@@ -19,6 +19,7 @@ from earmark.recipe import Recipe
 from earmark.runs.run import RunInfo
 from earmark.training.methods import METHODS, ON_VERIFIED, Methods, derive_methods
 from earmark.training.splits import folds_of, refuse_unlearnable, verified_suffice
+from earmark.training.stages import plan_stages
 from earmark.training.train import TrainRequest, train_nets
 
 
@@ -111,12 +112,13 @@ def choose_methods(
 def _unlearnable(derived: Methods, method: str, plantings: Sequence[ClipTable]) -> str | None:
     """Why some clips are too few for a method; None if all suffice."""
     for clips in plantings:
-        if method in ON_VERIFIED and not verified_suffice(clips):
+        suffice, folds = verified_suffice(clips), folds_of(clips)
+        if method in ON_VERIFIED and not suffice:
             return "too few clips stay verified: outside some fold a class has none; let more stay verified"
         try:
-            for member in derived.members([method]):
-                for fold in folds_of(clips):
-                    refuse_unlearnable(clips, fold, derived.recipe, member)
+            for stage in plan_stages(derived.recipe, derived.members([method]), folds, folds, suffice):
+                if stage.kind == "net" and stage.fold is not None:
+                    refuse_unlearnable(clips, stage.fold, derived.recipe, stage.name, stage.part)
         except RunError as error:
             return str(error)
     return None

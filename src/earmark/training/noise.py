@@ -18,7 +18,7 @@ from earmark.data.manifest import NO_FOLD
 from earmark.data.plant import Protocol, planted_store
 from earmark.data.store import Store
 from earmark.data.table import Array
-from earmark.errors import EarmarkError, EarmarkWarning, RunError
+from earmark.errors import EarmarkError, EarmarkWarning, RunError, StoreError
 from earmark.labels import LabelSet
 from earmark.recipe import Recipe
 from earmark.runs.data import load_unchanged_inputs
@@ -27,6 +27,7 @@ from earmark.training.begin import check_out
 from earmark.training.compare import check_names, choose_methods, gap_of, learn, method_table
 from earmark.training.methods import METHODS, Methods, derive_methods
 from earmark.training.plantings import Plantings, plantings_of
+from earmark.training.splits import folds_of
 from earmark.training.train import TrainRequest
 
 FACTS, RESULT, PAGE = "request.json", "noise.json", "noise.html"
@@ -102,6 +103,7 @@ def measure_noise(request: NoiseRequest, tell: Callable[[str], None]) -> list[No
     """
     check_names(request.methods)
     plantings = plantings_of(request.store, request.unverified, request.kin)
+    _refuse_gaps(request, plantings)
     derived = derive_methods(request.recipe, len(request.store.labels))
     protocols = request.protocols or plantings.default_protocols(request.seeds)
     plans = [(protocol, *_methods_for(protocol, plantings, derived, request)) for protocol in protocols]
@@ -119,6 +121,18 @@ def measure_noise(request: NoiseRequest, tell: Callable[[str], None]) -> list[No
         results = [_result(folder, protocol, names, refused) for protocol, names, refused in plans]
         _write(request, results)
     return results
+
+
+def _refuse_gaps(request: NoiseRequest, plantings: Plantings) -> None:
+    """Refuses clips from which some class cannot be learned in some fold, though those that are left out could teach it."""
+    clips = plantings.clips
+    for fold in folds_of(clips) if plantings.left_out.any() else ():
+        taught = clips[~clips.test & (clips.fold != fold)].positive.any(axis=0)
+        if not taught.all():
+            raise StoreError(
+                f"{request.store.path}: outside fold {fold} no verified clip has the label {clips.labels.names[taught.argmin()]!r}; verify "
+                "some, or say --unverified keep, and the others teach it"
+            )
 
 
 def _methods_for(

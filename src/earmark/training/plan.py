@@ -104,7 +104,7 @@ def plan(
     trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     for stage in stages:
         if clips is not None and stage.kind == "net" and stage.fold is not None:
-            refuse_unlearnable(clips, stage.fold, recipe, stage.name)
+            refuse_unlearnable(clips, stage.fold, recipe, stage.name, stage.part)
     check_members(recipe, trained_members, classes, examples=CLASSES)  # as many are measured where whole batches have no room
     device = choose_device(device)
     precision, threads, seconds = _probe(recipe, trained_members, store, device, threads)

@@ -138,8 +138,16 @@ def choose_folds(folds: Sequence[int], requested: Sequence[int] | None, data_nam
     return [fold for fold in folds if requested is None or fold in requested]
 
 
-def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str) -> None:
+def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str, part: int | None = None) -> None:
     """Refuses a fold in which a class has no clip to learn from, or a stream of the member has no clips.
+
+    Args:
+        clips: all clips of the store.
+        fold: the fold that the member's net is not trained on.
+        recipe: the whole recipe.
+        member: name of the member.
+        part: the part of the labels that the net judges, which it is not trained on either: then only class-balanced batches need a
+            clip of each class.
 
     Raises:
         RunError: something has no clips, or there are fewer than two classes.
@@ -147,11 +155,19 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str)
     if len(clips.labels) < 2:
         raise RunError("training needs at least two classes")
     settings = recipe.members[member]
+    if part is not None and settings.batch.sampling == "shuffled":
+        return
     verified = " verified" if settings.clips == "verified" else ""
-    without_clip = np.flatnonzero(~clips[first_task(clips, fold, recipe, settings)].positive.any(axis=0))
+    learned = first_task(clips, fold, recipe, settings) & (True if part is None else parts(clips) != part)
+    without_clip = np.flatnonzero(~clips[learned].positive.any(axis=0))
     if len(without_clip):
         names = [clips.labels.names[i] for i in without_clip]
         shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        if part is not None:
+            raise RunError(
+                f"fold {fold}: {member} judges a quarter of the labels by nets that learn from the others, and none of these is {shown}; "
+                "give every label more clips, or take batches of sampling shuffled"
+            )
         raise RunError(
             f"fold {fold}: no{verified} training clip outside it has the label {shown}; give every label{verified} clips in two "
             "folds or more"

@@ -111,9 +111,10 @@ def _nets_made(request: TrainRequest) -> Iterator[Run]:
     folds = folds_of(clips)
     suffice = verified_suffice(clips)
     stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds, suffice, unverified_labels(clips))
+    for stage in stages:
+        if stage.kind == "net" and stage.fold is not None:
+            refuse_unlearnable(clips, stage.fold, recipe, stage.name, stage.part)
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None and stage.part is None]
-    for name, fold in nets:
-        refuse_unlearnable(clips, fold, recipe, name)
     warn_of_nothing_to_score(clips, recipe, nets)
     trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
     if not suffice and (leaning := [name for name in trained_members if recipe.members[name].clips == "trusted"]):
