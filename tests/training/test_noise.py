@@ -97,6 +97,7 @@ def test_figures_are_held_against_the_labels_that_were_there_before(
             figure = result.table.figure(row)
             assert figure is not None and figure["value"] == pytest.approx(value) and figure["clips"] == known
             assert result.by_seed[row.name] == pytest.approx([value] * len(result.by_seed[row.name]))
+        assert f"Between the ends lie {1 - share:.3f} (" in result.table.note and "chance" not in result.table.note
         assert result.gap.value == pytest.approx(1 - share) and result.table.recovered(masking) == pytest.approx(0.0)
     assert len(believers.stores) == 1 + 2 * 2 and believers.stores[0][1] == ["given"]
     assert all(methods == ["given", "masking"] for _, methods in believers.stores[1:])
@@ -200,10 +201,18 @@ def test_a_class_that_only_clips_that_are_left_out_could_teach_is_named(recipe: 
 
 
 @pytest.mark.usefixtures("believers")
+def test_a_gap_that_may_be_chance_is_said_to_be(recipe: Recipe, checked: Store, tmp_path: Path) -> None:
+    (result,) = measure_noise(asked(recipe, checked, tmp_path / "out", Protocol("symmetric", 0.02, 0.0), seeds=(1,)), nothing)
+    assert result.gap.low == 0 < result.gap.value  # a single wrong label, of a recording that not every resample has
+    assert "That may be chance, and shares of it say little." in result.table.note
+
+
+@pytest.mark.usefixtures("believers")
 def test_what_could_not_be_trained_is_said(recipe: Recipe, checked: Store, tmp_path: Path) -> None:
     (result,) = measure_noise(asked(recipe, checked, tmp_path / "out", seeds=(1,), methods=None), nothing)
     assert set(result.refused) == {"multitask", "verified", "pseudo"}
     assert [row.name for row in result.table.rows] == ["all labels as given", "loss masking", "agreement", "no wrong labels"]
+    assert "Not trained: verified only (too few clips stay verified" in result.table.note
     data = json.loads((tmp_path / "out" / "noise.json").read_text())["tables"][0]
     assert data["refused"]["verified only"].startswith("too few clips stay verified")
 

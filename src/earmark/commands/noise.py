@@ -78,9 +78,7 @@ def noise(
 
 def _lines(result: Any) -> list[str]:
     """The table of one protocol, and what it means, as lines."""
-    from earmark.training.methods import METHODS
-
-    table, gap = result.table, result.gap
+    table = result.table
     several = any(len(values) > 1 for values in result.by_seed.values())
     lines = [f"{table.title}: {table.metric} (95 % interval), share of the gap got back{', each planting' if several else ''}"]
     width = max(len(row.name) for row in table.rows)
@@ -89,8 +87,4 @@ def _lines(result: Any) -> list[str]:
         seeds = f"  {' '.join(f'{value:.4f}' for value in result.by_seed[row.name])}" if several else ""
         figures = f"{figure['value']:.4f} ({figure['low']:.4f}–{figure['high']:.4f})"
         lines.append(f"  {row.name:<{width}}  {figures}  {'–' if share is None else f'{share:.0%}':>5}{seeds}")
-    lines += [f"  not trained: {METHODS[name]}: {reason}" for name, reason in result.refused.items()]
-    lines += [table.note, table.in_words]
-    if gap.low <= 0 < gap.value:
-        lines.append(f"The gap is {gap.value:.3f} ({gap.low:.3f}–{gap.high:.3f}): it may be chance, and shares of it say little.")
-    return [line for line in lines if line]
+    return [*lines, table.note, table.in_words]

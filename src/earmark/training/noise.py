@@ -241,9 +241,14 @@ def _result(folder: _Folder, protocol: Protocol, methods: Sequence[str], refused
     seeds, truth = folder.request.seeds, folder.plantings.truth
     scores = {method: [folder.finished_scores(protocol, seed, method) for seed in seeds] for method in methods}
     scores["clean"] = [folder.finished_scores(None, None, "given")]
-    table = method_table(scores, truth, title=protocol.title, note=folder.plantings.note(protocol, seeds))
+    gap = gap_of(scores, truth)
+    note = [folder.plantings.note(protocol, seeds), f"Between the ends lie {gap.value:.3f} ({gap.low:.3f}–{gap.high:.3f})."]
+    if gap.low <= 0 < gap.value:
+        note.append("That may be chance, and shares of it say little.")
+    note += [f"Not trained: {METHODS[method]} ({reason})." for method, reason in refused.items()]
+    table = method_table(scores, truth, title=protocol.title, note=" ".join(note))
     by_seed = {METHODS[method]: [values(part, truth.positive)[table.metric] for part in parts] for method, parts in scores.items()}
-    return NoiseTable(protocol, table, by_seed, gap_of(scores, truth), refused)
+    return NoiseTable(protocol, table, by_seed, gap, refused)
 
 
 def _check_folder(out: Path) -> None:
