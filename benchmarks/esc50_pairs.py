@@ -6,12 +6,14 @@ Every ESC-50 clip is used once. Half of the new clips are one ESC-50 clip; half 
 peak, the second from a random moment on, with both labels. Official folds 1 and 2 become fold 0, folds 3 and 4
 fold 1, fold 5 the test split. In each, two fifths of the *recordings* make verified clips, the others unverified clips, so
 that with `unverified: all` no net is trained on a recording that it is scored on. Two fifths of the unverified clips then get a wrong label
-(`earmark data corrupt --kind class`: each class is always mistaken for the same other class). Writes OUT/*.wav, OUT/clean.csv and
-OUT/manifest.csv (with the truth in the column `true_labels`).
+(`earmark data corrupt --kind class`: each class is always mistaken for the same other class). Writes OUT/*.wav, OUT/manifest.csv (with
+the truth in the column `true_labels`), and OUT/clean.csv, whose labels are all right and all verified, for `earmark noise` to plant
+wrong ones in: see pairs.yaml.
 """
 
 import argparse
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,7 @@ def main() -> None:
                 name = f"{split}-{len(clips):04}.wav"
                 soundfile.write(options.out / name, samples, options.sample_rate)
                 clips.append(Clip(name, tuple(sorted(labels)), verified, fold, first["src_file"], split))
-    write_manifest(options.out / "clean.csv", clips)
+    write_manifest(options.out / "clean.csv", [replace(clip, verified=True) for clip in clips])
     write_manifest(options.out / "manifest.csv", corrupt(clips, "class", NOISE, options.seed))
 
 
