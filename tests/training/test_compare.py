@@ -87,15 +87,16 @@ def test_methods_on_a_store_with_planted_labels(store: Store, tmp_path: Path) ->
     positive[clips.verified | clips.test] = clips.positive[clips.verified | clips.test]
     planted = planted_store(store, tmp_path / "planted", positive, clips.verified)
     recipe = load_recipe("tiny", SMALL)
+    places = tmp_path / "out" / "methods", tmp_path / "out" / "clean"
     shown = {"title": "Ten kinds of sound", "note": "Half of the labels are wrong."}
-    table = compare_methods(recipe, planted, clips.positive, tmp_path / "out", methods=["verified"], threads=1, **shown)
+    table = compare_methods(recipe, planted, clips.positive, *places, methods=["verified"], threads=1, **shown)
     assert [row.name for row in table.rows] == ["all labels as given", "verified only", "no wrong labels"]
     figures = [row.figures["accuracy"] for row in table.rows]
     assert all(figure is not None and figure["clips"] == 75 for figure in figures)  # verified or not, but for the test split
     weights = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.safetensors")}
     assert len(weights) >= 2 * 3
-    again = compare_methods(recipe, planted, clips.positive, tmp_path / "out", methods=["verified"], threads=1, **shown)
+    again = compare_methods(recipe, planted, clips.positive, *places, methods=["verified"], threads=1, **shown)
     assert again == table
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.safetensors")} == weights
     with pytest.raises(EarmarkError, match=r"^no method 'foo'; there are given, masking"):
-        compare_methods(recipe, planted, clips.positive, tmp_path / "out", methods=["foo"], **shown)
+        compare_methods(recipe, planted, clips.positive, *places, methods=["foo"], **shown)

@@ -4,46 +4,84 @@ from pathlib import Path
 
 import pytest
 
+from earmark.data.store import Store
+from earmark.data.synth import KINDS, TONAL
+from earmark.data.table import load_table
+from earmark.errors import RunError
 from earmark.recipe import Recipe, load_recipe
 from earmark.training import demo
-from tests.conftest import SMALL
+from earmark.training.methods import METHODS
+from tests.embedding.models import write_model
+
+SHORTER = ["members.*.schedule=[{batches: 4, rate: 3.0e-3}]", "members.*.validation.every=4", "members.*.batch.size=16"]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer sounds and shorter trainings; `make demo` is the real one."""
+
+    def shorter(name: str) -> Recipe:
+        return load_recipe(name, SHORTER)
+
+    monkeypatch.setattr(demo, "PER_KIND", 10)
+    monkeypatch.setattr(demo, "load_recipe", shorter)
+
+
+def weights(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
 @pytest.mark.slow
-def test_the_demo_from_rendering_to_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With fewer clips and a smaller net; `make demo` is the real one."""
+def test_the_demo_from_rendering_to_tags(tmp_path: Path) -> None:
+    out, said = tmp_path / "out", list[str]()
+    table = demo.run_demo(out, said.append)
+    assert [row.name for row in table.rows] == list(METHODS.values())
+    assert [row.name for row in table.rows if row.this] == ["agreement"]
+    assert all(row.figures["accuracy"]["clips"] == 100 for row in table.rows)  # type: ignore[index]  # verified or not
 
-    def smaller(name: str, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
-        return load_recipe(name, [*SMALL, *overrides])
+    rows = {row["file_name"]: row["labels"] for row in csv.DictReader((out / "demo" / "manifest.csv").open())}
+    clips = load_table(Store.open(out / "demo" / "store"))
+    given = {name: clips.labels.names[k] for name, k in zip(clips.clip_id.tolist(), clips.positive.argmax(axis=1), strict=True)}
+    wrong = [name for name in rows if rows[name] != given[name]]
+    unverified = set(clips.clip_id[~clips.verified].tolist())
+    assert (len(rows), len(unverified), len(wrong)) == (100, 80, 48)  # 2 of 10 are verified, and 60 % of the others wrong
+    assert unverified.issuperset(wrong)
+    assert all((rows[name] in TONAL) == (given[name] in TONAL) for name in wrong)
 
-    monkeypatch.setattr(demo, "PER_KIND", 10)
-    monkeypatch.setattr(demo, "load_recipe", smaller)
-    said: list[str] = []
-    metrics, other = demo.run_demo(tmp_path / "out", said.append)
-
-    rows = list(csv.DictReader((tmp_path / "out" / "demo" / "manifest.csv").open()))
-    unverified = [row for row in rows if row["verified"] == "0"]
-    assert (len(rows), len(unverified)) == (100, 60)
-    assert sum(row["labels"] != row["true_labels"] for row in unverified) == 18  # 30 %
-    assert all(row["labels"] == row["true_labels"] for row in rows if row["verified"] == "1")
-
-    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert written["map@3"] == metrics["map@3"]
-    assert written["map@3"]["clips"] == 40  # every verified clip is held out once
-    plain = json.loads((tmp_path / "out" / "demo" / "without-masking" / "metrics.json").read_text())
-    assert plain["map@3"] == other["map@3"]
-
-    def masked(run: Path) -> float:
-        log = run / "members" / "logmel" / "fold0" / "metrics.csv"
-        return sum(float(row["masked"]) for row in csv.DictReader(log.open()))
-
-    assert masked(tmp_path / "out") > 0
-    assert masked(tmp_path / "out" / "demo" / "without-masking") == 0
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Loss masking against none" in page
-    assert f"{plain['map@3']['value']:.3f}" in page
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert next(iter(metrics["ensembles"])) == "agreement" and metrics["map@3"]["clips"] == 20  # every verified sound is held out once
+    page = (out / "report.html").read_text()
+    assert table.title in page and table.in_words in page
+    for row in table.rows:
+        assert any(line.startswith(f"  {row.name} ") for line in said)
+    assert table.in_words in said
     assert len([line for line in said if ".wav  " in line]) == 5
+    assert said[-1] == f"report: {out / 'report.html'}"
 
-    before = (tmp_path / "out" / "members" / "logmel" / "fold0" / "last.safetensors").stat().st_mtime_ns
-    assert demo.run_demo(tmp_path / "out", said.append)[0]["map@3"] == metrics["map@3"]  # again: nothing is trained twice
-    assert (tmp_path / "out" / "members" / "logmel" / "fold0" / "last.safetensors").stat().st_mtime_ns == before
+    before = weights(out)
+    assert len(before) > 2 * len(METHODS)
+    assert demo.run_demo(out, said.append) == table
+    assert weights(out) == before  # nothing is trained twice
+
+
+@pytest.mark.slow
+def test_the_demo_on_a_model_file(tmp_path: Path) -> None:
+    out, said = tmp_path / "out", list[str]()
+    model = write_model(tmp_path / "model.onnx", facts={"sample_rate": "8000"})
+    table = demo.run_demo(out, said.append, model)
+    assert [row.name for row in table.rows] == list(METHODS.values())
+    assert Store.open(out / "demo" / "store").sample_rates == (8000,)
+    assert any("a pre-trained model" in line for line in said)
+    with pytest.raises(RunError, match="holds a run of another recipe"):  # with the net from scratch it is another demo
+        demo.run_demo(out, said.append)
+
+
+def test_a_folder_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(RunError, match="is no run directory and has precious already"):
+        demo.run_demo(tmp_path, print)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_the_kinds_that_are_mixed_up_are_kinds() -> None:
+    assert set(TONAL) < set(KINDS) and 2 <= len(TONAL) <= len(KINDS) - 2

@@ -8,8 +8,14 @@ import typer
 from earmark.console import say
 
 
-def demo(out: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("demo-run")) -> None:
-    """Render sounds with planted wrong labels, train with and without loss masking, evaluate, report, tag. Minutes on 2 cores."""
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("demo-run"),
+    embedding: Annotated[
+        Path | None,
+        typer.Option(help="An ONNX model to learn on; else a small net learns from scratch. docs/embeddings.md says which."),
+    ] = None,
+) -> None:
+    """Render sounds, make labels of them wrong, and show what that does and what each way to learn gets back. Minutes on 2 cores."""
     from earmark.training.demo import run_demo
 
-    run_demo(out, say)
+    run_demo(out, say, embedding)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from earmark.data.manifest import Clip
 
 RATE = 16000  # Hz
+BACKGROUND = (10.0, 40.0)  # dB that the background noise is below the sound, at least and at most
 
 Sound = NDArray[np.float64]
 Random = np.random.Generator
@@ -119,14 +120,17 @@ KINDS: dict[str, Callable[[Random, Sound], Sound]] = {
     "sweep": _sweep,
     "wind": _wind,
 }
+TONAL = ("bell", "chirps", "chord", "siren", "sweep")  # the kinds that a careless listener mixes up; the other five likewise
 
 
-def render(kind: str, rng: Random) -> NDArray[np.float32]:
-    """Renders a sound with random pitch, length (0.4–2.5 s), level (−30–0 dB) and background noise (10–40 dB lower).
+def render(kind: str, rng: Random, background: tuple[float, float] = BACKGROUND) -> NDArray[np.float32]:
+    """Renders a sound with random pitch, length (0.4–2.5 s), level (−30–0 dB) and background noise.
 
     Args:
         kind: one of `KINDS`.
         rng: source of the random numbers.
+        background: how many dB the peak of the background noise is below that of the sound, at least and at most; below 0 the
+            noise is the louder of the two.
 
     Returns:
         float32 ``[samples]`` at 16 kHz.
@@ -134,13 +138,20 @@ def render(kind: str, rng: Random) -> NDArray[np.float32]:
     time = _time(rng.uniform(0.4, 2.5))
     sound = KINDS[kind](rng, time)
     sound = sound / (np.abs(sound).max() + 1e-9)
-    background = _coloured_noise(rng, time, 20, rng.uniform(1000, 8000)) * 10 ** (-rng.uniform(10, 40) / 20)
-    mixed = sound + background
+    noise = _coloured_noise(rng, time, 20, rng.uniform(1000, 8000)) * 10 ** (-rng.uniform(*background) / 20)
+    mixed = sound + noise
     mixed *= 10 ** (-rng.uniform(0, 30) / 20) / np.abs(mixed).max()
     return mixed.astype(np.float32)
 
 
-def render_clips(folder: Path, per_kind: int, verified_share: float, folds: int, seed: int) -> list[Clip]:
+def render_clips(
+    folder: Path,
+    per_kind: int,
+    verified_share: float,
+    folds: int,
+    seed: int,
+    background: tuple[float, float] = BACKGROUND,
+) -> list[Clip]:
     """Renders clips of all kinds into ``folder/audio/*.wav``, and returns the clips with their true labels.
 
     Args:
@@ -149,6 +160,7 @@ def render_clips(folder: Path, per_kind: int, verified_share: float, folds: int,
         verified_share: share of the clips of each kind that are verified, 0..1.
         folds: number of folds.
         seed: the same seed renders the same samples.
+        background: see `render`.
     """
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     clips = []
@@ -159,7 +171,7 @@ def render_clips(folder: Path, per_kind: int, verified_share: float, folds: int,
     ):
         number_in_kind = number % per_kind
         name = f"audio/{number:04d}.wav"  # without the kind, so that the name does not give the label away
-        soundfile.write(folder / name, render(kind, np.random.default_rng(clip_seed)), RATE, subtype="PCM_16")
+        soundfile.write(folder / name, render(kind, np.random.default_rng(clip_seed), background), RATE, subtype="PCM_16")
         verified = number_in_kind < round(verified_share * per_kind)
         clips.append(Clip(name, (kind,), verified=verified, fold=number_in_kind % folds, group=name))
     return clips

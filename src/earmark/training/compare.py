@@ -28,6 +28,7 @@ def compare_methods(
     store: Store,
     truth: Array,
     out: Path,
+    clean: Path,
     *,
     title: str,
     note: str,
@@ -38,14 +39,14 @@ def compare_methods(
 ) -> MethodTable:
     """Trains methods on a store some of whose labels are known to be wrong. Stopped at any moment, the same call goes on.
 
-    ``out/methods`` becomes a run directory with an ensemble of each method's name, ``out/clean`` one of a training without wrong
-    labels. All training clips that have a right label are scored, each by nets that never heard its recording.
+    All training clips that have a right label are scored, each by nets that never heard its recording.
 
     Args:
         recipe: any recipe, see `derive_methods`; the models of its embeddings are resolved.
         store: a store with wrong labels.
         truth: the right labels of all its clips, bool ``[N, K]``, in the order of `load_table`.
-        out: a new folder, or that of an earlier call.
+        out: the folder that becomes a run directory, with an ensemble of each method's name; new, or that of an earlier call.
+        clean: likewise, for the training without wrong labels. The folder beside it, with ``-store`` added, is used on the way.
         title: heading of the table.
         note: what to say under it.
         methods: names of `METHODS`; by default all that the recipe's net and the clips allow. The two ends are always there.
@@ -64,10 +65,10 @@ def compare_methods(
     def scores_on(learned: Store, names: Sequence[str], run: Path) -> dict[str, Array]:
         return learn(derived, names, TrainRequest(derived.recipe, learned, run, device=device, jobs=jobs, threads=threads))[0]
 
-    scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out / "methods").items()}
-    clean = planted_store(store, out / "clean-store", right.positive, right.verified)
-    scores["clean"] = [scores_on(clean, ["given"], out / "clean")["given"][judged]]
-    shutil.rmtree(clean.path)
+    scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out).items()}
+    without = planted_store(store, clean.with_name(f"{clean.name}-store"), right.positive, right.verified)
+    scores["clean"] = [scores_on(without, ["given"], clean)["given"][judged]]
+    shutil.rmtree(without.path)
     return method_table(scores, right[judged], title=title, note=note)
 
 

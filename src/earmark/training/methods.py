@@ -108,7 +108,7 @@ def derive_methods(recipe: Recipe, classes: int) -> Methods:
         "members": _plain(agreement["members"]) | _plain(members),
         "pseudo_labels": _plain(agreement["pseudo_labels"]) | ({"by-verified": guesser} if "pseudo" in members else {}),
         "agreements": _plain(agreement["agreements"]),
-        "ensembles": ensembles | {"agreement": agreement["ensemble"]},
+        "ensembles": {"agreement": agreement["ensemble"]} | ensembles,  # the first one is the run's own
     }
     try:
         return Methods(Recipe.model_validate(data), refused)
