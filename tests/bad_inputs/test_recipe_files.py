@@ -152,11 +152,11 @@ NOT_MEANT = (
             f"a tag: {tag}",
             "seed: 1",
             f"seed: {tag}",
-            "line 6: tags such as tag:yaml.org,2002:<kind> are not used here; leave it out",
+            "line 7: tags such as tag:yaml.org,2002:<kind> are not used here; leave it out",
         )
         for tag in ("!!python/object/apply:os.getcwd []", "!!int x", "!!bool x", "!!timestamp x", "!!set x")
     ),
-    tiny("a date", "seed: 1", "source: 2019-10-25", "line 6: 2019-10-25 is a date; put it in quotes if it is text"),
+    tiny("a date", "seed: 1", "source: 2019-10-25", "line 7: 2019-10-25 is a date; put it in quotes if it is text"),
     tiny(
         "octal",
         "batches: 300",
@@ -169,8 +169,8 @@ NOT_MEANT = (
         "batches: 5:00",
         "line <number>: 5:00 is a number that is not decimal; put it in quotes if it is text",
     ),
-    tiny("5,000 digits", "seed: 1", "seed: " + "9" * 5000, "line 6: a number has more than 25 digits"),
-    tiny("half a character", "seed: 1", 'source: "\\ud800"', "line 6: a text has half a character (a lone surrogate)"),
+    tiny("5,000 digits", "seed: 1", "seed: " + "9" * 5000, "line 7: a number has more than 25 digits"),
+    tiny("half a character", "seed: 1", 'source: "\\ud800"', "line 7: a text has half a character (a lone surrogate)"),
     tiny("no character", "seed: 1", 'source: "\\U00110000"', "not readable as YAML: <words of Python>"),
     of_settings("yes", "batches: 300", "batches: yes", "members.logmel.schedule.0.batches: a number is needed, not true"),
     of_settings("no", "seed: 1", "source: no", "source: Input should be a valid string"),
@@ -179,9 +179,9 @@ NOT_MEANT = (
 
 @table(*CIRCLES, *WITHOUT_END, *NO_PLAIN_FILE, *NOT_MEANT)
 def test_recipe_file_is_refused_soon_and_in_one_line(case: Case, places: Places, capsys: Capture) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     check_request(case, places, capsys)
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def test_a_run_refuses_a_recipe_that_says_something_twice(places: Places, capsys: Capture) -> None:

@@ -14,7 +14,7 @@ from earmark.data.store import PCM, Store
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def test_a_clip_half_written_when_the_machine_went_down_is_done_again(

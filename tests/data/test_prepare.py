@@ -21,7 +21,7 @@ from earmark.errors import AudioError, StoreError
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def test_a_second_run_does_nothing_and_a_touched_file_is_seen(rendered: Path, tmp_path: Path) -> None:

@@ -14,8 +14,14 @@ from earmark.runs.run import Run, RunInfo
 from tools import house
 
 READERS = {"open", "load_clips", "load_table", "rows_and_pcm"}  # what reads a store by its name
-#: Who reads stores but for a run: the room that makes them, the plan of a training, and the command that passes on what a user names.
-OTHERS = {"training.plan": {"load_clips"}, "commands.train": {"open"}, "runs.data": READERS}
+#: Who reads stores but for a run: the room that makes them, the plan of a training, commands that pass on what a user names, the demo its own.
+OTHERS = {
+    "training.plan": {"load_clips"},
+    "commands.train": {"open"},
+    "commands.noise": {"open"},
+    "training.demo": {"open", "load_table"},
+    "runs.data": READERS,
+}
 
 
 def readers_in(path: Path) -> set[str]:

@@ -324,6 +324,7 @@ def test_the_released_recipe_differs_in_what_is_documented_and_in_nothing_else()
     expected: dict[str, Any] = {
         "name": "akiyama2019-released",
         "title": "akiyama2019, as the released code does it",
+        "about": released["about"],
     }
     for member in ("A", "B", "row6", "C"):  # a second sigmoid on the noisy head
         expected[f"members.{member}.noisy.double_sigmoid"] = True

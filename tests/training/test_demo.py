@@ -49,7 +49,9 @@ def test_the_demo_from_rendering_to_tags(tmp_path: Path) -> None:
     assert all((rows[name] in TONAL) == (given[name] in TONAL) for name in wrong)
 
     metrics = json.loads((out / "metrics.json").read_text())
-    assert next(iter(metrics["ensembles"])) == "agreement" and metrics["map@3"]["clips"] == 20  # every verified sound is held out once
+    assert (
+        next(iter(metrics["ensembles"])) == "agreement" and metrics["map@3"]["clips"] == 20
+    )  # every verified sound is held out once
     page = (out / "report.html").read_text()
     assert table.title in page and table.in_words in page
     for row in table.rows:

@@ -14,7 +14,8 @@ from earmark.data.clips import ClipSet
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.embedding.opened import BUILT_IN
-from earmark.errors import StoreError
+from earmark.errors import RunError, StoreError
+from earmark.runs.data import open_store
 from earmark.runs.run import Run
 
 MOST = 4  # suggestions, at most, before the last one, tagging
@@ -59,8 +60,8 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int) ->
 def _store(run: Run) -> Store | None:
     """The run's store, if it is still where it was."""
     try:
-        return Store.open(Path(info.store)) if (info := run.info) is not None else None
-    except StoreError:
+        return open_store(run) if run.info is not None else None
+    except (StoreError, RunError):
         return None
 
 

@@ -118,7 +118,7 @@ class Store:
         try:
             return read_parquet(self.path / "clips.parquet", equal=("sample_rate", sample_rate))
         except (OSError, ValueError, pyarrow.ArrowException) as error:
-            raise self._damaged(error) from None
+            raise self._damaged(f"clips.parquet: {error}") from None
 
     def rows_and_pcm(self, sample_rate: int) -> tuple[pyarrow.Table, np.ndarray]:
         """The result of `rows`, and the samples of that rate, int16 ``[samples]``, memory-mapped.

@@ -13,9 +13,10 @@ from earmark.assess.methods import Method, MethodTable
 from earmark.assess.metrics import METRICS, Estimate, Figures, clip_sums, estimates, estimates_of_sets
 from earmark.data.plant import planted_store
 from earmark.data.store import Store
-from earmark.data.table import Array, ClipTable, load_table
+from earmark.data.table import Array, ClipTable
 from earmark.errors import EarmarkError, RunError
 from earmark.recipe import Recipe
+from earmark.runs.data import load_unchanged_table
 from earmark.runs.run import RunInfo
 from earmark.training.methods import METHODS, ON_VERIFIED, Methods, derive_methods
 from earmark.training.splits import folds_of, refuse_unlearnable, verified_suffice
@@ -44,7 +45,7 @@ def compare_methods(
     Args:
         recipe: any recipe, see `derive_methods`; the models of its embeddings are resolved.
         store: a store with wrong labels.
-        truth: the right labels of all its clips, bool ``[N, K]``, in the order of `load_table`.
+        truth: the right labels of all its clips, bool ``[N, K]``, in the order of its table.
         out: the folder that becomes a run directory, with an ensemble of each method's name; new, or that of an earlier call.
         clean: likewise, for the training without wrong labels. The folder beside it, with ``-store`` added, is used on the way.
         title: heading of the table.
@@ -56,7 +57,7 @@ def compare_methods(
         EarmarkError: a method is not known, or cannot be trained, and the reason.
     """
     check_names(methods)
-    clips = load_table(store)
+    clips = load_unchanged_table(store)
     derived = derive_methods(recipe, len(clips.labels))
     chosen = choose_methods(derived, methods, [clips])[0]
     right = replace(clips, positive=truth, verified=clips.verified | truth.any(axis=1))
@@ -137,7 +138,7 @@ def learn(derived: Methods, methods: Sequence[str], request: TrainRequest) -> tu
         Each method's scores of all clips of the store, ``[N, K]``: NaN where a clip is not held out. What the run computed with.
     """
     run = train_nets(replace(request, members=derived.members(methods)))
-    clips = load_table(request.store)
+    clips = load_unchanged_table(request.store)
     ensembles = out_of_fold(run, clips).ensembles
     row_of = {clip: row for row, clip in enumerate(clips.clip_id.tolist())}
     scores = {}
