@@ -15,7 +15,7 @@ from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.data.table import Array, load_table
 from earmark.errors import EarmarkError, EarmarkWarning, RunError, StoreError
-from earmark.recipe import Recipe, load_recipe
+from earmark.recipe import MemberSettings, Recipe, load_recipe
 from earmark.runs.run import Run, RunInfo
 from earmark.training import noise, train
 from earmark.training.make import is_made
@@ -136,12 +136,21 @@ def test_all_trainings_compute_as_the_first_one_did(believers: Believers, recipe
     assert {(request.threads, request.device, request.recipe.precision) for request in others} == {(1, "cpu", "float32")}
 
 
+def seen_otherwise(recipe: Recipe) -> dict[str, MemberSettings]:
+    """Members of which nothing is trained otherwise, but whose scores are of other views."""
+    return {name: member.model_copy(update={"views": ("whole", "pad8")}) for name, member in recipe.members.items()}
+
+
 @pytest.mark.usefixtures("believers")
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
         (lambda request: replace(request, unverified="keep"), "unverified"),
         (lambda request: replace(request, recipe=request.recipe.model_copy(update={"seed": 99})), "recipe"),
+        (
+            lambda request: replace(request, recipe=request.recipe.model_copy(update={"members": seen_otherwise(request.recipe)})),
+            "recipe",
+        ),
         (lambda request: replace(request, kin=np.arange(10) // 2), None),
         (lambda request: replace(request, kin=np.arange(10) // 5), "kin"),
     ],

@@ -19,7 +19,7 @@ from earmark.recipe import Recipe
 from earmark.runs.data import load_unchanged_table
 from earmark.runs.run import RunInfo
 from earmark.training.methods import METHODS, ON_VERIFIED, Methods, derive_methods
-from earmark.training.splits import folds_of, refuse_unlearnable, verified_suffice
+from earmark.training.splits import folds_of, refuse_unlearnable, unverified_labels, verified_suffice
 from earmark.training.stages import plan_stages
 from earmark.training.train import TrainRequest, train_nets
 
@@ -118,7 +118,7 @@ def _unlearnable(derived: Methods, method: str, plantings: Sequence[ClipTable]) 
         if method in ON_VERIFIED and not suffice:
             return "too few clips stay verified: outside some fold a class has none; let more stay verified"
         try:
-            for stage in plan_stages(derived.recipe, derived.members([method]), folds, folds, suffice):
+            for stage in plan_stages(derived.recipe, derived.members([method]), folds, folds, suffice, unverified_labels(clips)):
                 if stage.kind == "net" and stage.fold is not None:
                     refuse_unlearnable(clips, stage.fold, derived.recipe, stage.name, stage.part)
         except RunError as error:

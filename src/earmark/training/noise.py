@@ -1,6 +1,7 @@
 """What wrong labels would do to a store's clips, and what each method gets back: plantings, trainings, tables, a page."""
 
 import csv
+import hashlib
 import json
 import shutil
 import warnings
@@ -161,7 +162,9 @@ class _Folder:
         kin = plantings.kin.tolist() if plantings.kin is not None else None
         own = {
             "store": request.store.fingerprint,
-            "recipe": derived.recipe.fingerprint(),
+            "recipe": hashlib.sha256(derived.recipe.to_yaml().encode()).hexdigest()[
+                :32
+            ],  # with what it scores, not only what it trains
             "unverified": request.unverified,
             "kin": kin,
         }
