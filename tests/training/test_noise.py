@@ -19,7 +19,7 @@ from earmark.recipe import MemberSettings, Recipe, load_recipe
 from earmark.runs.run import Run, RunInfo
 from earmark.training import noise, train
 from earmark.training.make import is_made
-from earmark.training.methods import Methods
+from earmark.training.methods import METHODS, Methods
 from earmark.training.noise import NoiseRequest, as_data, measure_noise, read_kin
 from earmark.training.stages import Stage
 from earmark.training.train import TrainRequest
@@ -275,3 +275,26 @@ def test_stopped_at_any_stage_it_goes_on_to_the_same_scores(
     assert {path: path.read_bytes() for path in checked.path.rglob("*") if path.is_file()} == before
     for out in (tmp_path / "whole", tmp_path / "stopped"):
         assert not (out / "work").exists() and not list(out.rglob("*.safetensors"))
+
+
+@pytest.mark.slow
+def test_clips_with_several_labels_are_learned_by_all_methods(recipe: Recipe, rendered: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(rendered)
+    kinds = sorted({label for clip in manifest.clips for label in clip.labels})
+    clips = tuple(
+        replace(clip, verified=True, labels=tuple({*clip.labels, kinds[number % len(kinds)]}))
+        for number, clip in enumerate(manifest.clips)
+    )
+    store = prepare(replace(manifest, clips=clips), "x", tmp_path / "store", [16000]).store
+    data = recipe.model_dump(mode="json")
+    data["members"]["logmel"] |= {
+        "loss": {"kind": "bce", "masking": None},
+        "head": data["members"]["logmel"]["head"] | {"activation": "sigmoid"},
+    }
+    request = asked(
+        Recipe.model_validate(data), store, tmp_path / "out", Protocol("class", 0.5, 0.6), seeds=(1,), methods=None, threads=1
+    )
+    (result,) = measure_noise(request, nothing)
+    assert result.table.metric == "lwlrap" and not result.refused
+    assert [row.name for row in result.table.rows] == list(METHODS.values())
+    assert all(0 < values[0] < 1 for values in result.by_seed.values())
