@@ -178,7 +178,7 @@ def test_the_floor_is_of_the_clips_that_the_run_is_scored_on(run: Run, store: St
 
 def test_vectors_are_kept_in_the_store_where_it_can_be_written_to(run: Run, store: Store, tmp_path: Path) -> None:
     expected = finish(run, store)["floor"]
-    assert (store.path / "embeddings/statistics-1-verified/vectors.f32").stat().st_size == 35 * 600 * 4
+    assert (store.path / "embeddings/statistics-2-verified/vectors.f32").stat().st_size == 35 * 600 * 4
     shutil.copytree(store.path, tmp_path / "closed", ignore=shutil.ignore_patterns("embeddings"))
     (tmp_path / "closed/embeddings").write_text("no folder can be made here")
     (run.path / "floor.parquet").unlink()
@@ -190,7 +190,7 @@ def test_statistics_of_sounds_at_other_rates(rates: list[int], chosen: int, stor
     assert floor._rate(replace(store, sample_rates=tuple(rates))) == chosen
     sound = np.random.default_rng(2).normal(0, 0.1, 2 * chosen).astype(np.float32)
     embedder = Statistics(chosen)
-    assert embedder.key == ("statistics-1" if chosen == 16000 else f"statistics-1-of-{chosen}")
+    assert embedder.key == ("statistics-2" if chosen == 16000 else f"statistics-2-of-{chosen}")
     expected = Statistics().vector(audio.resample(sound, chosen, 16000))
     np.testing.assert_array_equal(embedder.vector(sound), expected)
     assert np.isfinite(embedder.vector(sound[:1])).all()
@@ -200,7 +200,7 @@ def test_a_store_without_the_statistics_own_rate_has_a_floor(run: Run, rendered:
     low = prepare(read_manifest(rendered), str(rendered), tmp_path / "store", [8000]).store  # the same data: it is the run's own
     figures = floor_metrics(run, low, clips, out_of_fold(run, clips))["floor"]
     assert figures["accuracy"] is not None and figures["accuracy"]["value"] > 0.3
-    assert (low.path / "embeddings/statistics-1-of-8000-verified").is_dir()
+    assert (low.path / "embeddings/statistics-2-of-8000-verified").is_dir()
 
 
 @pytest.mark.parametrize(
