@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from earmark import audio, cli
 from earmark.assess.joined import RunScores, out_of_fold
+from earmark.commands.figures import show_metrics
 from earmark.data.clips import ClipSet, load_clips
 from earmark.data.manifest import read_manifest
 from earmark.data.prepare import prepare
@@ -27,7 +28,6 @@ from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
 from earmark.training import floor
 from earmark.training.floor import floor_metrics
-from earmark.training.train import finish
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,11 @@ def test_unverified_labels_do_not_matter(
         np.testing.assert_allclose(row, own_scores[clip], atol=1e-6)
 
 
-def test_the_floor_is_computed_once_and_again_where_it_is_damaged(run: Run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = finish(run, store)["floor"]
+def test_the_floor_is_computed_once_and_again_where_it_is_damaged(
+    run: Run, store: Store, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = out_of_fold(run, clips)
+    first = floor_metrics(run, store, clips, scores)
     content = (run.path / "floor.parquet").read_bytes()
 
     def fail(*_: Any) -> None:
@@ -151,38 +154,38 @@ def test_the_floor_is_computed_once_and_again_where_it_is_damaged(run: Run, stor
 
     with monkeypatch.context() as patch:
         patch.setattr(floor, "load_verified", fail)
-        assert finish(run, store)["floor"] == first
-    for damaged in (content[:-100], b"", content.replace(b"Parquet", b"Pasquet")[:50]):
+        assert floor_metrics(run, store, clips, scores) == first
+    for damaged in (content[:-100], b"", content[:50]):
         (run.path / "floor.parquet").write_bytes(damaged)
-        assert finish(run, store)["floor"] == first
+        assert floor_metrics(run, store, clips, scores) == first
         assert (run.path / "floor.parquet").read_bytes() == content
     monkeypatch.setattr(floor, "VERSION", 0)  # as of an earlier version
     monkeypatch.setattr(floor, "load_verified", fail)
     with pytest.raises(AssertionError, match="computed again"):
-        finish(run, store)
+        floor_metrics(run, store, clips, scores)
 
 
 def test_the_floor_is_of_the_clips_that_the_run_is_scored_on(run: Run, store: Store, clips: ClipSet) -> None:
-    both = finish(run, store)
+    both = floor_metrics(run, store, clips, out_of_fold(run, clips))
     assert both["floor"]["accuracy"] is not None and both["floor"]["accuracy"]["clips"] == 35
     file = run.scores_file("logmel", 1)
     file.rename(file.with_name("away"))
     (run.path / "floor.parquet").unlink()
-    part = finish(run, store)
-    in_fold = int((clips.verified & (clips.fold == 0)).sum())
-    assert part["accuracy"] is not None and part["floor"]["accuracy"] is not None
-    assert part["floor"]["accuracy"]["clips"] == part["accuracy"]["clips"] == in_fold < 35
+    part = floor_metrics(run, store, clips, out_of_fold(run, clips))
+    assert part["floor"]["accuracy"] is not None
+    assert part["floor"]["accuracy"]["clips"] == (clips.verified & (clips.fold == 0)).sum() < 35
     file.with_name("away").rename(file)
-    assert finish(run, store)["floor"] == both["floor"]
+    assert floor_metrics(run, store, clips, out_of_fold(run, clips)) == both
 
 
-def test_vectors_are_kept_in_the_store_where_it_can_be_written_to(run: Run, store: Store, tmp_path: Path) -> None:
-    expected = finish(run, store)["floor"]
+def test_vectors_are_kept_in_the_store_where_it_can_be_written_to(run: Run, store: Store, clips: ClipSet, tmp_path: Path) -> None:
+    scores = out_of_fold(run, clips)
+    expected = floor_metrics(run, store, clips, scores)
     assert (store.path / "embeddings/statistics-2-verified/vectors.f32").stat().st_size == 35 * 600 * 4
     shutil.copytree(store.path, tmp_path / "closed", ignore=shutil.ignore_patterns("embeddings"))
     (tmp_path / "closed/embeddings").write_text("no folder can be made here")
     (run.path / "floor.parquet").unlink()
-    assert finish(run, Store.open(tmp_path / "closed"))["floor"] == expected
+    assert floor_metrics(run, Store.open(tmp_path / "closed"), clips, scores) == expected
 
 
 @pytest.mark.parametrize(("rates", "chosen"), [([8000], 8000), ([8000, 22050, 44100], 22050), ([8000, 16000, 44100], 16000)])
@@ -248,15 +251,15 @@ def test_the_work_is_bounded(classes: int, clips: int, folds: int) -> None:
     assert most >= min(2000, clips)
 
 
-def test_the_floor_is_printed_and_in_the_json(run: Run, capsys: pytest.CaptureFixture[str], store: Store) -> None:
-
-    assert cli.run(["evaluate", str(run.path), "--store", str(store.path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    (line,) = [line for line in lines if line.startswith("floor")]
-    figures = json.loads((run.path / "metrics.json").read_text())["floor"]
-    value = figures["accuracy"]["value"]
-    assert line.startswith("floor (logistic regression on built-in statistics, verified clips only): map@3 0.")
-    assert f"accuracy {value:.4f} (" in line and line.endswith(", 35 clips")
-    assert lines.index(line) == 2  # after the run's own figures
+def test_the_floor_is_printed_and_in_the_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", str(run.path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["floor"] == figures
+    metrics = json.loads(capsys.readouterr().out)
+    assert json.loads((run.path / "metrics.json").read_text()) == metrics
+    figures = metrics["floor"]
+    show_metrics(metrics, False, "report: r")
+    line = capsys.readouterr().out.splitlines()[2]  # after the run's own figures
+    assert line.startswith("floor (logistic regression on built-in statistics, verified clips only): map@3 0.")
+    assert f"accuracy {figures['accuracy']['value']:.4f} (" in line and line.endswith(", 35 clips")
+    del metrics["floor"]
+    show_metrics({**metrics, "no_floor": "no verified clip is scored"}, False, "report: r")
+    assert capsys.readouterr().out.splitlines()[-2:] == ["no floor: no verified clip is scored", "report: r"]
