@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from earmark.assess.advice import MOST, Step, next_steps
+from earmark.assess.pictures import MixUp
 from earmark.cli import app
 from earmark.data.clips import ClipSet
 from earmark.recipe import load_recipe
@@ -43,13 +44,13 @@ def commands(steps: list[Step]) -> list[str]:
 
 def test_a_run_with_nothing_amiss_is_told_to_tag(tmp_path: Path) -> None:
     run = run_in(tmp_path / "run", settings=("members.*.frontend={name: embedding, model: some.onnx, sha256: x, size: 4}",))
-    (step,) = next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0)
+    (step,) = next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0, [])
     assert step.commands == (f"earmark tag SOUNDS --model {tmp_path / 'run'}",)
 
 
 def test_folds_that_are_missing_are_trained_first(tmp_path: Path) -> None:
     run = run_in(tmp_path / "run", folds=(1,))
-    steps = next_steps(run, clip_set(PLENTY, ("a", "b"), folds=3), METRICS, 5)
+    steps = next_steps(run, clip_set(PLENTY, ("a", "b"), folds=3), METRICS, 5, [])
     assert steps[0].text.startswith("Folds 0, 2 of 3 folds")
     assert steps[0].commands == (f"earmark train {tmp_path / 'run/recipe.yaml'} --store STORE --out {tmp_path / 'run'}",)
 
@@ -57,9 +58,9 @@ def test_folds_that_are_missing_are_trained_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "root", "prepared", "said"),
     [
-        ("manifest", "my labels.csv", "earmark prepare manifest 'my labels.csv'", "set verified to 1"),
-        ("folder", "sounds", "earmark prepare folder sounds", "into the right folder"),
-        ("esc50", "ESC-50", "earmark prepare manifest LABELS.csv", "a manifest of your own"),
+        ("manifest", "my labels.csv", "earmark prepare manifest 'my labels.csv' {} --unverified", "set verified to 1"),
+        ("folder", "sounds", "earmark prepare folder sounds {} --unverified", "into the right folder"),
+        ("esc50", "ESC-50", "earmark prepare manifest LABELS.csv {}", "a manifest of your own"),
     ],
 )
 def test_doubtful_labels_are_corrected_where_they_came_from(
@@ -69,14 +70,14 @@ def test_doubtful_labels_are_corrected_where_they_came_from(
     store = tmp_path / "store"
     store.mkdir()
     content = {"version": 1, "source": source, "root": root, "sample_rates": [8000, 16000], "labels": ["a", "b"]}
-    content |= {"clips": 80, "bad": 0, "fingerprint": "f", "licence": ""}
+    content |= {"clips": 80, "bad": 0, "fingerprint": "f", "licence": "", "options": ["--unverified"]}
     (store / "store.json").write_text(repr(content).replace("'", '"'))
     run = run_in(Path("run"))
     run.write_info(RunInfo("0", str(store), "f", "cpu", "float32", 1))
-    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1), "doubtful")
+    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1, []), "doubtful")
     assert said in step.text
     assert step.commands == (
-        f"{prepared} --out store-corrected --sample-rate 8000,16000",
+        prepared.format("--out store-corrected --sample-rate 8000,16000"),
         "earmark train run/recipe.yaml --store store-corrected --out run-corrected",
     )
 
@@ -84,7 +85,7 @@ def test_doubtful_labels_are_corrected_where_they_came_from(
 def test_a_store_that_is_gone_is_named_by_a_word(tmp_path: Path) -> None:
     run = run_in(tmp_path / "run")
     run.write_info(RunInfo("0", str(tmp_path / "gone"), "f", "cpu", "float32", 1))
-    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1), "doubtful")
+    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1, []), "doubtful")
     assert "--store STORE-corrected" in step.commands[1]
 
 
@@ -97,13 +98,13 @@ def with_verified(clips: ClipSet, count: int) -> ClipSet:
 def test_classes_with_few_verified_clips_are_named(tmp_path: Path) -> None:
     clips = clip_set(PLENTY, ("a", "b"))
     run = run_in(tmp_path / "run")
-    (step,) = of(next_steps(run, with_verified(clips, 9), METRICS, 0), "Check")
+    (step,) = of(next_steps(run, with_verified(clips, 9), METRICS, 0, []), "Check")
     assert step.text.startswith("Check more clips of b (9):")
-    assert not of(next_steps(run, with_verified(clips, 10), METRICS, 0), "Check")
-    (step,) = of(next_steps(run, replace(clips, verified=np.zeros(80, bool)), METRICS, 0), "Check")
+    assert not of(next_steps(run, with_verified(clips, 10), METRICS, 0, []), "Check")
+    (step,) = of(next_steps(run, replace(clips, verified=np.zeros(80, bool)), METRICS, 0, []), "Check")
     assert step.text.startswith("No label is verified")
     few = clip_set(PLENTY[::8], ("a", "b"))  # five of each, all verified: there are no more to check
-    assert not of(next_steps(run, few, METRICS, 0), "Check")
+    assert not of(next_steps(run, few, METRICS, 0, []), "Check")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_pre_trained_model_is_recommended_where_there_is_none(
     recipe: str, settings: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
     run = run_in(tmp_path / "run", recipe, settings=settings)
-    steps = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0), "pre-trained")
+    steps = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0, []), "pre-trained")
     assert [said in step.text for step in steps] == [True] * bool(said)
     assert commands(steps) == [
         f"earmark train quick --store STORE --out {tmp_path / 'run-embedding'} --embedding MODEL.onnx"
@@ -129,15 +130,31 @@ def test_a_floor_as_high_as_the_run_is_pointed_at(tmp_path: Path) -> None:
     run, clips = run_in(tmp_path / "run"), clip_set(PLENTY, ("a", "b"))
     for floor, said in ((0.8, True), (0.79, False)):
         metrics = {**METRICS, "floor": {"accuracy": estimate(floor)}}
-        assert bool(of(next_steps(run, clips, metrics, 0), "The floor is as good as this run")) == said
-    for missing in ({"floor": None}, {"floor": {"accuracy": None}}):
-        assert next_steps(run, clips, {**METRICS, **missing}, 0)  # type: ignore[typeddict-item]
+        assert bool(of(next_steps(run, clips, metrics, 0, []), "The floor is as good as this run")) == said
+    assert next_steps(run, clips, {**METRICS, "floor": {"accuracy": None}}, 0, [])
+
+
+def test_what_is_often_taken_for_another_class_is_named(tmp_path: Path) -> None:
+    run, clips = run_in(tmp_path / "run"), clip_set(PLENTY, ("a", "b"))
+    pairs = [MixUp("a", "b", 5, 40), MixUp("b", "a", 1, 40)]
+    (step,) = of(next_steps(run, clips, METRICS, 0, pairs), "taken for")
+    assert "a for b (5 of 40)." in step.text
+    assert not of(next_steps(run, clips, METRICS, 0, pairs[1:]), "taken for")
+
+
+def test_wrong_labels_are_planted_where_enough_is_verified(tmp_path: Path) -> None:
+    run, clips = run_in(tmp_path / "run"), clip_set(PLENTY, ("a", "b"))
+    steps = next_steps(run, with_verified(clips, 10), METRICS, 0, [])
+    assert commands(of(steps, "Plant")) == [f"earmark noise STORE --recipe {tmp_path / 'run/recipe.yaml'}"]
+    assert not of(next_steps(run, clips, METRICS, 0, []), "Plant")  # all labels are verified: nothing to ask
+    few = replace(clips, verified=np.arange(80) < 15)
+    assert not of(next_steps(run, few, METRICS, 0, []), "Plant")
 
 
 def test_a_test_split_is_scored(tmp_path: Path) -> None:
     clips = clip_set(PLENTY, ("a", "b"))
     clips = replace(clips, test=np.arange(80) < 10, fold=np.where(np.arange(80) < 10, -1, clips.fold))
-    steps = next_steps(run_in(tmp_path / "run"), clips, METRICS, 0)
+    steps = next_steps(run_in(tmp_path / "run"), clips, METRICS, 0, [])
     assert commands(of(steps, "test split")) == [f"earmark evaluate {tmp_path / 'run'} --split test"]
 
 
@@ -146,7 +163,7 @@ def test_commands_exist_and_are_few(tmp_path: Path) -> None:
     folder = tmp_path / "a run & more"
     clips = clip_set(PLENTY, ("a", "b"), folds=3)
     clips = replace(with_verified(clips, 3), test=np.arange(80) % 8 == 0, fold=np.where(np.arange(80) % 8 == 0, -1, clips.fold))
-    steps = next_steps(run_in(folder), clips, METRICS, 7)
+    steps = next_steps(run_in(folder), clips, METRICS, 7, [])
     assert len(steps) == MOST + 1
     group = typer.main.get_command(app)
     for command in commands(steps):
@@ -160,4 +177,4 @@ def test_commands_exist_and_are_few(tmp_path: Path) -> None:
 def test_paths_below_the_current_folder_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = run_in(Path(os.path.abspath("run")))
-    assert next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0)[-1].commands == ("earmark tag SOUNDS --model run",)
+    assert next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0, [])[-1].commands == ("earmark tag SOUNDS --model run",)

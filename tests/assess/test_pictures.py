@@ -7,7 +7,7 @@ import pytest
 from earmark.assess import pictures
 from earmark.assess.joined import Joined
 from earmark.assess.page import environment
-from earmark.assess.pictures import AXIS_NAME, CONFUSED, PLOT, Confusion, confusion, learning_curves
+from earmark.assess.pictures import AXIS_NAME, CONFUSED, PLOT, Confusion, MixUp, confusion, learning_curves
 from earmark.data.table import ClipTable
 from earmark.labels import LabelSet
 from earmark.recipe import load_recipe
@@ -48,7 +48,7 @@ def test_the_confusion_counts_a_clip_once_or_for_each_of_its_labels(monkeypatch:
     picture = confusion(joined, 2)
     assert counts(picture) == [("A", "A", 1), ("A", "C", 1), ("B", "B", 1), ("B", "C", 2), ("D", "D", 1)]
     assert [cell.share for cell in picture.cells] == pytest.approx([1 / 2, 1 / 2, 1 / 3, 2 / 3, 1])
-    assert picture.pairs == [("B", "C", 2, 3), ("A", "C", 1, 2)]
+    assert picture.pairs == [MixUp("B", "C", 2, 3), MixUp("A", "C", 1, 2)]
     monkeypatch.setattr(pictures, "CONFUSED", 2)  # C has three mistakes, B two
     picture = confusion(joined, 2)
     assert picture.names == ["B", "C"]

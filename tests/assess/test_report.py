@@ -269,11 +269,14 @@ def test_the_floor_stands_beside_the_figures(tmp_path: Path) -> None:
     assert 'class="floor"' not in write_report(run, clips, scores, metrics).read_text()
     low = {"value": 0.4321, "low": 0.3, "high": 0.5678, "clips": 3}
     floor = {"title": "a <simple> method", "map@3": None, "accuracy": low, "lwlrap": None}
-    page = write_report(run, clips, scores, {**metrics, "floor": floor}).read_text()  # type: ignore[typeddict-unknown-key]
+    page = write_report(run, clips, scores, {**metrics, "floor": floor}).read_text()
     assert page.count('<span class="floor">') == 1
     assert "0.432" in page
     assert "0.300–0.568" in page
     assert "a &lt;simple&gt; method" in page
+    page = write_report(run, clips, scores, {**metrics, "no_floor": "too <little>"}).read_text()
+    assert "too &lt;little&gt;." in page
+    assert 'class="floor"' not in page
 
 
 @pytest.mark.parametrize(

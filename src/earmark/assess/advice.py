@@ -2,14 +2,15 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.page import short
+from earmark.assess.pictures import MixUp
 from earmark.data.clips import ClipSet
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
@@ -21,6 +22,7 @@ from earmark.runs.run import Run
 MOST = 4  # suggestions, at most, before the last one, tagging
 FEW_VERIFIED = 10  # clips of a class; of fewer, its figures say little
 NAMED = 6  # classes, at most
+OFTEN = 2  # clips of one class taken for the same other class; a single clip says little
 SMALL_DATA = 10_000  # clips; of fewer, what a net has learned from other sounds is worth more than what it learns here
 
 
@@ -37,7 +39,7 @@ class Step:
     commands: tuple[str, ...] = ()
 
 
-def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int) -> list[Step]:
+def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int, mixed_up: Sequence[MixUp]) -> list[Step]:
     """Suggestions, the most urgent first; the last is to tag sounds.
 
     Args:
@@ -45,6 +47,7 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int) ->
         sounds: all clips of its store.
         metrics: its metrics.
         doubtful: the number of unverified labels that its nets doubt.
+        mixed_up: what is taken for what, the most frequent first.
     """
     store = _store(run)
     steps = [
@@ -52,7 +55,9 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int) ->
         *_correct(run, store, doubtful),
         *_check_more(sounds),
         *_pre_trained(run, store, sounds, metrics),
+        *_mixed_up(mixed_up),
         *_test_split(run, sounds),
+        *_plant(run, store, sounds),
     ]
     return [*steps[:MOST], Step("Tag new sounds, files or whole folders:", (_command("tag", "SOUNDS", "--model", run.path),))]
 
@@ -102,15 +107,16 @@ def _correct(run: Run, store: Store | None, doubtful: int) -> list[Step]:
         return []
     source, root = (store.source, store.root) if store is not None else ("manifest", "LABELS.csv")
     how = "Correct those that are wrong in the table of labels, and set verified to 1 for all that you have heard."
+    options = store.options if store is not None else ()
     if source == "folder":
-        how = "Move a file whose label is wrong into the right folder, and prepare with the options that you gave the first time."
+        how = "Move the files whose label is wrong into the right folder, and list all that you have heard in verified.txt."
     elif source != "manifest":
         how = "The tables of a published data set stay as they are: write what you hear into a manifest of your own, verified."
-        source, root = "manifest", "LABELS.csv"
+        source, root, options = "manifest", "LABELS.csv", ()
     rates = ",".join(map(str, store.sample_rates)) if store is not None else "HZ"
     corrected, again = _beside(_path_of(store), "corrected"), _beside(run.path, "corrected")
     commands = (
-        _command("prepare", source, root, "--out", corrected, "--sample-rate", rates),
+        _command("prepare", source, root, "--out", corrected, "--sample-rate", rates, *options),
         _command("train", run.path / "recipe.yaml", "--store", corrected, "--out", again),
     )
     return [Step(f"Listen to the doubtful labels above. {how} Then train again, into another folder:", commands)]
@@ -143,11 +149,23 @@ def _pre_trained(run: Run, store: Store | None, sounds: ClipSet, metrics: RunMet
         return []
     stands = "stands on built-in statistics of the sounds" if built_in else f"has learned from {len(sounds):,} clips alone"
     text = f"This run {stands}. A pre-trained model would probably do better; docs/embeddings.md says which there are:"
-    floors: Any = metrics.get("floor") or {}
-    if (floor := floors.get("accuracy")) and (mine := metrics["accuracy"]) and mine["value"] <= floor["value"]:
+    if (
+        "floor" in metrics
+        and (floor := metrics["floor"]["accuracy"])
+        and (mine := metrics["accuracy"])
+        and mine["value"] <= floor["value"]
+    ):
         text = f"The floor is as good as this run ({floor['value']:.3f} against {mine['value']:.3f}). {text}"
     out = _beside(run.path, "embedding")
     return [Step(text, (_command("train", "quick", "--store", _path_of(store), "--out", out, "--embedding", "MODEL.onnx"),))]
+
+
+def _mixed_up(pairs: Sequence[MixUp]) -> list[Step]:
+    often = [pair for pair in pairs if pair.clips >= OFTEN]
+    if not often:
+        return []
+    shown = "; ".join(f"{pair.label} for {pair.guess} ({pair.clips} of {pair.of})" for pair in often[:3])
+    return [Step(f"Most often taken for another: {shown}. More clips of these classes would help most, or one class for both.")]
 
 
 def _test_split(run: Run, sounds: ClipSet) -> list[Step]:
@@ -155,3 +173,11 @@ def _test_split(run: Run, sounds: ClipSet) -> list[Step]:
         return []
     text = "The store has a test split, which no net has learned from. Score it once the rest is settled:"
     return [Step(text, (_command("evaluate", run.path, "--split", "test"),))]
+
+
+def _plant(run: Run, store: Store | None, sounds: ClipSet) -> list[Step]:
+    training = sounds.judgeable & ~sounds.test
+    if (training & sounds.verified).sum() < FEW_VERIFIED * len(sounds.labels) or not (training & ~sounds.verified).any():
+        return []
+    text = "How much do wrong labels cost on sounds like yours? Plant some among the verified clips, and see what each method gets back:"
+    return [Step(text, (_command("noise", _path_of(store), "--recipe", run.path / "recipe.yaml"),))]

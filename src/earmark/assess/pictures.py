@@ -56,6 +56,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class MixUp:
+    """So many ``clips`` of a label, ``of`` all its clips, that are taken for another class."""
+
+    label: str
+    guess: str
+    clips: int
+    of: int
+
+
+@dataclass(frozen=True)
 class Confusion:
     """The confusion matrix.
 
@@ -64,14 +74,14 @@ class Confusion:
         cells: those that are not empty.
         cell: width of a cell, in pixels.
         margin: room for the names, in pixels.
-        pairs: the label, the guess, the number of clips and the number of clips of the label, of what is mixed up most often.
+        pairs: what is taken for what, the most frequent first.
     """
 
     names: list[str]
     cells: list[Cell]
     cell: int
     margin: int
-    pairs: list[tuple[str, str, int, int]]
+    pairs: list[MixUp]
 
 
 def learning_curves(run: Run) -> tuple[list[Chart], list[str]]:
@@ -174,7 +184,7 @@ def confusion(judged: Joined, pairs: int) -> Confusion:
         size,
         margin,
         [
-            (short(names[row]), short(names[column]), int(count), int(total[row]))
+            MixUp(short(names[row]), short(names[column]), int(count), int(total[row]))
             for (row, column), count in zip(counted[often], counts[often], strict=True)
         ],
     )

@@ -49,6 +49,7 @@ def write_report(
     in_doubt, wrong = doubtful(unverified), mistakes(verified)
     labelled = sounds.judgeable & ~sounds.test & ~sounds.verified
     charts, legend = learning_curves(run)
+    matrix = confusion(judged, PAIRS)
     return write_page(
         run.path / "report.html",
         "report.html.jinja",
@@ -67,7 +68,7 @@ def write_report(
         charts=charts,
         legend=legend,
         plot=PLOT,
-        confusion=confusion(judged, PAIRS),
+        confusion=matrix,
         confused=CONFUSED,
         matrix_in_sight=MATRIX_IN_SIGHT,
         classes=_class_rows(judged),
@@ -80,7 +81,7 @@ def write_report(
         doubts=disagreements(unverified, in_doubt[:HEARD], sounds, weakest=True),
         mistake_count=len(wrong),
         mistakes=disagreements(verified, wrong[:HEARD], sounds, weakest=False),
-        steps=next_steps(run, sounds, metrics, len(in_doubt)),
+        steps=next_steps(run, sounds, metrics, len(in_doubt), matrix.pairs),
     )
 
 
