@@ -28,7 +28,7 @@ def test_verified_clips_are_embedded_alone_unless_all_are(own: Store, monkeypatc
     assert clips.verified.all() and not clips.test.any() and len(clips) == 35
     expected = np.stack([Statistics().vector(clips.samples(number)) for number in range(35)])
     np.testing.assert_array_equal(vectors, expected)
-    assert folders(own) == ["statistics-1-verified"]
+    assert folders(own) == ["statistics-2-verified"]
     monkeypatch.setattr(embeddings, "_computed", None)  # nothing is computed again
     np.testing.assert_array_equal(load_verified(own, Statistics())[1], expected)
 
@@ -36,13 +36,13 @@ def test_verified_clips_are_embedded_alone_unless_all_are(own: Store, monkeypatc
 def test_vectors_of_all_clips_are_used_where_they_are_there(own: Store) -> None:
     embed_store(own, Statistics(), 1)
     clips, vectors = load_verified(own, Statistics())
-    assert folders(own) == ["statistics-1"]
+    assert folders(own) == ["statistics-2"]
     np.testing.assert_array_equal(vectors[-1], Statistics().vector(clips.samples(34)))
 
 
 def test_vectors_are_computed_without_keeping_them_while_another_process_does(own: Store) -> None:
     folder = own.path / "embeddings"
-    with files.locked(folder / ".statistics-1-verified.lock", folder):
+    with files.locked(folder / ".statistics-2-verified.lock", folder):
         clips, vectors = load_verified(own, Statistics())
     assert folders(own) == []
     np.testing.assert_array_equal(vectors[0], Statistics().vector(clips.samples(0)))
