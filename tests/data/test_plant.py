@@ -43,3 +43,12 @@ def test_planted_store_has_the_same_sounds_and_other_labels(store: Store, tmp_pa
     assert not planted.damage()
     with pytest.raises(OSError, match="exists"):
         (tmp_path / "planted").mkdir()
+
+
+def test_verified_clips_are_spread_over_the_folds(store: Store) -> None:
+    truth = load_table(store)
+    truth = truth[~truth.test]  # in two folds
+    for seed in range(20):
+        _, verified = plant(truth, "symmetric", 0.5, 0.3, seed)
+        for k in range(10):
+            assert sorted(truth.fold[verified & truth.positive[:, k]].tolist()) == [0, 1]

@@ -155,7 +155,8 @@ def test_no_label_is_judged_by_a_net_that_learned_it_and_no_held_out_clip_is_jud
     assert np.bincount(part_of).tolist() == [20, 20, 20, 20]
     for part in range(4):
         piece = make_piece(run, "second", 0, load_inputs(store, run.recipe.members["second"]), part)
-        assert not np.isin(piece.training.clip_id, clips.clip_id[part_of == part]).any()
+        assert not np.isin(piece.training.clip_id, clips.clip_id[(part_of == part) & ~clips.verified]).any()
+        assert np.isin(clips.clip_id[(clips.fold == 1) & clips.verified], piece.training.clip_id).all()
         assert (piece.training.fold == 1).all() and len(piece.training) > 20
 
 

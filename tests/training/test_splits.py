@@ -193,7 +193,7 @@ def test_what_a_member_cannot_be_taught_is_refused(clips: list[Clip], recipe: st
 
 
 def test_a_class_whose_clips_are_judged_together_is_refused_where_batches_are_balanced() -> None:
-    clips = table_of([X, Y, *(Clip(f"x{number}", False, 1, f"g{number}") for number in range(8))])
+    clips = table_of([X, Clip("y", False, 1, "b"), *(Clip(f"x{number}", False, 1, f"g{number}") for number in range(8))])
     tiny, quick = load_recipe("tiny"), load_recipe("quick")
     part = int(splits.parts(clips)[1])  # that of the only clip of its class
     for other in range(splits.PARTS):
@@ -238,3 +238,40 @@ def test_folds_that_hold_nothing_out_are_told_before_the_training() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         splits.warn_of_nothing_to_score(table, EVERYWHERE, [("A", 0)])
+
+
+QUICK = load_recipe("quick")
+#: y has no verified clip outside fold 1.
+FEW = [
+    Clip("x", True, 0, "a"),
+    Clip("x", True, 1, "b"),
+    Clip("y", True, 1, "c"),
+    Clip("y", False, 0, "d"),
+    Clip("x", False, 0, "e"),
+    Clip("y", False, 1, "f"),
+    Clip("y", False, None, "g"),
+]
+
+
+@pytest.mark.parametrize(("fold", "expected"), [(0, [1, 2, 5]), (1, [0, 3])])
+def test_trusted_clips_are_the_verified_and_those_of_classes_that_these_cannot_teach(fold: int, expected: list[int]) -> None:
+    table = table_of(FEW)
+    assert splits.not_verified(table).tolist() == [False, True]
+    assert np.flatnonzero(splits.first_task(table, fold, QUICK, QUICK.members["teacher"])).tolist() == expected
+    with pytest.warns(EarmarkWarning, match=r"^too few verified clips of 'y': teacher learns from unverified labels of theirs too"):
+        splits.warn_of_few_verified(table, QUICK, list(QUICK.members))
+    nothing = table_of([Clip(clip.labels, False, clip.fold, clip.recording) for clip in FEW])
+    assert np.flatnonzero(splits.first_task(nothing, 1, QUICK, QUICK.members["teacher"])).tolist() == [0, 3, 4]
+    with pytest.warns(EarmarkWarning, match="^no class has verified clips enough: teacher"):
+        splits.warn_of_few_verified(nothing, QUICK, list(QUICK.members))
+
+
+@given(CLIPS)
+def test_a_net_that_judges_labels_has_not_learned_them_and_learns_all_that_are_verified(clips: list[Clip]) -> None:
+    table = table_of(clips)
+    part_of = splits.parts(table)
+    for part in range(splits.PARTS):
+        assert splits.beside(table, part).tolist() == [
+            clip.verified or number != part for clip, number in zip(clips, part_of, strict=True)
+        ]
+    assert splits.beside(table, None).all()

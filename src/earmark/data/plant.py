@@ -75,6 +75,14 @@ class Protocol:
         return f"{100 * self.verified:g} % verified, {100 * self.rate:g} % of the other labels wrong ({self.kind})"
 
 
+def _dealt(rows: Array, fold: Array, rng: np.random.Generator) -> Array:
+    """Rows of clips in another order: one of each fold, in a random order of the folds, then the next of each fold …"""
+    _, fold_of = np.unique(fold[rows], return_inverse=True)
+    place_of = rng.permutation(fold_of.max(initial=0) + 1)
+    turn = np.array([np.count_nonzero(fold_of[:i] == fold_of[i]) for i in range(len(rows))], np.int64)
+    return rows[np.lexsort((place_of[fold_of], turn))]
+
+
 def plant(
     truth: ClipTable, kind: str, rate: float, verified_share: float, seed: int, related: Array | None = None
 ) -> tuple[Array, Array]:
@@ -85,7 +93,7 @@ def plant(
         kind: ``symmetric``: a wrong label is any other class, all equally likely; ``class``: it is the one class that its class is always
             mistaken for, drawn once (any other, if the clip has that label already); ``related``: any other class of the same kin.
         rate: share of the clips that are not verified whose label becomes wrong, 0..1.
-        verified_share: share of the clips of each class that stay verified, 0..1.
+        verified_share: share of the clips of each class that stay verified, 0..1; they are spread evenly over the folds.
         seed: the same seed draws the same.
         related: the kin of each class, int ``[K]``; for ``related``.
 
@@ -100,7 +108,7 @@ def plant(
     first = truth.positive.argmax(axis=1)
     verified = np.zeros(len(truth), bool)
     for k in range(classes):
-        rows = rng.permutation(np.flatnonzero(first == k))
+        rows = _dealt(rng.permutation(np.flatnonzero(first == k)), truth.fold, rng)
         verified[rows[: round(verified_share * len(rows))]] = True
     kin = np.zeros(classes, np.int64) if related is None or kind != "related" else related
     circle = rng.permutation(classes) if kind == "class" else np.zeros(0, np.int64)

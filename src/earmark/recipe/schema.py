@@ -81,8 +81,8 @@ class MemberSettings(Settings):
     backbone: Part
     head: Part
     start_from: Name | None = None  # another member; its net of the same fold gives the first weights
-    # The clips that the first task learns from. trusted: the verified ones, or all that are labelled where in some fold a class has
-    # no verified clip to learn from.
+    # The clips that the first task learns from. trusted: the verified ones, and all of the classes that have no verified
+    # clip to learn from in some fold.
     clips: Literal["labelled", "verified", "trusted"] = "labelled"
     agreement: Name | None = None  # one of the recipe's agreements, which takes the place of the unverified clips' labels
     batch: BatchSettings = BalancedSettings()

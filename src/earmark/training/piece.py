@@ -58,7 +58,7 @@ def make_piece(run: Run, name: str, fold: int, clips: ClipSet, part: int | None 
     start = None
     if settings.start_from:
         start = run.weights(settings.start_from, fold, recipe.members[settings.start_from].unbiased_weights[-1], part)
-    learned = np.ones(len(clips), np.bool_) if part is None else splits.parts(clips) != part
+    learned = splits.beside(clips, part)
     training = clips[splits.first_task(clips, fold, recipe, settings) & learned]
     return Piece(
         title=f"{name} fold {fold}" + ("" if part is None else f" part {part}"),

@@ -249,7 +249,10 @@ def _planned(
         return PlannedStage(stage.title, stage.kind, needs, count, 0, 0, "", 0, 0, hours)
     settings = recipe.members[stage.name]
     counts = _counts(recipe, clips, stage.fold)
-    first_task = counts.verified + (counts.unverified if learns_from_unverified(settings, suffice) else 0)
+    if clips is not None and stage.fold is not None:
+        first_task = int(splits.first_task(clips, stage.fold, recipe, settings).sum())
+    else:
+        first_task = counts.verified + (counts.unverified if learns_from_unverified(settings, suffice) else 0)
     schedule, size = plan_schedule(settings, first_task, classes), batch_size(settings, classes)
     return PlannedStage(
         stage.title,

@@ -5,7 +5,7 @@ The functions return masks, bool ``[N]``, over the clips of a store.
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from earmark.errors import EarmarkWarning, RunError
 from earmark.recipe import MemberSettings, Recipe
 
 PARTS = 4  # of the clips whose labels are judged
+SHOWN = 5  # names in a message, at most
 
 
 def allowed(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
@@ -46,15 +47,27 @@ def unverified(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
 
 def first_task(clips: ClipTable, fold: int, recipe: Recipe, settings: MemberSettings) -> Array:
     """Clips that a member's first task learns from: allowed, labelled, and verified if the member asks for it."""
-    from_unverified = learns_from_unverified(settings, settings.clips != "trusted" or verified_suffice(clips))
-    mask: Array = labelled(clips, fold, recipe) & (clips.verified | from_unverified)
+    chosen: Array = clips.verified.copy()
+    if settings.clips == "labelled":
+        chosen[:] = True
+    elif settings.clips == "trusted":
+        chosen |= clips.positive[:, not_verified(clips)].any(axis=1)
+    mask: Array = labelled(clips, fold, recipe) & chosen
     return mask
+
+
+def not_verified(clips: ClipTable) -> Array:
+    """The classes that verified clips alone cannot teach, bool ``[K]``: outside some fold they have none."""
+    can_train = clips.verified & ~clips.test
+    taught = np.ones(len(clips.labels), bool)
+    for fold in folds_of(clips):
+        taught &= clips.positive[can_train & (clips.fold != fold)].any(axis=0)
+    return ~taught
 
 
 def verified_suffice(clips: ClipTable) -> bool:
     """Whether verified clips alone can teach: outside every fold each class has one."""
-    can_train = clips.verified & ~clips.test
-    return all(clips.positive[can_train & (clips.fold != fold)].any(axis=0).all() for fold in folds_of(clips))
+    return not not_verified(clips).any()
 
 
 def unverified_labels(clips: ClipTable) -> bool:
@@ -85,6 +98,15 @@ def parts(clips: ClipTable) -> Array:
     part_of_group[order] = np.arange(len(groups)) % PARTS
     part: Array = part_of_group[group_of]
     return part
+
+
+def beside(clips: ClipTable, part: int | None) -> Array:
+    """Clips that a net which judges a part of the labels may learn from: those of the other parts, and all verified ones.
+
+    ``None``: all clips, for a net that judges nothing.
+    """
+    mask: Array = (parts(clips) != part) | clips.verified if part is not None else np.ones(len(clips), bool)
+    return mask
 
 
 def judged(clips: ClipTable, fold: int, recipe: Recipe) -> Array:
@@ -158,11 +180,10 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str,
     if part is not None and settings.batch.sampling == "shuffled":
         return
     verified = " verified" if settings.clips == "verified" else ""
-    learned = first_task(clips, fold, recipe, settings) & (True if part is None else parts(clips) != part)
+    learned = first_task(clips, fold, recipe, settings) & beside(clips, part)
     without_clip = np.flatnonzero(~clips[learned].positive.any(axis=0))
     if len(without_clip):
-        names = [clips.labels.names[i] for i in without_clip]
-        shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        shown = _shown(clips.labels.names[i] for i in without_clip)
         if part is not None:
             raise RunError(
                 f"fold {fold}: {member} judges a quarter of the labels by nets that learn from the others, and none of these is {shown}; "
@@ -178,6 +199,28 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str,
         raise RunError(f"fold {fold}: member {member} learns from pseudo labels, and no unverified clip is there to train on")
 
 
+def _shown(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    return ", ".join(map(repr, names[:SHOWN])) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def warn_of_few_verified(clips: ClipTable, recipe: Recipe, members: Sequence[str]) -> None:
+    """Warns where members that trust the verified clips alone must learn unverified labels, too."""
+    leaning = [name for name in members if recipe.members[name].clips == "trusted"]
+    if leaning and (lacking := not_verified(clips)).any():
+        if lacking.all():
+            which = "no class has verified clips enough"
+        else:
+            which = f"too few verified clips of {_shown(clips.labels.names[k] for k in np.flatnonzero(lacking))}"
+        warnings.warn(
+            f"{which}: {', '.join(leaning)} learns from unverified labels of theirs too, and labels are judged by nets that have not "
+            "learned them",
+            EarmarkWarning,
+            stacklevel=3,
+        )
+
+
 def warn_of_nothing_to_score(clips: ClipTable, recipe: Recipe, nets: Sequence[tuple[str, int]]) -> None:
     """Warns of folds in which a net, given by its member and fold, holds out no clip that it can be judged by.
 
@@ -189,6 +232,6 @@ def warn_of_nothing_to_score(clips: ClipTable, recipe: Recipe, nets: Sequence[tu
         if not (held_out(clips, fold, recipe, recipe.members[name]) & clips.judgeable).any()
     ]
     if silent:
-        shown = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+        shown = ", ".join(silent[:SHOWN]) + (f" and {len(silent) - SHOWN} more" if len(silent) > SHOWN else "")
         none = "; the run will have no figures at all" if len(silent) == len(nets) else ""
         warnings.warn(f"no clip with labels is held out to score {shown} with{none}", EarmarkWarning, stacklevel=3)

@@ -43,6 +43,7 @@ from earmark.training.splits import (
     refuse_unlearnable,
     unverified_labels,
     verified_suffice,
+    warn_of_few_verified,
     warn_of_nothing_to_score,
 )
 from earmark.training.stages import plan_stages
@@ -109,17 +110,16 @@ def _nets_made(request: TrainRequest) -> Iterator[Run]:
     _refuse_bad_store(store, request.allow_bad)
     clips = load_unchanged_table(store)
     folds = folds_of(clips)
-    suffice = verified_suffice(clips)
-    stages = plan_stages(recipe, members, choose_folds(folds, request.folds), folds, suffice, unverified_labels(clips))
+    stages = plan_stages(
+        recipe, members, choose_folds(folds, request.folds), folds, verified_suffice(clips), unverified_labels(clips)
+    )
     for stage in stages:
         if stage.kind == "net" and stage.fold is not None:
             refuse_unlearnable(clips, stage.fold, recipe, stage.name, stage.part)
     nets = [(stage.name, stage.fold) for stage in stages if stage.kind == "net" and stage.fold is not None and stage.part is None]
     warn_of_nothing_to_score(clips, recipe, nets)
     trained_members = list(dict.fromkeys(stage.name for stage in stages if stage.kind == "net"))
-    if not suffice and (leaning := [name for name in trained_members if recipe.members[name].clips == "trusted"]):
-        text = f"too few verified clips to learn from alone: {', '.join(leaning)} learns from all labels, and nets of other folds judge them"
-        warnings.warn(text, EarmarkWarning, stacklevel=2)
+    warn_of_few_verified(clips, recipe, trained_members)
     check_members(recipe, trained_members, len(store.labels))  # now, so that a wrong setting does not show hours later
     data = load_unchanged_inputs(store, recipe, trained_members)
     device = choose_device(request.device)
