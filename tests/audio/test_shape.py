@@ -86,3 +86,17 @@ def test_the_same_rate_changes_nothing_and_too_few_samples_are_refused() -> None
         audio.resample(samples[:1], 96000, 8000)
     with pytest.raises(AudioError, match="resampling makes infinite samples"):
         audio.resample(np.tile(np.repeat([3.4e38, -3.4e38], 20), 50).astype(np.float32), 44100, 16000)
+
+
+@pytest.mark.parametrize("peak", [1e-38, 1e-9, 0.3, 1.0, 7.0, 1e38])
+def test_16_bits_keep_a_sound_of_any_level_to_half_a_step(peak: float) -> None:
+    samples = (np.random.default_rng(3).uniform(-1, 1, 1000) * peak).astype(np.float32)
+    error = np.abs(audio.of_16_bits(samples).astype(np.float64) - samples).max()
+    assert error <= peak / 32768 or peak < 1e-28  # the scale is below twice the peak, and half a step is 1/65536 of it
+
+
+def test_16_bits_change_nothing_about_what_had_them() -> None:
+    steps = np.random.default_rng(4).integers(-32768, 32767, 1000).astype(np.int16)
+    np.testing.assert_array_equal(audio.of_16_bits(audio.full_scale(steps)), audio.full_scale(steps))
+    np.testing.assert_array_equal(audio.of_16_bits(audio.full_scale(steps // 300)), audio.full_scale(steps // 300))
+    assert not audio.of_16_bits(np.zeros(3, np.float32)).any()

@@ -5,6 +5,9 @@ import soundfile
 
 import earmark
 from earmark import audio
+from earmark.data.clips import load_clips
+from earmark.data.manifest import Clip, read_manifest, write_manifest
+from earmark.data.prepare import prepare
 from earmark.scoring.ensemble import combine
 from earmark.tagging.tagger import Tagger
 
@@ -41,3 +44,19 @@ def test_bfloat16_changes_the_third_digit(finished_run: Path, rendered: Path) ->
         assert other.dtype == np.float32
         assert not np.array_equal(one, other)
         assert np.allclose(one, other, atol=0.02)
+
+
+def test_a_sound_is_heard_as_the_store_keeps_it(finished_run: Path, tmp_path: Path) -> None:
+    """What is left of a float sound at another rate after 16 bits is the same for tagging as for learning and evaluating."""
+    rng = np.random.default_rng(5)
+    sounds = [rng.normal(0, spread, (2, 22050)).astype(np.float32) for spread in (1e-4, 0.1, 2.0)]
+    clips = [Clip(f"{number}.wav", ("Noise",)) for number in range(len(sounds))]
+    for clip, samples in zip(clips, sounds, strict=True):
+        soundfile.write(tmp_path / clip.file_name, samples.T, 22050, subtype="FLOAT")
+    write_manifest(tmp_path / "manifest.csv", clips)
+    store = prepare(read_manifest(tmp_path / "manifest.csv"), "here", tmp_path / "store", [16000]).store
+    kept, tagger = load_clips(store, 16000), earmark.load(finished_run)
+    for number, samples in enumerate(sounds):
+        heard = tagger.resampled(audio.to_mono(samples), 22050)[16000]
+        np.testing.assert_array_equal(heard, kept.samples(number))
+        assert not np.array_equal(heard, audio.resample(audio.to_mono(samples), 22050, 16000))

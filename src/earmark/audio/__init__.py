@@ -4,7 +4,17 @@ from earmark.audio.decode import OpenFile, Samples, Steps, content_hash, full_sc
 from earmark.audio.faults import judged
 from earmark.audio.find import SUFFIXES, find_files
 from earmark.audio.limits import HIGHEST_RATE
-from earmark.audio.shape import model_input, pad_to, peak_normalised, resample, silent_ends, sounding_part, to_mono
+from earmark.audio.shape import (
+    model_input,
+    of_16_bits,
+    pad_to,
+    peak_normalised,
+    resample,
+    silent_ends,
+    sounding_part,
+    to_16_bits,
+    to_mono,
+)
 
 __all__ = [
     "HIGHEST_RATE",
@@ -17,6 +27,7 @@ __all__ = [
     "full_scale",
     "judged",
     "model_input",
+    "of_16_bits",
     "opened",
     "pad_to",
     "peak_normalised",
@@ -25,5 +36,6 @@ __all__ = [
     "resample",
     "silent_ends",
     "sounding_part",
+    "to_16_bits",
     "to_mono",
 ]

@@ -11,6 +11,7 @@ from earmark.audio.limits import refuse_size
 from earmark.errors import AudioError
 
 HALF_STEP = 0.5 / 32768  # samples below this become zero with 16 bits: digital silence
+LEAST_SCALE = 2.0**-96  # of samples of 16 bits; a sound below that is silent, and float32 could not hold the factor
 
 
 def to_mono(samples: Samples) -> Samples:
@@ -37,6 +38,32 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     if not np.isfinite(resampled).all():
         raise AudioError("resampling makes infinite samples: they are near the limit of float32")
     return resampled
+
+
+def to_16_bits(samples: Samples | Steps) -> tuple[Steps, float]:
+    """Samples ``[samples]`` as a store keeps them: whole steps, and what 32768 steps are worth.
+
+    The scale is the smallest power of two with which all samples fit into 16 bits. So audio beyond full scale is not clipped, quiet
+    audio keeps its precision, and audio that was 16-bit before stays exactly the same.
+
+    >>> to_16_bits(np.array([0.25, -0.5], np.float32))
+    (array([ 16384, -32768], dtype=int16), 0.5)
+    """
+    whole = samples.dtype == np.int16
+    high, low = (float(extreme) / (32768 if whole else 1) for extreme in (samples.max(), samples.min()))
+    reach = max(high * 32768 / 32767, -low)
+    scale = max(float(2.0 ** np.ceil(np.log2(reach))), LEAST_SCALE) if reach > 0 else 1.0
+    if whole:
+        whole_steps = cast("Steps", samples)
+        return (np.left_shift(whole_steps, round(-np.log2(scale))) if scale < 1 else whole_steps), scale
+    steps = samples * np.float32(32768 / scale)
+    return np.rint(steps, out=steps).clip(-32768, 32767, out=steps).astype(np.int16), scale
+
+
+def of_16_bits(samples: Samples) -> Samples:
+    """What a store keeps of samples ``[samples]``: a sound that is tagged is heard as those that were learned from."""
+    steps, scale = to_16_bits(samples)
+    return steps.astype(np.float32) * np.float32(scale / 32768)
 
 
 def pad_to(samples: Samples, length: int) -> Samples:

@@ -133,21 +133,10 @@ def decode_clip(clip: Clip, path: Path, rates: Sequence[int], hashes: dict[Path,
 
 
 def _encode(samples: audio.Samples | audio.Steps) -> Encoded:
-    """Samples as 16-bit PCM, with the columns that describe them.
-
-    The scale is the smallest power of two with which all samples fit into 16 bits. So audio beyond full scale is not clipped, quiet
-    audio keeps its precision, and audio that was 16-bit before stays exactly the same.
-    """
-    is_int16 = samples.dtype == np.int16
-    high, low = (float(extreme) / (32768 if is_int16 else 1) for extreme in (samples.max(), samples.min()))
-    reach = max(high * 32768 / 32767, -low)
-    scale = 2.0 ** np.ceil(np.log2(reach)) if reach > 0 else 1.0
-    if is_int16:
-        pcm = np.left_shift(samples, round(-np.log2(scale))) if scale < 1 else samples
-    else:
-        steps = samples * np.float32(32768 / scale)
-        pcm = np.rint(steps, out=steps).clip(-32768, 32767, out=steps)
-    pcm = pcm.astype(PCM, copy=False)
+    """Samples as 16-bit PCM, with the columns that describe them."""
+    steps, scale = audio.to_16_bits(samples)
+    high, low = (float(extreme) / (32768 if samples.dtype == np.int16 else 1) for extreme in (samples.max(), samples.min()))
+    pcm = steps.astype(PCM, copy=False)
     lead, tail = audio.silent_ends(samples)
-    columns = {"length": len(pcm), "scale": float(scale), "peak": max(high, -low), "lead": lead, "tail": tail}
+    columns = {"length": len(pcm), "scale": scale, "peak": max(high, -low), "lead": lead, "tail": tail}
     return Encoded(pcm, columns)

@@ -137,7 +137,7 @@ class Tagger:
         return AudioError(f"its scores are not finite: its loudest sample is {peak:.3g} times full scale")
 
     def resampled(self, samples: audio.Samples, sample_rate: int) -> dict[int, audio.Samples]:
-        """A mono sound ``[samples]`` at each of `sample_rates`.
+        """A mono sound ``[samples]`` at each of `sample_rates`, with 16 bits, as the sounds that the nets learned from.
 
         Raises:
             AudioError: see `scores`.
@@ -148,7 +148,7 @@ class Tagger:
             raise AudioError("holds NaN or infinite samples")
         if len(samples) > MAX_SECONDS * sample_rate:
             raise AudioError(f"longer than {MAX_SECONDS // 60} minutes: cut it into parts")
-        return {rate: audio.resample(samples, sample_rate, rate) for rate in self.sample_rates}
+        return {rate: audio.of_16_bits(audio.resample(samples, sample_rate, rate)) for rate in self.sample_rates}
 
     def combined(self, sounds: Sequence[Mapping[int, audio.Samples]], group_samples: int = GROUP_SAMPLES) -> NDArray[np.float32]:
         """The ensemble's scores of mono sounds of any length. Sounds of the same length go through the nets together.
