@@ -12,7 +12,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("demo-run"),
     embedding: Annotated[
         Path | None,
-        typer.Option(help="An ONNX model to learn on; else a small net learns from scratch. docs/embeddings.md says which."),
+        typer.Option(help="An ONNX model to learn on; else built-in statistics. docs/embeddings.md says which."),
     ] = None,
 ) -> None:
     """Render sounds, make labels of them wrong, and show what that does and what each way to learn gets back. Minutes on 2 cores."""
