@@ -67,6 +67,10 @@ class EmbeddingError(EarmarkError):
     """A pre-trained model cannot be used."""
 
 
+class NoRateError(EmbeddingError):
+    """The file of a pre-trained model does not say its sample rate."""
+
+
 class BundleError(EarmarkError):
     """A model cannot be loaded."""
 

@@ -260,3 +260,15 @@ def sets_of(*values: str) -> Sequence[str]:
 def test_settings_that_do_not_go_with_vectors_are_refused(store: Store, tmp_path: Path, setting: str, message: str) -> None:
     with pytest.raises(EarmarkError, match=message):
         train(TrainRequest(quick(None, setting), store, tmp_path / "run"))
+
+
+def test_a_rate_that_the_file_does_not_say_is_said_beside_it_or_by_the_recipe(tmp_path: Path) -> None:
+    silent = write_model(tmp_path / "silent.onnx", facts={})
+    with pytest.raises(EmbeddingError, match=r"does not say its sample rate .* --embedding-rate HZ"):
+        resolve_models(load_recipe("quick"), silent)
+    assert resolve_models(load_recipe("quick"), silent, 8000).members["third"].input.sample_rate == 8000
+    named = load_recipe("quick", [f"members.*.frontend.model={silent}", "members.*.input.sample_rate=22050"])
+    assert {member.input.sample_rate for member in resolve_models(named).members.values()} == {22050}
+    assert resolve_models(resolve_models(named)) == resolve_models(named)
+    with pytest.raises(EmbeddingError, match="--embedding-rate is of the model that --embedding names"):
+        resolve_models(load_recipe("quick"), None, 8000)

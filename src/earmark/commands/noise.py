@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from earmark.commands.shared import JsonOption
+from earmark.commands.shared import EmbeddingOption, EmbeddingRateOption, JsonOption
 from earmark.console import say, say_data, tell
 
 
@@ -13,9 +13,8 @@ def noise(
     store: Annotated[Path, typer.Argument(help="Folder of the store. The labels of its verified clips are taken for right.")],
     out: Annotated[Path, typer.Option(help="Folder for the results, new or of the same request.")] = Path("noise-run"),
     recipe: Annotated[str, typer.Option(help="The recipe whose net learns: a built-in name, or a YAML file.")] = "quick",
-    embedding: Annotated[
-        Path | None, typer.Option(help="An ONNX model whose vectors the net stands on; docs/embeddings.md says which.")
-    ] = None,
+    embedding: EmbeddingOption = None,
+    embedding_rate: EmbeddingRateOption = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,7 +49,7 @@ def noise(
 
     protocols = [Protocol.parse(text) for text in protocol or ()]
     opened_store = Store.open(store)
-    loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding)
+    loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding, embedding_rate)
     from earmark.training.noise import NoiseRequest, as_data, measure_noise, read_kin
 
     request = NoiseRequest(

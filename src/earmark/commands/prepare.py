@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from earmark.commands.complete import complete_recipes, complete_source
-from earmark.commands.shared import SKIPPED, EmbeddingOption, SeparatorOption, numbers, tell_bad
+from earmark.commands.shared import SKIPPED, EmbeddingOption, EmbeddingRateOption, SeparatorOption, numbers, tell_bad
 from earmark.console import say
 from earmark.errors import EarmarkError
 
@@ -31,6 +31,7 @@ def prepare(
         ),
     ] = None,
     embedding: EmbeddingOption = None,
+    embedding_rate: EmbeddingRateOption = None,
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Nobody checked the labels, except where the data set says so.")
     ] = False,
@@ -52,7 +53,7 @@ def prepare(
     from earmark.data.sources import scan
     from earmark.quiet import quiet_libraries
 
-    rates = _rates(sample_rate, [name for names in for_ or [] for name in names.split(",")], embedding)
+    rates = _rates(sample_rate, [name for names in for_ or [] for name in names.split(",")], embedding, embedding_rate)
     manifest = scan(source, root, label_separator, not no_errata, Said(unverified, group_by))
     for line in describe(manifest):
         say(line)
@@ -67,7 +68,7 @@ def prepare(
         raise typer.Exit(SKIPPED)
 
 
-def _rates(sample_rate: str | None, recipes: list[str], embedding: Path | None) -> list[int]:
+def _rates(sample_rate: str | None, recipes: list[str], embedding: Path | None, embedding_rate: int | None) -> list[int]:
     """The sample rates that were asked for, in Hz, lowest first: those that were said, and those of recipes."""
     from earmark.audio import HIGHEST_RATE
 
@@ -82,5 +83,5 @@ def _rates(sample_rate: str | None, recipes: list[str], embedding: Path | None) 
         from earmark.data.models import sample_rates
         from earmark.recipe import load_recipe
 
-        rates |= sample_rates([load_recipe(recipe) for recipe in recipes], embedding)
+        rates |= sample_rates([load_recipe(recipe) for recipe in recipes], embedding, embedding_rate)
     return sorted(rates)

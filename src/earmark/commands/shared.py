@@ -14,6 +14,9 @@ INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 SeparatorOption = Annotated[str, typer.Option(help="Between the labels of one cell.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads on the CPU; by default one a core.")]
+EmbeddingRateOption = Annotated[
+    int | None, typer.Option(min=1000, max=768_000, help="The sample rate of that model in Hz, where its file does not say it.")
+]
 EmbeddingOption = Annotated[
     Path | None, typer.Option(help="An ONNX model whose vectors the members stand on; docs/embeddings.md says which.")
 ]

@@ -7,7 +7,7 @@ import typer
 
 from earmark.commands.complete import complete_recipe
 from earmark.commands.figures import show_metrics
-from earmark.commands.shared import EmbeddingOption, JsonOption, numbers
+from earmark.commands.shared import EmbeddingOption, EmbeddingRateOption, JsonOption, numbers
 from earmark.console import say, say_data
 from earmark.errors import EarmarkError
 
@@ -22,6 +22,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; * is every member.")
     ] = None,
     embedding: EmbeddingOption = None,
+    embedding_rate: EmbeddingRateOption = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Nets trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
@@ -43,7 +44,7 @@ def train(
     from earmark.data.store import Store
     from earmark.recipe import load_recipe
 
-    loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding)
+    loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding, embedding_rate)
     member_names = None if members is None else members.split(",")
     fold_numbers = None if folds is None else numbers(folds, "--folds")
     if not plan and (store is None or out is None):

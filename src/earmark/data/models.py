@@ -7,23 +7,24 @@ from typing import Any
 from earmark.embedding.embedder import Embedder
 from earmark.embedding.onnx_model import OnnxModel
 from earmark.embedding.opened import BUILT_IN, open_embedder
-from earmark.errors import EmbeddingError
+from earmark.errors import EmbeddingError, NoRateError
 from earmark.recipe import MemberSettings, Part, Recipe
 
 
-def sample_rates(recipes: Sequence[Recipe], file: Path | None = None) -> set[int]:
+def sample_rates(recipes: Sequence[Recipe], file: Path | None = None, sample_rate: int | None = None) -> set[int]:
     """The sample rates, in Hz, that a store must have for recipes to be trained on it.
 
     Args:
         recipes: the recipes, at least one.
         file: an ONNX model that takes the place of those that the recipes name.
+        sample_rate: of the file's model in Hz, if the file does not say it.
 
     Raises:
         EmbeddingError: as `resolve_models`; of several recipes, only some need members that stand on a model.
     """
     of_model = [any(member.frontend.name == "embedding" for member in recipe.members.values()) for recipe in recipes]
     resolved = [
-        resolve_models(recipe, file if stands_on_model or not any(of_model) else None)
+        resolve_models(recipe, file if stands_on_model or not any(of_model) else None, sample_rate)
         for recipe, stands_on_model in zip(recipes, of_model, strict=True)
     ]
     return {member.input.sample_rate for recipe in resolved for member in recipe.members.values()}
@@ -35,11 +36,13 @@ def resolve_models(recipe: Recipe, file: Path | None = None, sample_rate: int | 
     Args:
         recipe: the recipe.
         file: an ONNX model that takes the place of the models that the recipe names.
-        sample_rate: of the file's model in Hz, if the file does not say it.
+        sample_rate: of the file's model in Hz, if the file does not say it. Of a model that the recipe names, the member says it then.
 
     Raises:
-        EmbeddingError: a model cannot be used, or no member of the recipe stands on one.
+        EmbeddingError: a model cannot be used, no member of the recipe stands on one, or there is a rate without a file.
     """
+    if sample_rate is not None and file is None:
+        raise EmbeddingError("--embedding-rate is of the model that --embedding names")
     names = [name for name, member in recipe.members.items() if member.frontend.name == "embedding"]
     if file is not None and not names:
         raise EmbeddingError(f"--embedding: no member of recipe {recipe.name} has the front end embedding; quick has")
@@ -51,10 +54,15 @@ def resolve_models(recipe: Recipe, file: Path | None = None, sample_rate: int | 
             arguments = {**arguments, "model": str(file), "sha256": None}
         key = str(sorted(arguments.items()))
         if key not in opened:
-            rate = sample_rate if file is not None else None
+            rate = sample_rate
             if rate is None and arguments.get("sha256") is not None:  # a run's own recipe: it is resolved, and stays as it is
                 rate = recipe.members[name].input.sample_rate
-            opened[key] = open_embedder(arguments, rate)
+            try:
+                opened[key] = open_embedder(arguments, rate)
+            except NoRateError:
+                if file is not None:
+                    raise
+                opened[key] = open_embedder(arguments, recipe.members[name].input.sample_rate)
         members[name] = _resolved(recipe.members[name], arguments, opened[key])
     return recipe.model_copy(update={"members": members})
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark import audio
 from earmark.embedding.embedder import Embedder, Vector
-from earmark.errors import NO_SUCH_FILE, AudioError, EmbeddingError
+from earmark.errors import NO_SUCH_FILE, AudioError, EmbeddingError, NoRateError
 
 NEEDED = (
     "needed: one input with the waveform, float32 [samples], [batch, samples] or [batch, 1, samples], "
@@ -40,6 +40,7 @@ class OnnxModel(Embedder):
 
     Raises:
         EmbeddingError: the file is no model that can be used; the message says what it has and what is needed.
+        NoRateError: nobody says its sample rate.
     """
 
     def __init__(
@@ -54,9 +55,7 @@ class OnnxModel(Embedder):
         self._input, self._shape, length = self._checked_input()
         self.output = self._chosen_output(output)
         if sample_rate is None and "sample_rate" not in facts:
-            raise EmbeddingError(
-                f"{path}: it does not say its sample rate (metadata sample_rate); say it with --set 'members.*.input.sample_rate=HZ'"
-            )
+            raise NoRateError(f"{path}: it does not say its sample rate (metadata sample_rate); say it with --embedding-rate HZ")
         self.sample_rate = sample_rate or round(self._number(facts, "sample_rate", *RATES))
         seconds = window_seconds or (
             self._number(facts, "window_seconds", 0.01, LONGEST_WINDOW) if "window_seconds" in facts else 0.0

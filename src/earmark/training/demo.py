@@ -39,7 +39,7 @@ FOLDS = 2
 SEED = 7  # everything above was chosen on sounds and labels of other seeds
 
 
-def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = None) -> MethodTable:
+def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = None, sample_rate: int | None = None) -> MethodTable:
     """Renders sounds, plants wrong labels, learns from them in every way that there is, evaluates, reports, tags.
 
     ``out`` becomes the run directory of all methods, ``agreement`` first; ``out/demo`` has the sounds, the stores and the run without
@@ -49,6 +49,7 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
         out: a new folder, or that of an earlier demo.
         say: called with each line to show.
         embedding: an ONNX model whose vectors the recipe ``quick`` learns on; else it learns on built-in statistics.
+        sample_rate: of the model in Hz, if its file does not say it.
 
     Returns:
         The methods side by side.
@@ -57,7 +58,7 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
         RunError: ``out`` is a folder of something else.
         EmbeddingError: the model cannot be used.
     """
-    recipe = resolve_models(load_recipe("quick"), embedding)
+    recipe = resolve_models(load_recipe("quick"), embedding, sample_rate)
     check_out(out)
     with files.locked(out / ".lock", out):
         # Now, so that a folder of something else is refused before anything is written into it.
