@@ -4,7 +4,8 @@
     python benchmarks/label_noise.py STORE --embedding MODEL.onnx --kin ESC-50/esc50.csv
 
 Wrong labels are planted among clips that are taken for unverified; the official folds; every clip is scored by nets that never heard its
-recording, and held against its true label. With --recipe the net is another one, such as benchmarks/label-noise-scratch.yaml.
+recording, and held against its true label. With --recipe the net is another one, such as benchmarks/label-noise-scratch.yaml. With
+--without-fold 1 --seeds 101, settings can be compared on what no reported figure is measured on.
 """
 
 import csv
@@ -17,9 +18,10 @@ from measure import RATE, options, rendered, show
 from earmark.console import tell
 from earmark.data.manifest import read_manifest
 from earmark.data.models import resolve_models
-from earmark.data.plant import Protocol
+from earmark.data.plant import Protocol, planted_store
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
+from earmark.data.table import load_table
 from earmark.labels import LabelSet
 from earmark.recipe import load_recipe
 from earmark.training.noise import NoiseRequest, NoiseTable, measure_noise
@@ -66,12 +68,18 @@ def main() -> None:
     parser.add_argument("--kin", type=Path, help="esc50.csv, for the super-categories")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--rows", default="0,1,2,3")
+    parser.add_argument("--without-fold", type=int, help="a fold to leave out altogether, where settings are to be chosen")
     parser.add_argument("--methods", help="names with commas between them")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", type=Path, help="a folder to go on in after a stop; by default a temporary one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         store = smoke_store(Path(scratch)) if given.smoke else Store.open(given.root)
+        if given.without_fold is not None:
+            truth = load_table(store)
+            store = planted_store(
+                store, Path(scratch) / "inner", truth.positive, truth.verified, truth.test | (truth.fold == given.without_fold)
+            )
         recipe = resolve_models(load_recipe(given.recipe, [*given.set, *(SMOKE if given.smoke else [])]), given.embedding)
         seeds = [1] if given.smoke else [int(seed) for seed in given.seeds.split(",")]
         request = NoiseRequest(
