@@ -30,7 +30,7 @@ def test_vectors_are_standardised_by_those_that_are_learned_from() -> None:
 
 
 def test_linear_head_begins_with_equal_scores_and_has_the_parameters_counted_by_hand() -> None:
-    for activation, score in (("softmax", 1 / 3), ("sigmoid", 0.5)):
+    for activation, score in (("softmax", 1 / 3), ("sigmoid", 1 / 3)):
         scores = net(activation=activation)(torch.from_numpy(VECTORS), "embedding")
         np.testing.assert_allclose(scores.detach().numpy(), np.full((50, 3), score), rtol=1e-6)
     assert parameter_count(net()) == 4 * 3 + 3

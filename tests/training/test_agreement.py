@@ -87,3 +87,15 @@ def test_independent_labels_are_bayes_by_hand() -> None:
     # Clips without any given label are left out of the estimation, which changes the rates a little.
     assert np.abs(agreed - yes / (yes + no))[shown].mean() < 0.05
     assert ((agreed > 0.5) == truth)[shown].mean() > (positive == truth)[shown].mean()
+
+
+def test_nets_that_are_not_sure_enough_are_taken_for_as_sure_as_the_given_labels_say() -> None:
+    rng = np.random.default_rng(2)
+    odds = rng.normal(-2, 3, (4000, 6))
+    truth = rng.random(odds.shape) < 1 / (1 + np.exp(-odds))  # as probable as that
+    positive = rng.random(truth.shape) < np.where(truth, 0.7, 0.05)
+    sure, unsure = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-odds / 2 - 0.5))
+    shown = positive.any(axis=1)
+    agreed = agreed_labels(unsure, positive, 2.0)[shown]
+    assert np.abs(agreed - agreed_labels(sure, positive, 2.0)[shown]).mean() < 0.01
+    assert np.abs(agreed - truth[shown]).mean() < 0.6 * np.abs(unsure - truth)[shown].mean()

@@ -47,3 +47,15 @@ def test_a_run_may_have_any_files_beside_its_own(tmp_path: Path) -> None:
     check_out(tmp_path)
     with pytest.raises(RunError, match=r"holds a run of another recipe \(changed: seed\)"):
         open_run(tmp_path, load_recipe("tiny", ["seed=2"]))
+
+
+def test_a_model_that_has_changed_is_named_in_words(tmp_path: Path) -> None:
+    old, new = (load_recipe("quick", [f"members.*.frontend.sha256={digit * 64}"]) for digit in "ab")
+    open_run(tmp_path, old)
+    with pytest.raises(
+        RunError, match=r"learned from another model: the file of the embedding has changed since; put that one back"
+    ):
+        open_run(tmp_path, new)
+    other = load_recipe("quick", [f"members.*.frontend.sha256={'b' * 64}", "seed=5"])
+    with pytest.raises(RunError, match=r"another recipe \(changed: seed, members\.teacher\.frontend\.sha256"):
+        open_run(tmp_path, other)

@@ -1,5 +1,6 @@
 """Heads: a backbone's map ``[B, C, F, N]`` → outputs ``[B, K]`` → scores ``[B, K]``."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -173,7 +174,7 @@ class CuratedNoisy(Head):
 
 
 class Linear(Head):
-    """Global average pooling, then a linear layer for each task; all weights begin at zero.
+    """Global average pooling, then a linear layer for each task. At the beginning every class has the score 1/K.
 
     Args:
         in_channels: C of the backbone's map.
@@ -205,11 +206,14 @@ class Linear(Head):
             self.noisy = nn.Linear(in_channels, classes)
 
     def initialise(self) -> None:
-        """Sets all weights to zero: the loss of a linear layer has one minimum, which is reached from there without any luck."""
+        """Sets all weights to zero: the loss of a linear layer has one minimum, which is reached from there without any luck.
+
+        The biases of a sigmoid begin where a clip has one label of K: from 0, scores of one half, they would take thousands of batches.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, -math.log(max(module.out_features - 1, 1)) if self.activation == "sigmoid" else 0.0)
 
     def forward(self, image: Tensor, task: str = "curated") -> Tensor:
         self.check_task(task)

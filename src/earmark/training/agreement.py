@@ -15,6 +15,9 @@ from earmark.scoring.clips import score_clips
 from earmark.scoring.opened import open_scorer
 
 ROUNDS = 10  # of the estimation; the estimates change in the third digit afterwards
+SLOPES = (0.5, 0.63, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2)  # of log odds, to choose from
+CALIBRATED = 5000  # clips that the choice is made with, at most
+FARTHEST, HALVINGS = 30.0, 40  # of log odds
 FLOOR = 1e-6  # a guess of exactly 0 or 1 would leave the given label nothing to say
 
 Table = NDArray[np.float64]
@@ -74,7 +77,7 @@ def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
     """The same for classes that are independent of each other: for each, how probable it is that a clip has the label.
 
     For each class two rates are estimated, how often the label is given where it belongs and where it does not; they lean on the
-    rates of all classes together. A clip without any given label keeps the nets' guess.
+    rates of all classes together. Before, the guesses are made as sure as the given labels say, and as many. A clip without any given label keeps the nets' guess.
 
     Args:
         guesses: scores of nets that did not learn from the given labels, 0..1, ``[N, K]``.
@@ -84,15 +87,43 @@ def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
     Returns:
         ``[N, K]``, 0..1.
     """
-    guesses = np.clip(guesses, FLOOR, 1 - FLOOR).astype(np.float64)
-    labelled = positive.any(axis=1)
-    given, agreed = positive[labelled], guesses.copy()
-    for _ in range(ROUNDS if labelled.any() else 0):
-        where, elsewhere = _rate(agreed[labelled], given, strength), _rate(1 - agreed[labelled], given, strength)
-        yes = guesses[labelled] * np.where(given, where, 1 - where)
-        no = (1 - guesses[labelled]) * np.where(given, elsewhere, 1 - elsewhere)
-        agreed[labelled] = yes / (yes + no)
+    agreed = np.clip(guesses, FLOOR, 1 - FLOOR).astype(np.float64)
+    if (labelled := positive.any(axis=1)).any():
+        odds = np.log(agreed[labelled] / (1 - agreed[labelled]))
+        agreed[labelled] = _weighed(_calibrated(odds, positive[labelled], strength), positive[labelled], strength)[0]
     return agreed
+
+
+def _calibrated(odds: Table, given: Array, strength: float) -> Table:
+    """Guesses whose log odds ``[N, K]`` are stretched as far as the given labels are the likeliest, and shifted so that there are as
+    many as labels are given: nets that learned from mixed clips, or for a short time, are less sure than they should be."""
+    some = slice(None, None, -(-len(odds) // CALIBRATED))
+
+    def stretched(slope: float) -> float:
+        """How much to add to the stretched log odds."""
+        low, high = -FARTHEST, FARTHEST
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            too_few = (1 / (1 + np.exp(-(slope * odds[some] + middle)))).sum() < given[some].sum()
+            low, high = (middle, high) if too_few else (low, middle)
+        return low
+
+    choices = [(slope, stretched(slope)) for slope in SLOPES]
+    guesses = [1 / (1 + np.exp(-np.clip(slope * odds[some] + shift, -FARTHEST, FARTHEST))) for slope, shift in choices]
+    best = int(np.argmax([_weighed(part, given[some], strength)[1] for part in guesses]))
+    slope, shift = choices[best]
+    return np.clip(1 / (1 + np.exp(-np.clip(slope * odds + shift, -FARTHEST, FARTHEST))), FLOOR, 1 - FLOOR)
+
+
+def _weighed(guesses: Table, given: Array, strength: float) -> tuple[Table, float]:
+    """Guesses and given labels ``[N, K]`` weighed together, and the log likelihood of the given labels."""
+    agreed = guesses
+    for _ in range(ROUNDS):
+        where, elsewhere = _rate(agreed, given, strength), _rate(1 - agreed, given, strength)
+        yes = guesses * np.where(given, where, 1 - where)
+        no = (1 - guesses) * np.where(given, elsewhere, 1 - elsewhere)
+        agreed = yes / (yes + no)
+    return agreed, float(np.log(yes + no).sum())
 
 
 def _rate(weight: Table, given: Array, strength: float) -> Table:

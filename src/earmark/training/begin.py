@@ -66,7 +66,12 @@ def open_run(path: Path, recipe: Recipe) -> Run:
         return Run(path, recipe)
     run = Run.open(path)
     if run.recipe.fingerprint() != recipe.fingerprint():
-        changed = ", ".join(_differences(run.recipe.training_settings(), recipe.training_settings()))
+        names = _differences(run.recipe.training_settings(), recipe.training_settings())
+        if all(name.endswith(".frontend.sha256") for name in names):
+            raise RunError(
+                f"{path} learned from another model: the file of the embedding has changed since; put that one back, or choose another --out"
+            )
+        changed = ", ".join(names)
         raise RunError(f"{path} holds a run of another recipe (changed: {changed}); choose another --out, or the same settings")
     if run.recipe != recipe:  # the ensembles differ, which training does not depend on
         files.write_text(path / "recipe.yaml", recipe.to_yaml())
