@@ -54,6 +54,10 @@ def test_the_table_in_words() -> None:
         "Wrong labels cost 40.0 of 100 clips: 0.500 instead of 0.900. "
         "The best method here, agreement, gets 92 % of that back (0.870); masking: little or nothing."
     )
+    harm = Method("harm", figures(0.4))
+    assert table(START, masking, harm, agreement, GOAL).in_words.endswith(
+        "masking: little or nothing; harm: worse than to do nothing."
+    )
     assert table(START, masking, GOAL).in_words.endswith("No method here gets any of that back worth speaking of.")
     assert table(GOAL, agreement).in_words == ""
     assert table(START, GOAL).in_words == ""

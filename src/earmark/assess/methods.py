@@ -113,10 +113,13 @@ class MethodTable:
         shares = {row.name: self.recovered(row) or 0.0 for row in measured}
         if shares[best.name] < LITTLE:
             return f"{text} No method here gets any of that back worth speaking of."
-        little = [name for name, share in shares.items() if share < LITTLE]
+        little = [name for name, share in shares.items() if -LITTLE < share < LITTLE]
+        worse = [name for name, share in shares.items() if share <= -LITTLE]
         return (
             f"{text} The best method here, {best.name}, gets {percent(shares[best.name])} of that back ({self.figure(best)['value']:.3f})"  # type: ignore[index]
-            + (f"; {' and '.join(little)}: little or nothing." if little else ".")
+            + (f"; {' and '.join(little)}: little or nothing" if little else "")
+            + (f"; {' and '.join(worse)}: worse than to do nothing" if worse else "")
+            + "."
         )
 
     def _against_start(self, best: Method, start: float) -> str:
