@@ -60,6 +60,7 @@ def test_the_work_and_its_status_are_the_same_whoever_reads(sounds: Path, script
     assert (sounds / "store" / "pcm-8000.i16").stat().st_size == 3 * 8000 * 2
 
 
+@pytest.mark.slow
 def test_help_for_nobody_and_a_full_disk(tmp_path: Path, sounds: Path) -> None:
     assert shell("earmark --help | true", tmp_path).returncode == 0
     full = shell("earmark info tiny >/dev/full", tmp_path)

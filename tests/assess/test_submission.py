@@ -81,6 +81,7 @@ def test_the_file_of_2018_gives_the_map_at_3_of_the_scores(real_data: Path, tmp_
     assert {tuple(answers[name]) for name in missing} == {labels[:3]}  # the same score for every class
 
 
+@pytest.mark.slow
 def test_the_file_of_2019_gives_the_lwlrap_of_the_scores(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "fsdkaggle2019"
     with (root / "vocabulary.csv").open(newline="") as file:

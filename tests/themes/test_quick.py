@@ -180,7 +180,7 @@ def test_support_is_what_the_agreement_says_of_the_given_labels(run: Run, clips:
         assert support == pytest.approx(scores[clips.positive[rows[clip]]].mean(), abs=1e-5)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_run_that_was_stopped_ends_bit_equal(run: Run, store: Store, model: Path, tmp_path: Path, jobs: int) -> None:
     partial = tmp_path / "run"
     shutil.copytree(run.path, partial)
@@ -233,6 +233,7 @@ def test_model_that_must_not_be_copied_stays_out_of_the_bundle(store: Store, ren
         earmark.load(tmp_path / "run").tag(sound)
 
 
+@pytest.mark.slow
 def test_built_in_statistics_need_no_file(store: Store, tmp_path: Path) -> None:
     metrics = train(TrainRequest(quick(), store, tmp_path / "run"))
     assert metrics["accuracy"] is not None and metrics["accuracy"]["value"] > 0.5  # ten kinds of sound

@@ -27,6 +27,7 @@ def nets(monkeypatch: pytest.MonkeyPatch) -> list[TagNet]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "classes", "members", "starts"), [("akiyama2019", 80, 11, 4), ("cochlear2018", 41, 6, 0)])
 def test_published_members_are_checked_without_memory_for_their_nets(
     name: str, classes: int, members: int, starts: int, nets: list[TagNet]

@@ -66,6 +66,7 @@ def learned_by_scikit_learn(vectors: np.ndarray, positive: np.ndarray, others: n
     return OneVsRestClassifier(model).fit(scaler.transform(vectors), positive).predict_proba(scaler.transform(others))
 
 
+@pytest.mark.slow
 def test_the_floor_of_a_run_is_scikit_learns_on_vectors_of_the_verified_clips(finished_run: Path, clips: ClipSet) -> None:
     metrics = json.loads((finished_run / "metrics.json").read_text())
     scores = scores_of(Run.open(finished_run))

@@ -45,6 +45,7 @@ def by_title(planned: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {stage["title"]: stage for stage in planned["stages"]}
 
 
+@pytest.mark.slow
 def test_the_2019_system_has_every_member_on_every_fold_and_its_pseudo_labels(akiyama: dict[str, Any]) -> None:
     expected = {f"{member} fold {fold}" for member in MEMBERS for fold in range(5)}
     expected |= {f"pseudo labels of-A fold {fold}" for fold in range(5)} | {"pseudo labels of-A-all-folds"}
@@ -54,6 +55,7 @@ def test_the_2019_system_has_every_member_on_every_fold_and_its_pseudo_labels(ak
     assert akiyama["nets"] == 55
 
 
+@pytest.mark.slow
 def test_what_a_stage_needs_comes_before_it(akiyama: dict[str, Any]) -> None:
     stages = by_title(akiyama)
     done: set[str] = set()
@@ -100,6 +102,7 @@ def test_clips_batches_and_hours_of_the_2019_members(
     assert member != "A" or batches == 8 * 64 * 63
 
 
+@pytest.mark.slow
 def test_guessing_is_a_third_of_training_for_each_net_and_clip(akiyama: dict[str, Any]) -> None:
     """Only forwards, by all snapshots of one net, or of five."""
     stages = by_title(akiyama)
@@ -109,6 +112,7 @@ def test_guessing_is_a_third_of_training_for_each_net_and_clip(akiyama: dict[str
     assert akiyama["hours"] == pytest.approx(sum(stage["hours"] for stage in akiyama["stages"]))
 
 
+@pytest.mark.slow
 def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, Any]) -> None:
     found = {ensemble["name"]: ensemble for ensemble in akiyama["ensembles"]}
     assert {name: (ensemble["predictions"], ensemble["leaks"]) for name, ensemble in found.items()} == {
@@ -126,6 +130,7 @@ def test_the_submissions_of_2019_have_170_and_95_predictions(akiyama: dict[str, 
     assert {ensemble["rule"] for ensemble in found.values()} == {"arithmetic_mean"}
 
 
+@pytest.mark.slow
 def test_a_plan_for_people(akiyama: dict[str, Any]) -> None:
     lines = plan_lines(akiyama)
     assert lines[0] == "akiyama2019 on as published: 61 stages in this order"
@@ -142,6 +147,7 @@ def test_a_plan_for_people(akiyama: dict[str, Any]) -> None:
     assert "leak" not in lines[own].removeprefix("ensemble leak-free")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untried")
 def test_the_2018_system_is_30_models_of_300_000_batches(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "cochlear2018", "--plan", "--device", "cpu"]) == 0
@@ -155,6 +161,7 @@ def test_the_2018_system_is_30_models_of_300_000_batches(capsys: pytest.CaptureF
     assert len(lines) == 32 + 12  # the cells of table 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untried")
 def test_members_and_folds_bring_what_they_need() -> None:
     planned = plan(small_akiyama(), None, ["row6"], [3], "cpu")

@@ -35,6 +35,7 @@ def judge_bundle(folder: Path, sound: Path) -> None:
         judge_tags(out, status, [sound])
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @examples(100)
 def test_any_values_in_a_config(made: Places, copy: Path, data: st.DataObject) -> None:

@@ -129,6 +129,7 @@ def parquet_columns(draw: st.DrawFn) -> dict[str, list[object]]:
     return columns
 
 
+@pytest.mark.slow
 @given(columns=parquet_columns())
 @examples(80)
 def test_any_cells_of_parquet(data: Path, columns: dict[str, list[object]]) -> None:

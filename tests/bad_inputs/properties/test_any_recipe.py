@@ -45,12 +45,14 @@ def write(folder: Path, data: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @given(data=changed(SMALL))
 @examples(80)
 def test_any_values_in_a_recipe(folder: Path, data: Any) -> None:
     judge("info", write(folder, data))
 
 
+@pytest.mark.slow
 @given(data=changed(EXTENDED, st.one_of(VALUES, REFERENCES)), base=changed(SMALL))
 @examples(80)
 def test_any_values_in_a_recipe_that_extends_another(folder: Path, data: Any, base: Any) -> None:

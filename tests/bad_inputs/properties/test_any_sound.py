@@ -76,6 +76,7 @@ def test_any_header(
     judge_sounds(made, tmp_path, contents)
 
 
+@pytest.mark.slow
 @given(contents=st.lists(st.tuples(st.sampled_from(list(FORMATS)), st.binary(max_size=200), st.booleans()), min_size=1, max_size=4))
 @examples(40)
 def test_any_bytes(made: Places, whole: dict[str, bytes], tmp_path: Path, contents: list[tuple[str, bytes, bool]]) -> None:
