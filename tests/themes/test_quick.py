@@ -263,6 +263,14 @@ def test_settings_that_do_not_go_with_vectors_are_refused(store: Store, tmp_path
         train(TrainRequest(quick(None, setting), store, tmp_path / "run"))
 
 
+def test_a_model_whose_file_does_not_say_its_rate_goes_into_a_bundle(store: Store, rendered: Path, tmp_path: Path) -> None:
+    silent = write_model(tmp_path / "silent.onnx", facts={})
+    recipe = resolve_models(load_recipe("quick", [*SHORT]), silent, 8000)
+    train(TrainRequest(recipe, store, tmp_path / "run", members=["teacher"], folds=[0]))
+    silent.unlink()
+    assert earmark.load(tmp_path / "run").tag(next(rendered.parent.rglob("*.wav")))
+
+
 def test_a_rate_that_the_file_does_not_say_is_said_beside_it_or_by_the_recipe(tmp_path: Path) -> None:
     silent = write_model(tmp_path / "silent.onnx", facts={})
     with pytest.raises(EmbeddingError, match=r"does not say its sample rate .* --embedding-rate HZ"):

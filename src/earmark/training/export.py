@@ -12,7 +12,7 @@ from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
 from earmark.errors import RunError
 from earmark.nets.member import check_weights, load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
-from earmark.recipe import Part
+from earmark.recipe import MemberSettings, Part
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
 from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
@@ -82,7 +82,7 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
         snapshot=weights,
         file=file,
         input=settings.input,
-        frontend=_put_model(settings.frontend, folder),
+        frontend=_put_model(settings, folder),
         backbone=settings.backbone,
         head=tagging_settings.head,
         activation=net.activation,
@@ -92,8 +92,8 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
     )
 
 
-def _put_model(frontend: Part, folder: Path) -> Part:
-    """Puts a copy of the pre-trained model that a front end stands on into the bundle's folder, if its licence allows.
+def _put_model(settings: MemberSettings, folder: Path) -> Part:
+    """Puts a copy of the pre-trained model that a member stands on into the bundle's folder, if its licence allows.
 
     A model whose file says ``licence: no-copy`` stays where it is: the bundle has its path and its hash.
 
@@ -103,11 +103,12 @@ def _put_model(frontend: Part, folder: Path) -> Part:
     Raises:
         EmbeddingError: the model is not there, or is another one.
     """
+    frontend = settings.frontend
     arguments = frontend.arguments
     if frontend.name != "embedding" or arguments.get("model", BUILT_IN) == BUILT_IN:
         return frontend
     model = Path(arguments["model"])
-    if open_embedder(arguments, None).licence == NO_COPY:
+    if open_embedder(arguments, settings.input.sample_rate).licence == NO_COPY:
         return frontend
     name = f"{arguments['sha256'][:12]}.onnx"
     if not (folder / name).exists():
