@@ -33,6 +33,13 @@ def test_what_only_says_what_is_scored_does_not_change_the_fingerprint(change: s
     assert changed.training_settings() == plain.training_settings()
 
 
+def test_views_of_a_member_that_judges_labels_are_a_part_of_the_training() -> None:
+    plain = load_recipe("quick")
+    assert load_recipe("quick", ["members.third.views=[whole]"]).fingerprint() == plain.fingerprint()
+    for judge in ("teacher", "second"):
+        assert load_recipe("quick", [f"members.{judge}.views=[whole]"]).fingerprint() != plain.fingerprint()
+
+
 def other_values(value: Any) -> list[Any]:
     """Values that a setting might have instead."""
     if isinstance(value, bool):

@@ -296,9 +296,14 @@ class Recipe(Settings):
         return {name: voters.get(name, VoterSettings()) for name in self.members if not voters or name in voters}
 
     def training_settings(self) -> dict[str, Any]:
-        """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out."""
-        others = {"title", "about", "source", "published", "ensembles"}
-        settings = self.model_dump(mode="json", exclude={**dict.fromkeys(others, True), "members": {"__all__": {"views"}}})
+        """The settings that training depends on, as plain data; ensembles and views only say what is scored, and are left out.
+
+        But the views of a member that judges labels stay: other members learn what it thinks of them.
+        """
+        settings = self.model_dump(mode="json", exclude={"title", "about", "source", "published", "ensembles"})
+        judges = {agreement.member for agreement in self.agreements.values()}
+        for name in settings["members"].keys() - judges:
+            del settings["members"][name]["views"]
         if not self.agreements:  # a recipe without them has the fingerprint that it had before there were any
             del settings["agreements"]
             for member in settings["members"].values():
