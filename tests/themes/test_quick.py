@@ -19,16 +19,16 @@ from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.embedding.onnx_model import OnnxModel
 from earmark.embedding.variations import varied
-from earmark.errors import EarmarkError, EmbeddingError, RunError, StoreError
+from earmark.errors import EarmarkError, EmbeddingError, RecipeError, RunError, StoreError
 from earmark.nets.member import load_tensors
-from earmark.recipe import Recipe, load_recipe
+from earmark.recipe import EnsembleSettings, Recipe, VoterSettings, load_recipe
 from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
 from earmark.scoring.clips import score_clips
 from earmark.scoring.opened import open_scorer
 from earmark.training import splits
 from earmark.training.piece import make_piece
-from earmark.training.train import TrainRequest, train
+from earmark.training.train import TrainRequest, finish, train
 from tests.embedding.models import SIZE, expected, write_model
 
 SHORT = (
@@ -170,6 +170,19 @@ def test_scores_of_vectors_that_are_not_finite_are_no_scores(run: Run, store: St
     scorer = open_scorer(settings, len(clips.labels), run.weights("third", 0, "last"))
     with pytest.raises(RunError, match=f"third fold 0: its scores of clip '{clips.clip_id[3]}' are not finite"):
         score_clips(scorer, spoilt, net="third fold 0")
+
+
+@pytest.mark.parametrize(("view", "message"), [("varied2", r"view varied2: frontend\.variations is 1"), ("pad8", "views pad8")])
+def test_views_of_an_ensemble_that_is_added_later_are_refused_if_there_are_no_vectors_of_them(
+    run: Run, store: Store, tmp_path: Path, view: str, message: str
+) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    recipe = run.recipe.model_copy(
+        update={"ensembles": run.recipe.ensembles | {"new": EnsembleSettings(members={"third": VoterSettings(views=(view,))})}}
+    )
+    (tmp_path / "run" / "recipe.yaml").write_text(recipe.to_yaml())
+    with pytest.raises(RecipeError, match=message):
+        finish(Run.open(tmp_path / "run"), store)
 
 
 def test_support_is_what_the_agreement_says_of_the_given_labels(run: Run, clips: ClipSet) -> None:

@@ -31,7 +31,7 @@ class Block:
         member: name of the net's member in the recipe.
         fold: the fold that the net was not trained on.
         weights: which weights of the net: ``best``, ``last``, or a snapshot's number (column ``snapshot`` of the file).
-        view: which version of the clips: ``whole`` or ``padN``.
+        view: which version of the clips: ``whole``, ``padN`` or ``variedN``; `NO_VIEW` for several together.
     """
 
     clip_id: NDArray[np.str_]

@@ -7,11 +7,11 @@ import numpy as np
 from earmark import audio
 from earmark.data.clips import ClipSet
 from earmark.data.table import Array
-from earmark.errors import RunError
+from earmark.errors import RecipeError, RunError
 from earmark.progress import progress_bar
 from earmark.recipe import ScoringSettings
 from earmark.scoring.finite import is_broken, not_finite
-from earmark.scoring.groups import variation_of
+from earmark.scoring.groups import check_views, variation_of
 from earmark.scoring.scorer import Scorer, Scores, Sounds, net_input
 
 
@@ -38,9 +38,13 @@ def score_clips(
         float32 ``[V, N, K]``, in the order of the clips.
 
     Raises:
+        RecipeError: the net does not know a view, or the store has no vectors of it.
         RunError: some scores are not finite. The message names the clips; or the net, if its weights are at fault.
     """
+    check_views(views, scorer.takes_vectors)
     if clips.vectors is not None:
+        if (highest := max(map(variation_of, views))) >= clips.vectors.shape[1]:
+            raise RecipeError(f"{net}: view varied{highest}: frontend.variations is {clips.vectors.shape[1] - 1}")
         scores = np.stack([scorer.score_vectors(clips.vectors[clips.row, variation_of(view)]) for view in views])
     else:
         scores = _of_sounds(scorer, clips, views, grouping, title)
