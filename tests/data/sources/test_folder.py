@@ -109,6 +109,13 @@ def test_metadata_and_list(tmp_path: Path) -> None:
         scan("folder", root, said=UNVERIFIED)
 
 
+def test_absolute_names_belong_to_the_split_of_their_folder(tmp_path: Path) -> None:
+    root = lay(tmp_path, "train/a.wav", "test/b.wav", "validation/c.wav")
+    names = ("train/a.wav", "test/b.wav", "validation/c.wav")
+    (root / "metadata.csv").write_text("file_name,label\n" + "".join(f"{root / name},x\n" for name in names))
+    assert [(clip.file_name, clip.split) for clip in scan("folder", root).clips] == list(zip(names, ("train", "test", "train"), strict=True))
+
+
 @pytest.mark.parametrize("source", sorted(set(source_names()) - {"folder", "manifest"}))
 def test_published_data_sets_say_it_themselves(source: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=f"^--unverified: {source} says itself which labels were checked$"):

@@ -83,12 +83,12 @@ def _from_metadata(paths: Sequence[Path], root: Path, label_separator: str) -> M
         if "file_name" not in header or column is None:
             raise ManifestError(str(path), [f"needs the columns file_name and label or labels; it has {', '.join(header)}"])
         columns |= set(header)
-        rows += [_row(path.relative_to(root), number, row, column, label_separator) for number, row in lines]
+        rows += [_row(root, path.relative_to(root), number, row, column, label_separator) for number, row in lines]
     return replace(make_manifest("folder", root, rows, str(root)), columns=frozenset(columns))
 
 
-def _row(table: Path, number: int, row: dict[str, str], label_column: str, label_separator: str) -> Row:
-    name = (table.parent / row["file_name"]).as_posix() if row["file_name"].strip() else ""
+def _row(root: Path, table: Path, number: int, row: dict[str, str], label_column: str, label_separator: str) -> Row:
+    name = from_root(root, (table.parent / row["file_name"]).as_posix()) if row["file_name"].strip() else ""
     split = row.get("split") or SPLITS.get(name.split("/")[0], "train")
     cells: dict[str, Cell] = {key: value for key, value in row.items() if key != label_column}
     cells |= {"file_name": name, "labels": row[label_column], "split": split}
