@@ -54,6 +54,13 @@ def test_several_labels_or_none_are_a_question_for_each_class(cost: float) -> No
     np.testing.assert_allclose(own.probabilities(others), model.predict_proba(scaler.transform(others)), atol=1e-4)
 
 
+def test_clips_that_all_have_all_labels() -> None:
+    for clips in (1, 10):
+        model = fit(np.arange(2.0 * clips).reshape(clips, 2), np.ones((clips, 2), bool), exclusive=False, cost=1.0, steps=50)
+        scores = model.probabilities(np.zeros((1, 2)))
+        assert np.isfinite(scores).all() and (scores > 0.5).all()
+
+
 def test_what_is_easily_told_apart_and_what_never_changes_give_finite_numbers() -> None:
     inputs = np.repeat(np.array([[1e6, 3.0], [-1e6, 3.0]]), 5, axis=0)
     positive = np.repeat(np.eye(2, dtype=bool), 5, axis=0)

@@ -60,7 +60,8 @@ def fit(inputs: Array, positive: Array, exclusive: bool, cost: float, steps: int
     deviation, mean = torch.std_mean(given, dim=0, correction=0)
     deviation[given.amin(dim=0) == given.amax(dim=0)] = 1.0
     left, stretch, right = torch.linalg.svd((given - mean) / deviation, full_matrices=False)
-    share = 1 / classes if exclusive else max(float(wanted.mean()), 1 / clips)
+    # Where all clips have all labels, or none has any, there would be no curvature.
+    share = 1 / classes if exclusive else min(max(float(wanted.mean()), 1 / clips), clips / (clips + 1))
     curvature = share * (1 - share)  # of a clip's cross-entropy where nothing is known of it
     scale = (curvature * stretch**2 + 1 / cost).rsqrt()
     bias_scale = (curvature * clips) ** -0.5
