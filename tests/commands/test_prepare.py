@@ -40,8 +40,16 @@ def test_recipes_say_the_rates(tmp_path: Path) -> None:
     assert sample_rates([quick]) == {16000}
     assert sample_rates([quick], model) == {32000}
     assert sample_rates([tiny, quick], model) == {16000, 32000}
+    silent = write_model(tmp_path / "silent.onnx", facts={})
+    assert sample_rates([tiny, quick], silent, 22050) == {16000, 22050}
     with pytest.raises(EmbeddingError, match="no member of recipe tiny has the front end embedding"):
         sample_rates([tiny, cochlear], model)
+
+
+def test_a_rate_of_no_model_is_refused(sounds: Path, capsys: Capture) -> None:
+    for more in (("--sample-rate", "8000"), ("--for", "tiny")):
+        assert prepare(sounds, *more, "--embedding-rate", "32000") == 2
+        assert capsys.readouterr().err == "error: --embedding-rate is of the model that --embedding names\n"
 
 
 def test_the_rates_of_recipes_come_beside_those_that_are_said(sounds: Path, tmp_path: Path, capsys: Capture) -> None:

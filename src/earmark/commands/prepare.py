@@ -76,6 +76,8 @@ def _rates(sample_rate: str | None, recipes: list[str], embedding: Path | None, 
         raise EarmarkError("Missing option '--sample-rate' or '--for': the rates in Hz, or the recipe that the store is for.")
     if embedding is not None and not recipes:
         raise EarmarkError("--embedding: its sample rate is taken where --for names a recipe that stands on it, such as quick")
+    if embedding_rate is not None and embedding is None:
+        raise EarmarkError("--embedding-rate is of the model that --embedding names")
     rates = set() if sample_rate is None else set(numbers(sample_rate, "--sample-rate"))
     if rates and (min(rates) < LOWEST_RATE or max(rates) > HIGHEST_RATE):
         raise EarmarkError(f"--sample-rate {sample_rate}: rates are in Hz, from {LOWEST_RATE:,} to {HIGHEST_RATE:,}")

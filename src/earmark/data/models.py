@@ -24,7 +24,7 @@ def sample_rates(recipes: Sequence[Recipe], file: Path | None = None, sample_rat
     """
     of_model = [any(member.frontend.name == "embedding" for member in recipe.members.values()) for recipe in recipes]
     resolved = [
-        resolve_models(recipe, file if stands_on_model or not any(of_model) else None, sample_rate)
+        resolve_models(recipe, file, sample_rate) if stands_on_model or not any(of_model) else recipe
         for recipe, stands_on_model in zip(recipes, of_model, strict=True)
     ]
     return {member.input.sample_rate for recipe in resolved for member in recipe.members.values()}
