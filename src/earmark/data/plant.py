@@ -79,7 +79,9 @@ def _dealt(rows: Array, fold: Array, rng: np.random.Generator) -> Array:
     """Rows of clips in another order: one of each fold, in a random order of the folds, then the next of each fold …"""
     _, fold_of = np.unique(fold[rows], return_inverse=True)
     place_of = rng.permutation(fold_of.max(initial=0) + 1)
-    turn = np.array([np.count_nonzero(fold_of[:i] == fold_of[i]) for i in range(len(rows))], np.int64)
+    count = np.bincount(fold_of)
+    turn = np.zeros(len(rows), np.int64)  # how many of the same fold come before
+    turn[np.argsort(fold_of, kind="stable")] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
     return rows[np.lexsort((place_of[fold_of], turn))]
 
 
