@@ -7,8 +7,10 @@ from earmark import files
 from earmark.data import embeddings
 from earmark.data.embeddings import embed_store, load_verified
 from earmark.data.manifest import read_manifest
+from earmark.data.plant import planted_store
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
+from earmark.data.table import load_table
 from earmark.embedding.statistics import Statistics
 from earmark.errors import EmbeddingError
 
@@ -38,6 +40,16 @@ def test_vectors_of_all_clips_are_used_where_they_are_there(own: Store) -> None:
     clips, vectors = load_verified(own, Statistics())
     assert folders(own) == ["statistics-2"]
     np.testing.assert_array_equal(vectors[-1], Statistics().vector(clips.samples(34)))
+
+
+def test_vectors_of_verified_clips_are_not_taken_for_those_of_others(own: Store, tmp_path: Path) -> None:
+    load_verified(own, Statistics())
+    table = load_table(own)
+    verified = table.verified.copy()  # as many, but another one
+    verified[np.flatnonzero(table.verified & ~table.test)[0]] = False
+    verified[np.flatnonzero(~table.verified & ~table.test)[-1]] = True
+    clips, vectors = load_verified(planted_store(own, tmp_path / "other", table.positive, verified), Statistics())
+    np.testing.assert_array_equal(vectors, np.stack([Statistics().vector(clips.samples(number)) for number in range(len(clips))]))
 
 
 def test_vectors_are_computed_without_keeping_them_while_another_process_does(own: Store) -> None:

@@ -30,6 +30,7 @@ from earmark.recipe import MemberSettings
 
 VERSION = 2  # 1: other variations
 FOLDER, INFO, VECTORS = "embeddings", "embedding.json", "vectors.f32"
+VERIFIED = "-verified"  # ends the key of vectors of the verified training clips alone
 KIND = np.dtype("<f4")
 BASKET = 16  # clips that a thread takes at a time
 
@@ -92,7 +93,7 @@ def load_verified(store: Store, embedder: Embedder) -> tuple[ClipSet, Array]:
         return chosen, load_vectors(store, embedder.key, 0, len(clips))[chosen.row, 0]
     if not len(chosen):
         return chosen, np.zeros((0, embedder.size), np.float32)
-    key = f"{embedder.key}-verified"
+    key = embedder.key + VERIFIED
     try:
         _embed(store, chosen, embedder, key, 0, None)
         return chosen, load_vectors(store, key, 0, len(chosen))[:, 0]
@@ -127,7 +128,7 @@ def load_vectors(store: Store, key: str, variations: int, clips: int) -> Array:
 
 
 def copy_vectors(old: Path, new: Path, fingerprint: str) -> None:
-    """Gives the vectors of a store to another store of the same sounds.
+    """Gives the vectors of a store to another store of the same sounds. Those of verified clips alone stay: others may be verified there.
 
     Args:
         old: folder of the store.
@@ -136,7 +137,7 @@ def copy_vectors(old: Path, new: Path, fingerprint: str) -> None:
     """
     shutil.rmtree(new / FOLDER, ignore_errors=True)
     for folder in (old / FOLDER).glob("[!.]*"):
-        if (info := _read_info(folder)) is not None:
+        if not folder.name.endswith(VERIFIED) and (info := _read_info(folder)) is not None:
             (new / FOLDER / folder.name).mkdir(parents=True)
             files.link_or_copy(folder / VECTORS, new / FOLDER / folder.name / VECTORS)
             _write_info(new / FOLDER / folder.name, info | {"store": fingerprint})
