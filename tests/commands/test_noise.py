@@ -30,7 +30,11 @@ Capture = pytest.CaptureFixture[str]
             ["--protocol", "related:0.3:0.4"],
             "--protocol related:0.3:0.4: it needs to know which classes are kin; --kin FILE says it",
         ),
-        (["--kin", "{here}/nowhere.csv"], "--kin {here}/nowhere.csv: No such file or directory"),
+        (
+            ["--protocol", "related:0.3:0.4", "--kin", "{here}/nowhere.csv"],
+            "--kin {here}/nowhere.csv: no such file",
+        ),
+        (["--kin", "{here}/nowhere.csv"], "--kin: only a --protocol of the kind related asks which classes are kin"),
         (["--methods", "masking,all"], "no method 'all'; there are given, masking, multitask, verified, pseudo, agreement, clean"),
         (
             ["--recipe", "tiny", "--methods", "pseudo", "--unverified", "keep"],

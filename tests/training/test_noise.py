@@ -233,11 +233,17 @@ def test_the_kin_of_classes_is_read_from_a_table(checked: Store, tmp_path: Path)
     table.write_text(f"label,kin\n{names[0]},a\n")
     with pytest.raises(EarmarkError, match=rf"no kin of label '{names[1]}' and {len(names) - 2} more"):
         read_kin(table, checked.labels)
-    for text in ("", "name,family\nx,y\n"):
+    table.write_text("\ufefflabel,kin\n" + "".join(f" {name} ,a\n" for name in names))  # as spreadsheets write it
+    assert read_kin(table, checked.labels).tolist() == [0] * len(names)
+    for text, fault in (
+        ("", "is empty"),
+        ("name,family\nx,y\n", "no column 'label'"),
+        ("label,kin\nx,a\nx,b\n", "label 'x' stands twice"),
+    ):
         table.write_text(text)
-        with pytest.raises(EarmarkError, match=r"kin\.csv: (it is no CSV|no kin)"):
+        with pytest.raises(EarmarkError, match=rf"^--kin .*kin\.csv: {fault}"):
             read_kin(table, checked.labels)
-    with pytest.raises(EarmarkError, match=r"nowhere\.csv: No such file"):
+    with pytest.raises(EarmarkError, match=r"nowhere\.csv: no such file"):
         read_kin(tmp_path / "nowhere.csv", checked.labels)
 
 

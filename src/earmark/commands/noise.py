@@ -5,14 +5,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from earmark.commands.complete import complete_recipe
 from earmark.commands.shared import EmbeddingOption, EmbeddingRateOption, JsonOption
 from earmark.console import say, say_data, tell
+from earmark.errors import EarmarkError
 
 
 def noise(
     store: Annotated[Path, typer.Argument(help="Folder of the store. The labels of its verified clips are taken for right.")],
     out: Annotated[Path, typer.Option(help="Folder for the results, new or of the same request.")] = Path("noise-run"),
-    recipe: Annotated[str, typer.Option(help="The recipe whose net learns: a built-in name, or a YAML file.")] = "quick",
+    recipe: Annotated[
+        str,
+        typer.Option(help="The recipe whose net learns: a built-in name, or a YAML file.", autocompletion=complete_recipe),
+    ] = "quick",
     embedding: EmbeddingOption = None,
     embedding_rate: EmbeddingRateOption = None,
     protocol: Annotated[
@@ -20,10 +25,11 @@ def noise(
         typer.Option(
             metavar="KIND:RATE:VERIFIED",
             help="What to plant, as often as wanted: KIND symmetric, class or related, RATE the share of wrong labels among the "
-            "unverified clips, VERIFIED the share of clips that stay verified. By default symmetric and class, with 0.3 and 0.4.",
+            "unverified clips, VERIFIED the share of clips that stay verified. By default symmetric and class, with 0.3 and the share that the "
+            "store has, up to 0.4, or more if a class needs it.",
         ),
     ] = None,
-    kin: Annotated[Path | None, typer.Option(help="For the kind related: a CSV file, label,kin.")] = None,
+    kin: Annotated[Path | None, typer.Option(help="For the kind related: a table, label,kin.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Plantings of each protocol.")] = 3,
     methods: Annotated[
         str | None,
@@ -48,6 +54,8 @@ def noise(
     from earmark.recipe import load_recipe
 
     protocols = [Protocol.parse(text) for text in protocol or ()]
+    if kin is not None and all(wanted.kind != "related" for wanted in protocols):
+        raise EarmarkError("--kin: only a --protocol of the kind related asks which classes are kin")
     opened_store = Store.open(store)
     loaded_recipe = resolve_models(load_recipe(recipe, set_ or []), embedding, embedding_rate)
     from earmark.training.noise import NoiseRequest, as_data, measure_noise, read_kin

@@ -1,6 +1,5 @@
 """What wrong labels would do to a store's clips, and what each method gets back: plantings, trainings, tables, a page."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -15,12 +14,14 @@ import numpy as np
 from earmark import __version__, files
 from earmark.assess.methods import MethodTable, write_method_page
 from earmark.assess.metrics import Estimate, values
+from earmark.data.cells import text_of
 from earmark.data.manifest import NO_FOLD
 from earmark.data.plant import Protocol, planted_store
 from earmark.data.store import Store
 from earmark.data.table import Array
-from earmark.errors import EarmarkError, EarmarkWarning, RunError, StoreError
-from earmark.labels import LabelSet
+from earmark.data.tables import read_table, require_columns
+from earmark.errors import EarmarkError, EarmarkWarning, ManifestError, RunError, StoreError
+from earmark.labels import LabelSet, normal_label
 from earmark.recipe import Recipe
 from earmark.runs.data import load_unchanged_inputs
 from earmark.runs.predictions import Block, read_scores_of, write_predictions
@@ -34,9 +35,8 @@ from earmark.training.train import TrainRequest
 FACTS, RESULT, PAGE = "request.json", "noise.json", "noise.html"
 SEEDS = (1, 2, 3)
 
-Training = tuple[
-    Protocol | None, int | None, list[str]
-]  # what is planted, with which seed, and the methods; None: nothing is planted
+#: What is planted, with which seed, and the methods; None: nothing is planted.
+Training = tuple[Protocol | None, int | None, list[str]]
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,8 @@ class _Folder:
         kin = plantings.kin.tolist() if plantings.kin is not None else None
         own = {
             "store": request.store.fingerprint,
-            "recipe": hashlib.sha256(derived.recipe.to_yaml().encode()).hexdigest()[
-                :32
-            ],  # with what it scores, not only what it trains
+            # With what it scores, not only what it trains.
+            "recipe": hashlib.sha256(derived.recipe.to_yaml().encode()).hexdigest()[:32],
             "unverified": request.unverified,
             "kin": kin,
         }
@@ -301,17 +300,21 @@ def as_data(request: NoiseRequest, tables: Sequence[NoiseTable]) -> dict[str, An
 
 
 def read_kin(path: Path, labels: LabelSet) -> Array:
-    """The kin of each class, int ``[K]``, from a CSV file with the columns ``label`` and ``kin``.
+    """The kin of each class, int ``[K]``, from a table with the columns ``label`` and ``kin``.
 
     Raises:
-        EarmarkError: the file cannot be read, or does not say the kin of every class.
+        EarmarkError: the file cannot be read, says the kin of a label twice, or does not say the kin of every class.
     """
+    kin_of: dict[str, str] = {}
     try:
-        rows = list(csv.DictReader(files.read_small(path).splitlines()))
-        kin_of = {row["label"]: row["kin"] for row in rows}
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no CSV file with the columns label and kin"
-        raise EarmarkError(f"--kin {path}: {reason}") from None
+        header, lines = read_table(path)
+        require_columns(path, header, ("label", "kin"))
+        for _, row in lines:
+            label, kin = normal_label(text_of(row["label"])), text_of(row["kin"]).strip()
+            if kin_of.setdefault(label, kin) != kin:
+                raise ManifestError(str(path), [f"label {label!r} stands twice, with the kin {kin_of[label]!r} and {kin!r}"])
+    except ManifestError as error:
+        raise EarmarkError(f"--kin {error}") from None
     if missing := [name for name in labels.names if not kin_of.get(name)]:
         raise EarmarkError(
             f"--kin {path}: no kin of label {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "")

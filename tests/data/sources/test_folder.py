@@ -113,7 +113,9 @@ def test_absolute_names_belong_to_the_split_of_their_folder(tmp_path: Path) -> N
     root = lay(tmp_path, "train/a.wav", "test/b.wav", "validation/c.wav")
     names = ("train/a.wav", "test/b.wav", "validation/c.wav")
     (root / "metadata.csv").write_text("file_name,label\n" + "".join(f"{root / name},x\n" for name in names))
-    assert [(clip.file_name, clip.split) for clip in scan("folder", root).clips] == list(zip(names, ("train", "test", "train"), strict=True))
+    assert [(clip.file_name, clip.split) for clip in scan("folder", root).clips] == list(
+        zip(names, ("train", "test", "train"), strict=True)
+    )
 
 
 @pytest.mark.parametrize("source", sorted(set(source_names()) - {"folder", "manifest"}))
