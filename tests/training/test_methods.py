@@ -93,6 +93,14 @@ def test_several_labels_have_losses_of_their_own_and_no_validation_label_chooses
     assert not learns_from_unverified(multitask, verified_suffice=True)
 
 
+def test_nor_does_one_in_an_agreement_of_the_recipes_own() -> None:
+    sets = ["members.*.validation.keep=best", "ensembles.quick.members.third.weights=best"]
+    derived = derive_methods(load_recipe("quick", sets), 10)
+    assert all(member.validation.keep == "last" for member in derived.recipe.members.values())
+    assert [voter.weights for voter in derived.recipe.ensembles["agreement"].members.values()] == ["last"]
+    assert derived.members(["verified"]) == ["agreement-teacher"]
+
+
 def test_a_head_that_has_the_noisy_task_loses_it_where_nothing_would_teach_it() -> None:
     recipe = load_recipe(
         "akiyama2019", ["members.row1.head.noisy=true", "members.row1.head.split=layer3", "members.row1.noisy={weight: 0.5}"]

@@ -54,7 +54,7 @@ def derive_methods(recipe: Recipe, classes: int) -> Methods:
     batches, schedule and optimiser. Its clips, tasks and loss are those of the method.
 
     Agreement is the recipe's own, where its first ensemble has some: all members behind it are as they are. Else it is that of the
-    recipe ``quick``, with the net. Weights are those at the end: ``best`` would be chosen with the very labels that are scored.
+    recipe ``quick``, with the net. But weights are those at the end: ``best`` would be chosen with the very labels that are scored.
 
     Args:
         recipe: any recipe; the models of its embeddings are resolved.
@@ -137,7 +137,7 @@ def _agreement_of(recipe: Recipe, net: MemberSettings) -> dict[str, Any]:
         member = source.members[name]
         if not own:
             member = net.model_copy(update={"clips": member.clips, "agreement": member.agreement})
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"validation": {"keep": "last"}} if member.validation.keep == "best" else {}
         for field in ("start_from", "agreement"):
             if (value := getattr(member, field)) is not None:
                 changes[field] = OWN + value
@@ -155,7 +155,10 @@ def _agreement_of(recipe: Recipe, net: MemberSettings) -> dict[str, Any]:
         }
         for kind in ("agreements", "pseudo_labels")
     }
-    ensemble = {"rule": first.rule, "members": {OWN + name: voter.model_dump(mode="json") for name, voter in voters.items()}}
+    votes = {OWN + name: voter.model_dump(mode="json") for name, voter in voters.items()}
+    for vote in votes.values():
+        vote["weights"] = "last" if vote["weights"] == "best" else vote["weights"]
+    ensemble = {"rule": first.rule, "members": votes}
     return parts | {"members": members, "ensemble": ensemble}
 
 
