@@ -174,6 +174,17 @@ def test_results_of_another_request_are_left_alone(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 
 
+@pytest.mark.usefixtures("believers")
+def test_all_trainings_of_a_folder_compute_alike(recipe: Recipe, checked: Store, tmp_path: Path) -> None:
+    request = asked(recipe, checked, tmp_path / "out", seeds=(1,))
+    measure_noise(request, nothing)
+    measure_noise(replace(request, device="cpu", threads=1, seeds=(1, 2)), nothing)
+    with pytest.raises(RunError, match="was begun with --threads 1 and goes on so; leave --threads out"):
+        measure_noise(replace(request, threads=2), nothing)
+    with pytest.raises(RunError, match="was begun with --device cpu and goes on so; leave --device out"):
+        measure_noise(replace(request, device="cuda"), nothing)
+
+
 def test_folders_of_something_else_are_left_alone(recipe: Recipe, checked: Store, finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").touch()
     with pytest.raises(RunError, match=r"is no folder of `earmark noise` and has letter\.txt already"):

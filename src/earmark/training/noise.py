@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -168,6 +168,9 @@ class _Folder:
             "kin": kin,
         }
         self.facts = {**self._kept_facts(own), **{name: value for name, value in own.items() if value is not None}}
+        for name, wanted, kept in self._wishes():
+            if wanted != kept:
+                raise RunError(f"{self.path} was begun with --{name} {kept} and goes on so; leave --{name} out")
         self._write_facts()
 
     def _kept_facts(self, own: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +185,14 @@ class _Folder:
             raise RunError(f"{self.path} has results of another request (changed: {', '.join(changed)}); choose another --out")
         return kept
 
+    def _wishes(self) -> Iterator[tuple[str, object, object]]:
+        """What the request says of the machine and what the folder's trainings have: all are to compute alike."""
+        machine = self.facts.get("machine", {})
+        if machine and self.request.device != "auto":
+            yield "device", self.request.device, machine["device"]
+        if machine and self.request.threads is not None:
+            yield "threads", self.request.threads, machine["threads"]
+
     def _write_facts(self) -> None:
         files.write_text(self.path / FACTS, json.dumps(self.facts, indent=1) + "\n")
 
@@ -194,8 +205,7 @@ class _Folder:
         recipe, machine = self.derived.recipe, self.facts.get("machine", {})
         if machine:  # all trainings compute alike
             recipe = recipe.model_copy(update={"precision": machine["precision"]})
-        device = request.device if request.device != "auto" else machine.get("device", "auto")
-        threads = request.threads or machine.get("threads")
+        device, threads = machine.get("device", request.device), machine.get("threads", request.threads)
         asked = TrainRequest(recipe, store, folder / "run", None, None, device, True, request.jobs, threads)
         learned, info = learn(self.derived, methods, asked)
         for method, scores in learned.items():
