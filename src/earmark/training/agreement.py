@@ -77,7 +77,8 @@ def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
     """The same for classes that are independent of each other: for each, how probable it is that a clip has the label.
 
     For each class two rates are estimated, how often the label is given where it belongs and where it does not; they lean on the
-    rates of all classes together. Before, the guesses are made as sure as the given labels say, and as many. A clip without any given label keeps the nets' guess.
+    rates of all classes together. Before, the guesses are made as sure as the given labels say, and as many. A clip without any given
+    label keeps the nets' guess.
 
     Args:
         guesses: scores of nets that did not learn from the given labels, 0..1, ``[N, K]``.

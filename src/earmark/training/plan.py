@@ -240,8 +240,8 @@ def _planned(
         member = recipe.members[name]
         counts = _counts(recipe, clips, stage.fold)
         count = counts.unverified + (counts.unlabelled if stage.kind == "pseudo" else 0)
-        # For an agreement every clip is scored by a single net.
-        passes = len(member.unbiased_weights) * (len(stage.needs) if stage.kind == "pseudo" else 1)
+        # For an agreement every clip is scored by a single net, in all its views.
+        passes = len(member.unbiased_weights) * (len(stage.needs) if stage.kind == "pseudo" else len(member.views))
         window = member.input.window
         mean_length = window if clips is None else float(clips.length.mean()) * member.input.sample_rate / clips.sample_rate
         clip_seconds = seconds[name]
