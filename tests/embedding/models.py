@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 SIZE = 3  # numbers of the vector
 MATRIX = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]], np.float32)  # [2, SIZE]
@@ -83,3 +84,14 @@ def write_model(
     helper.set_model_props(model, {"sample_rate": "16000"} if facts is None else facts)
     onnx.save(model, str(path))
     return path
+
+
+def apart(model: Path, name: str) -> Path:
+    """Puts the weights of a model into a further file of this name, and returns that file."""
+    proto = onnx.load(str(model))
+    for tensor in proto.graph.initializer:
+        if tensor.name == "matrix":
+            set_external_data(tensor, name)
+    (model.parent / name).parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(proto, str(model))
+    return model.parent / name

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from earmark.embedding.embedder import windows
-from earmark.embedding.onnx_model import OnnxModel
+from earmark.embedding.onnx_model import OnnxModel, further_files
 from earmark.errors import EarmarkError, EmbeddingError
-from tests.embedding.models import SIZE, expected, write_model
+from tests.embedding.models import SIZE, apart, expected, write_model
 
 SOUND = np.random.default_rng(1).normal(0, 0.3, 20000).astype(np.float32)
 
@@ -188,3 +188,15 @@ def test_wrong_file_is_refused_in_a_line(tmp_path: Path, write: Any, message: st
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(EarmarkError, match="no such file"):
         OnnxModel(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("name", ["weights.bin", f"parts/{'long' * 40}.bin"])
+def test_the_hash_is_of_all_files_that_a_model_is_in(name: str, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    whole = OnnxModel(model).of_window(np.full(16000, 0.5, np.float32))
+    weights = apart(model, name)
+    assert further_files(model) == [weights]
+    opened = OnnxModel(model)
+    np.testing.assert_array_equal(opened.of_window(np.full(16000, 0.5, np.float32)), whole)
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert OnnxModel(model).sha256 != opened.sha256

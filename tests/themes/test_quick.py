@@ -29,7 +29,7 @@ from earmark.scoring.opened import open_scorer
 from earmark.training import splits
 from earmark.training.piece import make_piece
 from earmark.training.train import TrainRequest, finish, train
-from tests.embedding.models import SIZE, expected, write_model
+from tests.embedding.models import SIZE, apart, expected, write_model
 
 SHORT = (
     "members.*.schedule=[{batches: 40, rate: 1.0e-2, final_rate: 1.0e-4}]",
@@ -274,6 +274,15 @@ def sets_of(*values: str) -> Sequence[str]:
 def test_settings_that_do_not_go_with_vectors_are_refused(store: Store, tmp_path: Path, setting: str, message: str) -> None:
     with pytest.raises(EarmarkError, match=message):
         train(TrainRequest(quick(None, setting), store, tmp_path / "run"))
+
+
+def test_all_files_of_a_model_go_into_the_bundle(store: Store, rendered: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    weights = apart(model, "parts/weights.bin")
+    train(TrainRequest(quick(model), store, tmp_path / "run", members=["teacher"], folds=[0]))
+    weights.unlink()
+    shutil.move(tmp_path / "run" / "bundle", tmp_path / "moved")
+    assert earmark.load(tmp_path / "moved").tag(next(rendered.parent.rglob("*.wav")))
 
 
 def test_a_model_whose_file_does_not_say_its_rate_goes_into_a_bundle(store: Store, rendered: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _describe_bundle(folder: Path, config: BundleConfig) -> dict[str, Any]:
         "labels": config.labels,
         "rule": config.rule,
         "parameters": sum(member.parameters for member in config.members),
-        "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         "data": config.data.source,
         "licence": config.licence,
         "fingerprint": config.fingerprint,

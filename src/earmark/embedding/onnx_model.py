@@ -2,7 +2,10 @@
 
 import hashlib
 import math
-from pathlib import Path
+import mmap
+import os
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,9 @@ OUTPUTS = ("embedding", "embeddings")  # names of the output that is taken where
 SHORTEST = 1.0  # seconds of a sound for a model of free length: of less, the frames of some models come to nothing
 RATES = (1000, 768_000)  # Hz
 LONGEST_WINDOW = 600.0  # seconds
+LOCATION = re.compile(
+    rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])"
+)  # before a further file's name: its length, in sevens of bits
 
 
 class OnnxModel(Embedder):
@@ -35,7 +41,7 @@ class OnnxModel(Embedder):
         window_seconds: seconds that the model looks at together; by default what the file says, else the whole sound.
 
     Attributes:
-        sha256: hash of the file, 64 hex digits.
+        sha256: hash of the file, and of the other files that it is in, 64 hex digits.
         output: name of the output with the vector.
 
     Raises:
@@ -144,7 +150,7 @@ class OnnxModel(Embedder):
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits.
+    """The SHA-256 of a model's file, and of the other files that it is in, 64 hex digits.
 
     Raises:
         EmbeddingError: it cannot be read.
@@ -152,12 +158,35 @@ def file_hash(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise EmbeddingError(f"{path} is no file; an ONNX model is needed")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for part in (path, *further_files(path)):
+            with part.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        return digest.hexdigest()
     except FileNotFoundError:
         raise EmbeddingError(f"{path}: {NO_SUCH_FILE}; --embedding names the ONNX model") from None
     except OSError as error:
         raise EmbeddingError(f"{path}: {error.strerror or error}") from None
+
+
+def further_files(path: Path) -> list[Path]:
+    """The files below a model's folder that have some of its weights (ONNX's external data).
+
+    Raises:
+        OSError: the model's file cannot be read.
+    """
+    found: set[Path] = set()
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for entry in LOCATION.finditer(content):
+                low, high = entry[1][0], entry[1][1] if len(entry[1]) > 1 else 0
+                name = content[entry.end() : entry.end() + (low & 127) + (high << 7)].decode(errors="replace")
+                parts = PurePosixPath(name).parts
+                if parts and parts[0] != "/" and ".." not in parts and "\0" not in name:  # ONNX Runtime refuses what leads out
+                    found.add(path.parent / name)
+    return sorted(part for part in found if part.is_file())
 
 
 def _opened(path: Path) -> Any:

@@ -8,6 +8,7 @@ import earmark
 from earmark import files
 from earmark.assess.metrics import RunMetrics
 from earmark.data.store import Store
+from earmark.embedding.onnx_model import further_files
 from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
 from earmark.errors import RunError
 from earmark.nets.member import check_weights, load_tensors, planned_net, save_tensors
@@ -110,8 +111,14 @@ def _put_model(settings: MemberSettings, folder: Path) -> Part:
     model = Path(arguments["model"])
     if open_embedder(arguments, settings.input.sample_rate).licence == NO_COPY:
         return frontend
-    name = f"{arguments['sha256'][:12]}.onnx"
+    name, further = f"{arguments['sha256'][:12]}.onnx", further_files(model)
+    if further:  # in a folder of their own, where they keep the names by which the model knows them
+        name = f"{arguments['sha256'][:12]}/model.onnx"
     if not (folder / name).exists():
+        for part in further:
+            copy = (folder / name).parent / part.relative_to(model.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(part, copy)
         shutil.copyfile(model, folder / name)
     return Part.model_validate({"name": frontend.name, **arguments, "model": name})
 
