@@ -206,6 +206,14 @@ def test_a_class_whose_clips_are_judged_together_is_refused_where_batches_are_ba
         splits.refuse_unlearnable(clips, 0, tiny, "logmel", part)
 
 
+def test_clips_of_a_single_recording_are_not_judged_by_nets_that_learn_from_nothing() -> None:
+    clips = table_of([Clip(label, False, fold, f"g{fold}") for label in "xy" for fold in (0, 1)])
+    part = int(splits.parts(clips)[1])
+    with pytest.raises(RunError, match="the clips outside the fold are of too few recordings"):
+        splits.refuse_unlearnable(clips, 0, load_recipe("quick"), "second", part)
+    splits.refuse_unlearnable(clips, 0, load_recipe("quick"), "second", (part + 1) % splits.PARTS)
+
+
 @pytest.mark.parametrize(
     ("clips", "recipe", "member"),
     [

@@ -169,7 +169,7 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str,
         recipe: the whole recipe.
         member: name of the member.
         part: the part of the labels that the net judges, which it is not trained on either: then only class-balanced batches need a
-            clip of each class.
+            clip of each class, others some clip.
 
     Raises:
         RunError: something has no clips, or there are fewer than two classes.
@@ -178,6 +178,12 @@ def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str,
         raise RunError("training needs at least two classes")
     settings = recipe.members[member]
     if part is not None and settings.batch.sampling == "shuffled":
+        learned = first_task(clips, fold, recipe, settings)
+        if not (learned & clips.verified).any() and not (learned & beside(clips, part)).any():
+            raise RunError(
+                f"fold {fold}: {member} judges a quarter of the labels by nets that learn from the others, and there are none: the clips "
+                "outside the fold are of too few recordings"
+            )
         return
     verified = " verified" if settings.clips == "verified" else ""
     learned = first_task(clips, fold, recipe, settings) & beside(clips, part)
