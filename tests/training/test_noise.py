@@ -185,6 +185,16 @@ def test_all_trainings_of_a_folder_compute_alike(recipe: Recipe, checked: Store,
         measure_noise(replace(request, device="cuda"), nothing)
 
 
+@pytest.mark.usefixtures("believers")
+def test_what_a_damaged_request_says_of_the_machine_is_not_used(recipe: Recipe, checked: Store, tmp_path: Path) -> None:
+    request = asked(recipe, checked, tmp_path / "out", seeds=(1,))
+    measure_noise(request, nothing)
+    path = tmp_path / "out" / "request.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": {"device": "cpu"}}))
+    with pytest.raises(RunError, match=r"request\.json is damaged"):
+        measure_noise(request, nothing)
+
+
 def test_folders_of_something_else_are_left_alone(recipe: Recipe, checked: Store, finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").touch()
     with pytest.raises(RunError, match=r"is no folder of `earmark noise` and has letter\.txt already"):

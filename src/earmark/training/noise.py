@@ -178,6 +178,8 @@ class _Folder:
             return own
         try:
             kept = dict(files.read_json(path))
+            if "machine" in kept:
+                kept["machine"] = {name: kept["machine"][name] for name in ("device", "precision", "threads")}
             changed = [name for name in own if kept[name] != own[name] and None not in (kept[name], own[name])]
         except (OSError, ValueError, KeyError, TypeError):
             raise RunError(f"{path} is damaged; remove {self.path}, or choose another --out") from None
