@@ -84,7 +84,7 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
     with pytest.MonkeyPatch.context() as patch:
         make, cut_scaled, cut = earmark.training.train.make, augment.cut_scaled, Windows.cut
         samples, safe_open = ClipSet.samples, safetensors.safe_open
-        read_table, replacing = pyarrow.parquet.read_table, files.replacing
+        parquet_file, replacing = pyarrow.parquet.ParquetFile, files.replacing
 
         def traced_make(run: Run, info: Any, stage: Any, *rest: Any) -> None:
             trace.stage = stage.title
@@ -111,9 +111,9 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
             trace.file_read(path)
             return safe_open(path, *rest, **named)
 
-        def traced_read_table(path: Any, *rest: Any, **named: Any) -> Any:
+        def traced_parquet_file(path: Any, *rest: Any, **named: Any) -> Any:
             trace.file_read(path)
-            return read_table(path, *rest, **named)
+            return parquet_file(path, *rest, **named)
 
         def traced_replacing(path: Path) -> AbstractContextManager[Path]:
             trace.file_written(path)
@@ -125,7 +125,7 @@ def traced(clips: ClipSet) -> Iterator[Trace]:
         patch.setattr(Windows, "cut", traced_cut)
         patch.setattr(ClipSet, "samples", traced_samples)
         patch.setattr(safetensors, "safe_open", traced_safe_open)
-        patch.setattr(pyarrow.parquet, "read_table", traced_read_table)
+        patch.setattr(pyarrow.parquet, "ParquetFile", traced_parquet_file)
         patch.setattr(files, "replacing", traced_replacing)
         yield trace
 
