@@ -22,7 +22,10 @@ def main() -> None:
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)  # the interpreter's end saves nothing: it may be cut short, without a traceback
-    if status > 128:  # at once: threads of libraries that are still at work would be torn down under them, which may abort
+    if status > 128:
+        if (util := sys.modules.get("multiprocessing.util")) is not None:  # gives locks between processes back: else Python's
+            util._run_finalizers(0)  # tracker of them prints that they have leaked
+        # At once: threads of libraries that are still at work would be torn down under them, which may abort.
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
