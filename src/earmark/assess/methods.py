@@ -1,7 +1,7 @@
 """Several ways to learn from the same clips, side by side: a table, its drawing, and a sentence that says what it means."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -121,6 +121,23 @@ class MethodTable:
             + (f"; {' and '.join(worse)}: worse than to do nothing" if worse else "")
             + "."
         )
+
+    def lines(self, by_planting: Mapping[str, Sequence[float]] | None = None) -> list[str]:
+        """The title and a line for each row, for a terminal; rows without a figure are left out.
+
+        Args:
+            by_planting: further figures of some rows, by their names: those of single plantings.
+        """
+        several = ", each planting" if by_planting else ""
+        lines = [f"{self.title}: {self.metric} (95 % interval), share of the gap got back{several}"]
+        width = max(len(row.name) for row in self.rows)
+        for row in self.rows:
+            if (figure := self.figure(row)) is not None:
+                back = "–" if (share := self.recovered(row)) is None else f"{share:.0%}"
+                further = " ".join(f"{value:.4f}" for value in (by_planting or {}).get(row.name, ()))
+                figures = f"{figure['value']:.4f} ({figure['low']:.4f}–{figure['high']:.4f})"
+                lines.append(f"  {row.name:<{width}}  {figures}  {back:>5}  {further}".rstrip())
+        return lines
 
     def _against_start(self, best: Method, start: float) -> str:
         first = next(row for row in self.rows if row.role == "start")

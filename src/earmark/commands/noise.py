@@ -85,13 +85,6 @@ def noise(
 
 def _lines(result: Any) -> list[str]:
     """The table of one protocol, and what it means, as lines."""
-    table = result.table
     several = any(len(values) > 1 for values in result.by_seed.values())
-    lines = [f"{table.title}: {table.metric} (95 % interval), share of the gap got back{', each planting' if several else ''}"]
-    width = max(len(row.name) for row in table.rows)
-    for row in table.rows:
-        figure, share = table.figure(row), table.recovered(row)
-        seeds = f"  {' '.join(f'{value:.4f}' for value in result.by_seed[row.name])}" if several else ""
-        figures = f"{figure['value']:.4f} ({figure['low']:.4f}–{figure['high']:.4f})"
-        lines.append(f"  {row.name:<{width}}  {figures}  {'–' if share is None else f'{share:.0%}':>5}{seeds}")
-    return [*lines, table.note, table.in_words]
+    table = result.table
+    return [*table.lines(result.by_seed if several else {}), table.note, table.in_words]

@@ -34,8 +34,6 @@ def compare_methods(
     title: str,
     note: str,
     methods: Sequence[str] | None = None,
-    device: str = "auto",
-    jobs: int = 1,
     threads: int | None = None,
 ) -> MethodTable:
     """Trains methods on a store some of whose labels are known to be wrong. Stopped at any moment, the same call goes on.
@@ -51,7 +49,7 @@ def compare_methods(
         title: heading of the table.
         note: what to say under it.
         methods: names of `METHODS`; by default all that the recipe's net and the clips allow. The two ends are always there.
-        device: see `TrainRequest`, as ``jobs`` and ``threads``.
+        threads: see `TrainRequest`.
 
     Raises:
         EarmarkError: a method is not known, or cannot be trained, and the reason.
@@ -64,7 +62,7 @@ def compare_methods(
     judged = judgeable(right)
 
     def scores_on(learned: Store, names: Sequence[str], run: Path) -> dict[str, Array]:
-        return learn(derived, names, TrainRequest(derived.recipe, learned, run, device=device, jobs=jobs, threads=threads))[0]
+        return learn(derived, names, TrainRequest(derived.recipe, learned, run, threads=threads))[0]
 
     scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out).items()}
     without = planted_store(store, clean.with_name(f"{clean.name}-store"), right.positive, right.verified)

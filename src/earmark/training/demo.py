@@ -95,7 +95,7 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
     metrics = finish(run, store)
     sounds = load_run_clips(run, store, min(store.sample_rates))
     report = write_report(run, sounds, out_of_fold(run, sounds), metrics, table)
-    for line in _lines(table):
+    for line in [*table.lines(), table.in_words]:
         say(line)
     say("tagging five new sounds:")
     for line in _tag_new_sounds(run, folder / "new"):
@@ -123,18 +123,6 @@ def _wrong_store(right: Store, path: Path) -> Store:
     truth = load_table(right)
     kin = np.array([int(name in TONAL) for name in truth.labels.names])
     return planted_store(right, path, *plant(truth, "related", NOISE, VERIFIED_SHARE, SEED, kin))
-
-
-def _lines(table: MethodTable) -> list[str]:
-    """The table as text, and what it says."""
-    lines = [table.title + ": accuracy (95 % interval), share of the loss that is got back"]
-    width = max(len(row.name) for row in table.rows)
-    for row in table.rows:
-        figure, share = table.figure(row), table.recovered(row)
-        assert figure is not None  # all sounds are scored
-        back = "" if share is None else f"  {percent(share):>5}"
-        lines.append(f"  {row.name:<{width}}  {figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f}){back}")
-    return [*lines, table.in_words]
 
 
 def _tag_new_sounds(run: Run, folder: Path) -> list[str]:
