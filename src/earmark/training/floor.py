@@ -30,6 +30,7 @@ from earmark.runs.data import check_store
 from earmark.runs.predictions import NO_VIEW, Block, read_predictions, write_predictions
 from earmark.runs.run import Run
 from earmark.training.logistic import fit
+from earmark.training.splits import drawn
 
 TITLE = "logistic regression on built-in statistics, verified clips only"
 NAME = "floor"
@@ -39,7 +40,6 @@ STEPS = 50  # of a fit, at most
 MOST_CLIPS = 5000  # that a regression learns from
 MOST_WORK = 3e11  # multiplications and additions of all fits together: about 15 s on two cores
 FEWEST_PER_CLASS = 4  # clips, on average: where the work allows no more, there is no floor
-SEED = 1
 
 
 def floor_metrics(run: Run, store: Store, clips: ClipTable, scores: RunScores) -> FloorMetrics:
@@ -162,23 +162,10 @@ def _fold_scores(verified: ClipTable, vectors: Array, fold: int, most: int) -> t
         most: number of clips to learn from, at most.
     """
     exclusive = bool((verified.positive.sum(axis=1) == 1).all())
-    taught = _drawn(np.flatnonzero(_taught(verified, fold)), verified, most)
+    taught = drawn(np.flatnonzero(_taught(verified, fold)), verified, most)
     known = np.flatnonzero(verified.positive[taught].any(axis=0))
     model = fit(vectors[taught], verified.positive[np.ix_(taught, known)], exclusive, COST, STEPS)
     scored = np.flatnonzero((verified.fold == fold) & verified.judgeable)
     scores = np.zeros((len(scored), len(verified.labels)), np.float32)
     scores[:, known] = model.probabilities(vectors[scored])
     return verified.clip_id[scored], scores
-
-
-def _drawn(indices: Array, clips: ClipTable, most: int) -> Array:
-    """Some of the clips with these indices, in the same order, if there are more than ``most``: of each class about the same share."""
-    if len(indices) <= most:
-        return indices
-    shuffled = np.random.default_rng(SEED).permutation(indices)
-    label = np.where(clips.positive[shuffled].any(axis=1), clips.positive[shuffled].argmax(axis=1), -1)
-    place = np.zeros(len(shuffled))
-    for name in np.unique(label):
-        own = np.flatnonzero(label == name)
-        place[own] = (np.arange(len(own)) + 0.5) / len(own)  # of a class the same share comes before every place
-    return np.sort(shuffled[np.argsort(place, kind="stable")[:most]])

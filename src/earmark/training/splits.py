@@ -16,6 +16,7 @@ from earmark.recipe import MemberSettings, Recipe
 
 PARTS = 4  # of the clips whose labels are judged
 SHOWN = 5  # names in a message, at most
+DRAWN_SEED = 1  # of the order in which some clips are drawn from many
 
 
 def allowed(clips: ClipTable, fold: int | None, recipe: Recipe) -> Array:
@@ -86,16 +87,29 @@ def learns_from_unverified(settings: MemberSettings, verified_suffice: bool) -> 
 
 
 def parts(clips: ClipTable) -> Array:
-    """The part that each clip belongs to, int64 ``[N]``: `PARTS` parts, of which a net judges one and learns from the others.
+    """The part that each clip belongs to, int64 ``[N]``: `PARTS` parts, of which a net judges one and learns from the others."""
+    return deal(clips, PARTS)
+
+
+def deal(clips: ClipTable, count: int, first_dealt: Array | None = None) -> Array:
+    """The part that each clip belongs to, int64 ``[N]``, if clips are dealt into some parts.
 
     Recordings are whole, and those of a class are dealt out evenly, in an order that only depends on their names.
+
+    Args:
+        clips: the N clips.
+        count: number of parts.
+        first_dealt: clips whose recordings come first in their class, so that these too are dealt out evenly, bool ``[N]``.
     """
     groups, first, group_of = np.unique(clips.group, return_index=True, return_inverse=True)
     label = clips.positive[first].argmax(axis=1)
     name_hash = [hashlib.sha256(str(name).encode()).digest() for name in groups]
-    order = sorted(range(len(groups)), key=lambda group: (label[group], name_hash[group]))
+    later = np.ones(len(groups), bool)
+    if first_dealt is not None:
+        later[group_of[first_dealt]] = False
+    order = sorted(range(len(groups)), key=lambda group: (label[group], later[group], name_hash[group]))
     part_of_group = np.zeros(len(groups), np.int64)
-    part_of_group[order] = np.arange(len(groups)) % PARTS
+    part_of_group[order] = np.arange(len(groups)) % count
     part: Array = part_of_group[group_of]
     return part
 
@@ -158,6 +172,22 @@ def choose_folds(folds: Sequence[int], requested: Sequence[int] | None, data_nam
     if unknown := sorted(set(requested or ()) - set(folds)):
         raise RunError(f"no fold {', '.join(map(str, unknown))}; {data_name} has the folds {', '.join(map(str, folds))}")
     return [fold for fold in folds if requested is None or fold in requested]
+
+
+def drawn(indices: Array, clips: ClipTable, most: int) -> Array:
+    """Some of the clips with these indices, in the same order, if there are more than ``most``: of each class about the same share.
+
+    Where clips have several labels, the first counts.
+    """
+    if len(indices) <= most:
+        return indices
+    shuffled = np.random.default_rng(DRAWN_SEED).permutation(indices)
+    label = np.where(clips.positive[shuffled].any(axis=1), clips.positive[shuffled].argmax(axis=1), -1)
+    place = np.zeros(len(shuffled))
+    for name in np.unique(label):
+        own = np.flatnonzero(label == name)
+        place[own] = (np.arange(len(own)) + 0.5) / len(own)  # of a class the same share comes before every place
+    return np.sort(shuffled[np.argsort(place, kind="stable")[:most]])
 
 
 def refuse_unlearnable(clips: ClipTable, fold: int, recipe: Recipe, member: str, part: int | None = None) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from earmark.training.agreement import agreed_classes, agreed_labels, confusion, support
+from earmark.assess.label_noise import agreed_classes, agreed_labels, confusion, support
 
 CLASSES = 5
 
