@@ -57,11 +57,25 @@ def agreed_classes(guesses: Array, positive: Array, strength: float) -> Table:
     given = positive[labelled] / np.maximum(positive[labelled].sum(axis=1, keepdims=True), 1)
     agreed = guesses.copy()
     for _ in range(ROUNDS if labelled.any() else 0):
-        # With several given labels: the geometric mean of their chances.
-        chance = np.exp(given @ np.log(confusion(agreed[labelled], given, strength)).T)
-        weighed = guesses[labelled] * chance
-        agreed[labelled] = weighed / weighed.sum(axis=1, keepdims=True)
+        agreed[labelled] = class_posterior(guesses[labelled], given, confusion(agreed[labelled], given, strength))
     return agreed
+
+
+def class_posterior(guesses: Array, given: Array, table: Table) -> Table:
+    """What the classes of clips probably are, if it is known how often clips of one class are given the label of another.
+
+    Args:
+        guesses: how probable each class is by the sound alone, ``[N, K]``.
+        given: the share of each class in a clip's given labels, ``[N, K]``, rows with sum 1. With several given labels the geometric
+            mean of their chances counts.
+        table: see `confusion`.
+
+    Returns:
+        ``[N, K]``, rows with sum 1.
+    """
+    weighed = guesses * np.exp(given @ np.log(table).T)
+    posterior: Table = weighed / weighed.sum(axis=1, keepdims=True)
+    return posterior
 
 
 def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
@@ -81,14 +95,15 @@ def agreed_labels(guesses: Array, positive: Array, strength: float) -> Table:
     """
     agreed = np.clip(guesses, FLOOR, 1 - FLOOR).astype(np.float64)
     if (labelled := positive.any(axis=1)).any():
-        odds = np.log(agreed[labelled] / (1 - agreed[labelled]))
-        agreed[labelled] = _weighed(_calibrated(odds, positive[labelled], strength), positive[labelled], strength)[0]
+        agreed[labelled] = weighed_labels(calibrated(agreed[labelled], positive[labelled], strength), positive[labelled], strength)
     return agreed
 
 
-def _calibrated(odds: Table, given: Array, strength: float) -> Table:
-    """Guesses whose log odds ``[N, K]`` are stretched as far as the given labels are the likeliest, and shifted so that there are as
-    many as labels are given: nets that learned from mixed clips, or for a short time, are less sure than they should be."""
+def calibrated(guesses: Table, given: Array, strength: float) -> Table:
+    """Guesses ``[N, K]``, above 0 and below 1, whose log odds are stretched as far as the given labels are the likeliest, and shifted so
+    that there are as many as labels are given: nets that learned from mixed clips, or for a short time, are less sure than they should
+    be."""
+    odds = np.log(guesses / (1 - guesses))
     some = slice(None, None, -(-len(odds) // CALIBRATED))
 
     def stretched(slope: float) -> float:
@@ -107,15 +122,46 @@ def _calibrated(odds: Table, given: Array, strength: float) -> Table:
     return np.clip(1 / (1 + np.exp(-np.clip(slope * odds + shift, -FARTHEST, FARTHEST))), FLOOR, 1 - FLOOR)
 
 
+def weighed_labels(guesses: Table, given: Array, strength: float) -> Table:
+    """Guesses that are as sure as they should be and given labels, ``[N, K]``, weighed together; see `agreed_labels`."""
+    return _weighed(guesses, given, strength)[0]
+
+
 def _weighed(guesses: Table, given: Array, strength: float) -> tuple[Table, float]:
-    """Guesses and given labels ``[N, K]`` weighed together, and the log likelihood of the given labels."""
+    """The result of `weighed_labels`, and the log likelihood of the given labels."""
     agreed = guesses
     for _ in range(ROUNDS):
-        where, elsewhere = _rate(agreed, given, strength), _rate(1 - agreed, given, strength)
-        yes = guesses * np.where(given, where, 1 - where)
-        no = (1 - guesses) * np.where(given, elsewhere, 1 - elsewhere)
+        yes, no = _yes_and_no(guesses, given, *label_rates(agreed, given, strength))
         agreed = yes / (yes + no)
     return agreed, float(np.log(yes + no).sum())
+
+
+def label_posterior(guesses: Array, given: Array, where: Table, elsewhere: Table) -> Table:
+    """How probable it is that each label belongs to a clip, if it is known how often labels are given.
+
+    Args:
+        guesses: how probable it is by the sound alone, ``[N, K]``.
+        given: the given labels, bool ``[N, K]``.
+        where: how often each label is given where it belongs, ``[K]``.
+        elsewhere: how often it is given where it does not, ``[K]``.
+
+    Returns:
+        ``[N, K]``.
+    """
+    yes, no = _yes_and_no(guesses, given, where, elsewhere)
+    posterior: Table = yes / (yes + no)
+    return posterior
+
+
+def _yes_and_no(guesses: Array, given: Array, where: Table, elsewhere: Table) -> tuple[Table, Table]:
+    yes = guesses * np.where(given, where, 1 - where)
+    no = (1 - guesses) * np.where(given, elsewhere, 1 - elsewhere)
+    return yes, no
+
+
+def label_rates(agreed: Table, given: Array, strength: float) -> tuple[Table, Table]:
+    """How often each label is given where it belongs, and where it does not, ``[K]`` each, by what labels probably are, ``[N, K]``."""
+    return _rate(agreed, given, strength), _rate(1 - agreed, given, strength)
 
 
 def _rate(weight: Table, given: Array, strength: float) -> Table:
