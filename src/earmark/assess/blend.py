@@ -41,9 +41,9 @@ def blended(guesses: Sequence[Array], positive: Array, known: Array, exclusive: 
             total += np.float32(weight) * np.log(np.maximum(part, SMALLEST)).astype(np.float32)
         return _softmax(total)
     logits = [_logit(part[rows].astype(np.float64)) for part in guesses]
-    bias, *weights = _sigmoid_weights(np.stack(logits), positive[rows])
-    total = np.full(guesses[0].shape, bias, np.float32)
-    for weight, part in zip(weights, guesses, strict=True):
+    bias_and_weights = _sigmoid_weights(np.stack(logits), positive[rows])
+    total = np.full(guesses[0].shape, bias_and_weights[0], np.float32)
+    for weight, part in zip(bias_and_weights[1:], guesses, strict=True):
         total += np.float32(weight) * _logit(part.astype(np.float32))
     return (1 / (1 + np.exp(-total))).astype(np.float32)
 

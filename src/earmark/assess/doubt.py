@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earmark.assess.label_noise import FLOOR, agreed_classes, class_posterior, confusion, label_posterior, label_rates, weighed_labels
+from earmark.assess.label_noise import (
+    FLOOR,
+    agreed_classes,
+    class_posterior,
+    confusion,
+    label_posterior,
+    label_rates,
+    weighed_labels,
+)
 from earmark.data.table import Array
 
 STRENGTH = 30.0  # clips of each class with which the estimate leans on all classes together

@@ -116,8 +116,8 @@ def calibrated(guesses: Table, given: Array, strength: float) -> Table:
         return low
 
     choices = [(slope, stretched(slope)) for slope in SLOPES]
-    guesses = [1 / (1 + np.exp(-np.clip(slope * odds[some] + shift, -FARTHEST, FARTHEST))) for slope, shift in choices]
-    best = int(np.argmax([_weighed(part, given[some], strength)[1] for part in guesses]))
+    stretched_guesses = [1 / (1 + np.exp(-np.clip(slope * odds[some] + shift, -FARTHEST, FARTHEST))) for slope, shift in choices]
+    best = int(np.argmax([_weighed(part, given[some], strength)[1] for part in stretched_guesses]))
     slope, shift = choices[best]
     return np.clip(1 / (1 + np.exp(-np.clip(slope * odds + shift, -FARTHEST, FARTHEST))), FLOOR, 1 - FLOOR)
 

@@ -70,12 +70,14 @@ def calibrate(
     recordings, recording_of = np.unique(group, return_inverse=True)
     once = np.ones(len(truth))
     shift, slope = _fitted(doubts, wrong, once)
-    pairs = np.zeros((DRAWS, 2))
-    for draw in range(DRAWS):
-        count = rng.multinomial(len(recordings), np.full(len(recordings), 1 / len(recordings))) if len(recordings) else np.zeros(0)
-        pairs[draw] = _fitted(doubts, wrong, count[recording_of], (shift, slope))
+    pairs = np.tile([shift, slope], (DRAWS, 1))
+    for draw in range(DRAWS if len(recordings) else 0):
+        count = rng.multinomial(len(recordings), np.full(len(recordings), 1 / len(recordings)))
+        pairs[draw] = _fitted(doubts, wrong, count[recording_of].astype(np.float64), (shift, slope))
     share = np.clip(wrong_share, 0.5 / max(unverified, 1), 1 - 0.5 / max(unverified, 1))
-    blur = rng.normal(0.0, 1 / np.sqrt(max(unverified, 1) * share * (1 - share)), DRAWS)  # of the log odds of the share of wrong labels
+    blur = rng.normal(
+        0.0, 1 / np.sqrt(max(unverified, 1) * share * (1 - share)), DRAWS
+    )  # of the log odds of the share of wrong labels
     return Calibration(shift, slope, pairs[:, 0] + blur, pairs[:, 1])
 
 

@@ -18,6 +18,7 @@ from earmark.data.parquet import read_parquet, write_parquet
 from earmark.data.store import Store, pcm_name
 from earmark.data.table import Array, ClipTable, load_table
 from earmark.errors import EarmarkError, ManifestError
+from earmark.labels import LabelSet
 
 KINDS = ("symmetric", "class", "related")
 
@@ -127,7 +128,9 @@ def plant(
     return positive, verified
 
 
-def planted_store(store: Store, out: Path, positive: Array, verified: Array, left_out: Array | None = None) -> Store:
+def planted_store(
+    store: Store, out: Path, positive: Array, verified: Array, left_out: Array | None = None, labels: LabelSet | None = None
+) -> Store:
     """A store with the same sounds as another, and other labels. Sounds and embeddings are links; nothing is decoded.
 
     Args:
@@ -137,10 +140,12 @@ def planted_store(store: Store, out: Path, positive: Array, verified: Array, lef
         verified: whether each clip is verified, bool ``[N]``.
         left_out: clips that nothing is to learn from or to be scored on, bool ``[N]``: they go to the test split, so that all clips
             keep their places.
+        labels: the classes that ``positive`` has columns for; by default those of the store.
     """
     clips = load_table(store)
+    labels = labels or store.labels
     left_out = np.zeros(len(clips), bool) if left_out is None else left_out
-    names = np.array(clips.labels.names)
+    names = np.array(labels.names)
     labels_of = {clip: names[row].tolist() for clip, row in zip(clips.clip_id.tolist(), positive, strict=True)}
     verified_of = dict(zip(clips.clip_id.tolist(), verified.tolist(), strict=True))
     table = read_parquet(store.path / "clips.parquet")
@@ -166,6 +171,9 @@ def planted_store(store: Store, out: Path, positive: Array, verified: Array, lef
     digest = hashlib.sha256(store.fingerprint.encode())
     for mask in (positive, verified, left_out) if left_out.any() else (positive, verified):
         digest.update(np.packbits(mask).tobytes())
+    if labels != store.labels:
+        info["labels"] = list(labels.names)
+        digest.update("\n".join(labels.names).encode())
     info["fingerprint"] = digest.hexdigest()[:32]
     copy_vectors(store.path, partial, info["fingerprint"])
     files.write_text(partial / "store.json", json.dumps(info, indent=1, ensure_ascii=False) + "\n")

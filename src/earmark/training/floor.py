@@ -68,7 +68,7 @@ def floor_metrics(run: Run, store: Store, clips: ClipTable, scores: RunScores) -
     blocks = _kept_blocks(path, clips.labels, key)
     if missing := [fold for fold in folds if fold not in blocks]:
         try:
-            verified, vectors = load_verified(store, Statistics(_rate(store)))
+            verified, vectors = load_verified(store, Statistics(statistics_rate(store)))
         except EmbeddingError as error:
             return {"no_floor": str(error)}
         for fold, (clip_id, fold_scores) in zip(missing, _scores(verified, vectors, missing), strict=True):
@@ -117,14 +117,14 @@ def _most_clips(verified: ClipTable) -> int:
     return min(MOST_CLIPS, int(MOST_WORK / (4 * Statistics.size * classes * STEPS * max(folds, 1))))
 
 
-def _rate(store: Store) -> int:
+def statistics_rate(store: Store) -> int:
     """The sample rate whose sounds the statistics are of: their own, else the lowest one with all that they look at, in Hz."""
     return min((rate for rate in store.sample_rates if rate >= RATE), default=max(store.sample_rates))
 
 
 def _fingerprint(store: Store, verified: ClipTable) -> str:
     """Changes with all that the floor's scores depend on."""
-    parts = [str(VERSION), str(_rate(store)), store.fingerprint, *verified.clip_id.tolist()]
+    parts = [str(VERSION), str(statistics_rate(store)), store.fingerprint, *verified.clip_id.tolist()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

@@ -1,0 +1,150 @@
+"""The folder of an audit: ``suspects.csv``, ``guesses.parquet``, ``audit.json`` and ``audit.html``; what a person decides lies beside them."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from earmark import __version__, files
+from earmark.assess.audit import Judged
+from earmark.assess.audit_result import Audit
+from earmark.data.manifest import NO_FOLD
+from earmark.data.store import Store
+from earmark.errors import EarmarkError
+from earmark.labels import LabelSet
+from earmark.runs.predictions import NO_VIEW, Block, write_predictions
+
+VERSION = 1
+COLUMNS = ("rank", "clip_id", "given", "suggested", "score", "probability", "verified", "reason")
+SEPARATORS = (",", ";", "|")
+MOST_BYTES = 2**30
+#: What an audit and a review put into its folder, finished or stopped on the way.
+OWN_FILES = frozenset({"suspects.csv", "guesses.parquet", "audit.json", "audit.html", "corrections.csv", "lost+found"})
+
+
+def label_separator(labels: LabelSet) -> str:
+    """What separates labels in a cell: a comma, unless a label has one."""
+    for separator in SEPARATORS:
+        if not any(separator in name for name in labels.names):
+            return separator
+    return "\t"
+
+
+def check_audit_out(out: Path, run: Path) -> None:
+    """Checks that a folder can take an audit: a new or empty one, or that of an earlier audit of the same run. Nothing is written.
+
+    Raises:
+        EarmarkError: it is something else, or the audit of another run.
+    """
+    if out.is_symlink() and not out.exists():
+        raise EarmarkError(f"{out} is a link to {out.readlink()}, which is not there; choose another --out")
+    folder = out.resolve()
+    for above in (folder, *folder.parents):
+        if (above / "store.json").is_file() or (above / "recipe.yaml").is_file():
+            raise EarmarkError(f"{out} lies in a store or a run; choose another --out")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise EarmarkError(f"{out} is no folder; choose another --out")
+    if (out / "audit.json").exists():
+        owner = read_audit(out)["run"]
+        if owner != str(run.resolve()):
+            raise EarmarkError(f"{out} has the audit of {owner}; choose another --out")
+        return
+    names = sorted(child.name for child in out.iterdir() if not child.name.startswith(".") and child.name not in OWN_FILES)
+    if names:
+        raise EarmarkError(f"{out} is no audit and has {', '.join(names[:3])} already; choose another --out")
+
+
+def read_audit(folder: Path) -> dict[str, Any]:
+    """The content of an ``audit.json``.
+
+    Raises:
+        EarmarkError: the folder is no audit, of another version, or damaged.
+    """
+    path = folder / "audit.json"
+    try:
+        data = files.read_json(path, MOST_BYTES)
+        version = data["version"]
+        sound = all(isinstance(data[name], str) for name in ("run", "store", "store_fingerprint", "label_separator"))
+    except FileNotFoundError:
+        raise EarmarkError(f"{folder} is no audit; `earmark audit RUN --out {folder}` makes one") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EarmarkError(f"{path} is damaged ({str(error)[:100]}); `earmark audit RUN --out DIR` makes it anew") from None
+    if version != VERSION or not sound:
+        raise EarmarkError(f"{path} is of version {version}; this earmark reads version {VERSION}: make the audit anew")
+    content: dict[str, Any] = data
+    return content
+
+
+def write_audit(out: Path, audit: Audit, judged: Judged, store: Store, vectors: str | None) -> None:
+    """Writes all files of an audit but the page; ``audit.json`` last.
+
+    Args:
+        out: the folder.
+        audit: what the audit says.
+        judged: what it stands on.
+        store: the store.
+        vectors: key of the store's vectors that tell which clips sound alike; None if there are none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    labels = judged.clips.labels
+    write_predictions(out / "guesses.parquet", labels, [Block(judged.clips.clip_id, judged.guesses, "audit", NO_FOLD, "", NO_VIEW)])
+    separator = label_separator(labels)
+    with files.replacing(out / "suspects.csv") as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        files.write_rows(file, _rows(audit, separator))
+    data = {
+        "version": VERSION,
+        "earmark": __version__,
+        "run": str(audit.run.resolve()),
+        "store": str(store.path.resolve()),
+        "store_fingerprint": store.fingerprint,
+        "clips": len(audit.suspects),
+        "labels": list(labels.names),
+        "label_separator": separator,
+        "several": audit.several,
+        "vectors": vectors,
+        "strategy": audit.strategy,
+        "notes": audit.notes,
+        "cut": audit.cut,
+        "whole": asdict(audit.whole) if audit.whole else None,
+        "promise": [asdict(promise) for promise in audit.promise],
+        "curve": [asdict(promise) for promise in audit.curve],
+        "classes": [_plain(asdict(row)) for row in audit.classes],
+        "mix_ups": [asdict(row) for row in audit.mix_ups],
+        "duplicates": [asdict(row) for row in audit.duplicates],
+    }
+    files.write_text(out / "audit.json", json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+
+
+def _rows(audit: Audit, separator: str) -> Iterator[Sequence[object]]:
+    yield COLUMNS
+    suspects = audit.suspects
+    columns = zip(
+        suspects.clip_id.tolist(),
+        suspects.given,
+        suspects.suggested,
+        suspects.score.tolist(),
+        suspects.probability.tolist(),
+        suspects.verified.tolist(),
+        suspects.reasons,
+        strict=True,
+    )
+    for rank, (clip_id, given, suggested, score, probability, verified, reasons) in enumerate(columns, start=1):
+        known = not math.isnan(score)
+        yield (
+            rank,
+            clip_id,
+            separator.join(given),
+            separator.join(suggested),
+            f"{score:.5f}" if known else "",
+            f"{probability:.5g}" if known else "",
+            int(verified),
+            "; ".join(reasons),
+        )
