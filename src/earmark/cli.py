@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
+from earmark.commands.audit import audit
 from earmark.commands.corrupt import corrupt
 from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
@@ -35,7 +36,7 @@ app.command()(demo)
 data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
-for command in (prepare, train, evaluate, noise, tag, info):
+for command in (prepare, train, evaluate, audit, noise, tag, info):
     app.command()(command)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from earmark.assess.duplicates import Duplicate
 
 DOUBTED = 0.5  # probability from which a label counts as probably wrong
+PROMISES_SAID = 3  # on a terminal
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,14 @@ class Promise:
     low: float
     high: float
 
+    def in_words(self) -> str:
+        """The number of wrong labels: ``about 31 (25–36)``.
+
+        >>> Promise(50, 31.2, 25.0, 36.0).in_words()
+        'about 31 (25–36)'
+        """
+        return f"about {self.wrong:,.0f} ({self.low:,.0f}–{self.high:,.0f})"
+
 
 @dataclass(frozen=True)
 class ClassNoise:
@@ -197,3 +206,27 @@ class Audit:
     duplicates: list[Duplicate]
     cut: int
     notes: list[str]
+
+    def lines(self) -> list[str]:
+        """What the audit says, for a terminal."""
+        suspects = self.suspects
+        lines = [self.strategy, *self.notes]
+        unverified, verified = int(suspects.unverified.sum()), int(suspects.verified.sum())
+        if self.whole is not None:
+            lines.append(f"unverified: {unverified:,} labels, {self.whole.in_words()} of them wrong")
+            firsts = [promise for promise in self.promise[:PROMISES_SAID] if promise.first < unverified]
+            lines += [f"of the first {promise.first:,} {promise.in_words()} are wrong" for promise in firsts]
+            lines.append(f"the first {self.cut:,} are wrong rather than right")
+        if verified:
+            lines.append(
+                f"verified: {verified:,} clips, the labels of {int(suspects.doubtful_verified.sum()):,} are doubtful all the same"
+            )
+        if unlabelled := int(suspects.unlabelled.sum()):
+            lines.append(f"unlabelled: {unlabelled:,} clips")
+        copies = sum(row.kind != "one recording" for row in self.duplicates)
+        two_folds, two_labels = sum(row.two_folds for row in self.duplicates), sum(row.two_labels for row in self.duplicates)
+        if self.duplicates:
+            lines.append(
+                f"duplicates: {copies:,}; sounds that lie in two folds: {two_folds:,}; sounds under two labels: {two_labels:,}"
+            )
+        return lines

@@ -23,11 +23,11 @@ from earmark.progress import progress_bar
 from earmark.training.logistic import fit
 from earmark.training.splits import deal, drawn
 
-PARTS = (10, 6, 4)  # as many as the work allows
+PARTS = (10, 6, 4)  # the most that take no more than `QUICK_WORK`, else the fewest
 COST = 0.1  # of mistakes; of 0.03, 0.1 and 0.3 the best on planted labels of seeds 101 to 103
 STEPS = 50  # of a fit, at most
-MOST_WORK = 1e13  # multiplications and additions of all fits together: some minutes on two cores
-PER_CLASS = 20  # clips that a fit learns from, on average, before there are more parts
+QUICK_WORK = 4e11  # multiplications and additions of all fits together: about 20 s on two cores
+MOST_WORK = 1e13  # with more, the fits learn from some of the clips
 STRENGTH = 10.0  # see `earmark.assess.label_noise.confusion`
 LIKELY = 0.5  # probability from which a label is taught
 
@@ -74,13 +74,10 @@ def cross_fitted(clips: ClipTable, vectors: Array) -> NDArray[np.float32]:
     Returns:
         ``[N, K]``: for clips with one label each probabilities with the sum 1, else an independent probability of each label.
     """
-    rows_of_work = 4.0 * vectors.shape[1] * vectors.shape[2] * len(clips.labels) * STEPS
-    for parts in PARTS:
-        most = int(MOST_WORK / (rows_of_work * (parts * (parts - 1) / 2 + parts)))
-        if most >= min(len(clips), PER_CLASS * len(clips.labels)):
-            break
+    leaning = leaning_classes(clips)
+    parts, most = _parts_and_clips(clips, _teaching(clips, leaning), vectors.shape[1] * vectors.shape[2])
     exclusive = bool((clips.positive.sum(axis=1) <= 1).all())
-    material = Material(clips, vectors, deal(clips, parts, clips.verified), exclusive, leaning_classes(clips), max(most, 1))
+    material = Material(clips, vectors, deal(clips, parts, clips.verified), exclusive, leaning, most)
     guesses = np.zeros(clips.positive.shape, np.float32)
     first: dict[tuple[int, int], NDArray[np.float32]] = {}
     pairs = list(combinations(range(parts), 2))
@@ -96,6 +93,29 @@ def cross_fitted(clips: ClipTable, vectors: Array) -> NDArray[np.float32]:
     return guesses
 
 
+def _parts_and_clips(clips: ClipTable, teaching: Array, numbers: int) -> tuple[int, int]:
+    """The number of parts, and how many clips a fit learns from at most.
+
+    Args:
+        clips: all clips.
+        teaching: those that a first regression may learn from, bool ``[N]``.
+        numbers: that stand for a clip: of all views.
+    """
+    a_clip = 4.0 * numbers * len(clips.labels) * STEPS
+    for parts in PARTS:
+        first, second = parts * (parts - 1) / 2 * (1 - 2 / parts), parts * (1 - 1 / parts)
+        work = a_clip * (first * teaching.sum() + second * clips.labelled.sum())
+        if work <= QUICK_WORK:
+            break
+    return parts, max(int(MOST_WORK / (a_clip * (first + second))), len(clips.labels))
+
+
+def _teaching(clips: ClipTable, leaning: Array) -> Array:
+    """The clips that a first regression may learn from, bool ``[N]``."""
+    mask: Array = clips.labelled & (clips.verified | clips.positive[:, leaning].any(axis=1))
+    return mask
+
+
 def _worked(work, material: Material, tasks: Iterable) -> Iterator[NDArray[np.float32]]:  # type: ignore[no-untyped-def, type-arg]
     cores = os.cpu_count() or 1
     # A fit a thread, which computes alone: so the results do not depend on the number of cores.
@@ -106,7 +126,7 @@ def _worked(work, material: Material, tasks: Iterable) -> Iterator[NDArray[np.fl
 def _first_guesses(material: Material, pair: tuple[int, int]) -> NDArray[np.float32]:
     """Guesses at the clips of two parts, in their order, by what the verified clips of the others teach."""
     clips = material.clips
-    teaching = clips.labelled & (clips.verified | clips.positive[:, material.leaning].any(axis=1))
+    teaching = _teaching(clips, material.leaning)
     judged = np.isin(material.part, pair)
     return _guessed(material, np.flatnonzero(teaching & ~judged), clips.positive, np.flatnonzero(judged))
 
