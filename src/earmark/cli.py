@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
+from earmark.commands.apply_corrections import apply_corrections
 from earmark.commands.audit import audit
 from earmark.commands.corrupt import corrupt
 from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
 from earmark.commands.info import info
+from earmark.commands.label_studio import label_studio
 from earmark.commands.noise import noise
 from earmark.commands.prepare import prepare
 from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
@@ -36,7 +38,8 @@ app.command()(demo)
 data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
-for command in (prepare, train, evaluate, audit, noise, tag, info):
+data_app.command()(label_studio)
+for command in (prepare, train, evaluate, audit, apply_corrections, noise, tag, info):
     app.command()(command)
 
 

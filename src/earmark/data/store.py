@@ -94,6 +94,11 @@ class Store:
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
 
+    @property
+    def sounds(self) -> Path:
+        """The folder that the clips' file names are relative to. It need not be there any more."""
+        return Path(self.root).parent if self.source == "manifest" else Path(self.root)
+
     def damage(self) -> str | None:
         """What is wrong with the store's files; None if all are there, and as long as ``clips.parquet`` says."""
         if not (self.path / "bad.csv").is_file():
