@@ -50,17 +50,17 @@ def test_parquet_has_lists_of_labels(tmp_path: Path) -> None:
 def test_what_review_writes_is_read_word_for_word(tmp_path: Path) -> None:
     text = (
         "clip_id,given,labels,action,by,when,sha256,disagrees\n"
-        "a.wav,dog,dog,keep,ann,2026-01-31T12:00:00Z,00ff,\n"
-        "b.wav,dog;cat,cat;wolf,relabel,ben,2026-01-31T13:00:00.9+01:00,,ann;cem\n"
-        "c.wav,,,none,ann,,,\n"
-        "d.wav,remove,remove,unusable,ann,,,\n"
+        "a.wav,dog,dog,keep,R1,2026-01-31T12:00:00Z,00ff,\n"
+        "b.wav,dog;cat,cat;wolf,relabel,R2,2026-01-31T13:00:00.9+01:00,,R1;R3\n"
+        "c.wav,,,none,R1,,,\n"
+        "d.wav,remove,remove,unusable,R1,,,\n"
     )
     read = read_corrections(table(tmp_path, text), ";")
     assert read.corrections == (
-        Correction("a.wav", ("dog",), "keep", ("dog",), "ann", "2026-01-31T12:00:00Z", "00ff", (), "row 1"),
-        Correction("b.wav", ("cat", "wolf"), "relabel", ("dog", "cat"), "ben", "2026-01-31T12:00:00Z", "", ("ann", "cem"), "row 2"),
-        Correction("c.wav", (), "none", (), "ann", place="row 3"),
-        Correction("d.wav", (), "unusable", ("remove",), "ann", place="row 4"),
+        Correction("a.wav", ("dog",), "keep", ("dog",), "R1", "2026-01-31T12:00:00Z", "00ff", (), "row 1"),
+        Correction("b.wav", ("cat", "wolf"), "relabel", ("dog", "cat"), "R2", "2026-01-31T12:00:00Z", "", ("R1", "R3"), "row 2"),
+        Correction("c.wav", (), "none", (), "R1", place="row 3"),
+        Correction("d.wav", (), "unusable", ("remove",), "R1", place="row 4"),
     )
     assert not read.faults and not read.words  # a class may be called so where there is a column `action`
 
@@ -154,12 +154,12 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
 
 
 def test_the_table_is_written_as_it_is_described(tmp_path: Path) -> None:
-    said = Correction("a.wav", ("dog", "cat"), "relabel", None, "ann", "2026-01-31T12:00:00Z", "ff", ("ben", "cem"), "row 7")
+    said = Correction("a.wav", ("dog", "cat"), "relabel", None, "R1", "2026-01-31T12:00:00Z", "ff", ("R2", "R3"), "row 7")
     write_corrections(tmp_path / "corrections.csv", [said], ",")
     with (tmp_path / "corrections.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
             ["clip_id", "given", "labels", "action", "by", "when", "sha256", "disagrees"],
-            ["a.wav", "", "dog,cat", "relabel", "ann", "2026-01-31T12:00:00Z", "ff", "ben;cem"],
+            ["a.wav", "", "dog,cat", "relabel", "R1", "2026-01-31T12:00:00Z", "ff", "R2;R3"],
         ]
     with pytest.raises(ManifestError, match="would be read otherwise"):
         write_corrections(tmp_path / "corrections.csv", [Correction("b.wav", ("a,b",), "keep")], ",")

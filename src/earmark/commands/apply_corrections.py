@@ -44,9 +44,13 @@ def apply_corrections(
     if source.bad_count:
         tell(f"{_clips(source.bad_count)} of the data set could not be used, and are in {manifest / 'bad.csv'} but not in {out}")
     if made.unlike:
-        tell(f"warning: {_clips(made.unlike)} had other labels when they were heard than {manifest} gives them")
+        it, them = ("it was", "it") if made.unlike == 1 else ("they were", "them")
+        tell(f"warning: {_clips(made.unlike)} had other labels when {it} heard than {manifest} gives {them}")
     if made.older:
-        tell(f"{_clips(made.older)} were corrected later than these corrections say, and stay as they are")
+        stay = "was corrected later than these corrections say, and stays as it is"
+        if made.older > 1:
+            stay = "were corrected later than these corrections say, and stay as they are"
+        tell(f"{_clips(made.older)} {stay}")
     if made.disputed:
         say(f"reviewers disagree about {_clips(made.disputed)}: the latest decision counted")
     if made.removed:

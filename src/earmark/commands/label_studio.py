@@ -27,4 +27,4 @@ def label_studio(
 
     count, interface = write_tasks(audit, out, first, audio_url)
     say(f"{interface}: the labelling interface")
-    say(f"{out}: {count:,} tasks; `earmark apply-corrections` reads what is exported as JSON")
+    say(f"{out}: {count:,} task{'' if count == 1 else 's'}; `earmark apply-corrections` reads what Label Studio exports as JSON")
