@@ -217,7 +217,9 @@ def test_types_of_parquet_stay(tmp_path: Path) -> None:
     assert rows["large"] == ["9223372036854775808", None, "1"]
     with pytest.raises(ManifestError, match="would be read otherwise"):
         apply(tmp_path / "m.parquet", tmp_path / "m2.csv", said("b.wav", "dog, small"))
-    assert not (tmp_path / "m2.csv").exists()
+    with pytest.raises(ManifestError, match=r"m2.removed.csv: labels 'dog, small': with ',' between them"):
+        apply(tmp_path / "m.parquet", tmp_path / "m2.csv", said("a.wav", action="unusable"))
+    assert not list(tmp_path.glob("m2.*csv"))
 
 
 def test_what_would_be_no_manifest_is_not_written(manifest: Path, tmp_path: Path) -> None:

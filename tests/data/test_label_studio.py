@@ -170,6 +170,8 @@ def test_all_faults_are_listed_with_their_tasks(tmp_path: Path) -> None:
         ("3", "is no export of Label Studio: a list of tasks is needed"),
         ("[3]", "is no export of Label Studio: a list of tasks is needed"),
         ('[{"clip_id": "a.wav", "labels": "dog"}]', "its kind must be JSON or JSON-MIN"),
+        ('[{"clip_id": "a.wav", "label": "dog", "id": 1, "annotator": 1, "annotation_id": 2}]', "nothing was chosen in any of its"),
+        ('[{"id": 7, "clip_id": "a.wav", "labels": "dog", "annotator": 1, "annotation_id": 2}]', "have an id of their own"),
         ('[{"annotator": 1, "clip_id": "a.wav", "id": 1, "labels": "dog"}]', "its kind must be JSON or JSON-MIN"),
     ],
 )

@@ -3,16 +3,16 @@
 import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earmark.data.cells import Cell, text_of
 from earmark.data.corrections import NAME, Correction, Corrections, normal_time, read_corrections, separator_beside
 from earmark.data.label_studio import read_export
-from earmark.data.manifest import make_manifest, parse_row
+from earmark.data.manifest import checked, make_manifest, parse_row
 from earmark.data.names import from_root
-from earmark.data.rows import ManifestRows, Row, require_same_files, write_rows
-from earmark.data.tables import read_table, require_columns, require_ending
+from earmark.data.rows import ManifestRows, Row, require_same_files, table_columns
+from earmark.data.tables import read_table, require_columns, require_ending, require_separable, write_table
 from earmark.errors import NO_SUCH_FILE, ManifestError
 
 BY, AT, BEFORE = "corrected_by", "corrected_at", "labels_before"  # the columns that say where labels come from
@@ -103,7 +103,7 @@ def correct(source: ManifestRows, corrections: Corrections, label_separator: str
     gone = 0  # clips that are to be removed, and were
     for correction in corrections.corrections:
         number, fault = names.number_of(correction)
-        if number is None and correction.clip_id in before.clips:
+        if number is None and not before.clips.keys().isdisjoint(names.spellings(correction.clip_id)):
             if correction.unusable:
                 gone += 1
                 continue
@@ -139,11 +139,17 @@ def write_corrected(out: Path, source: ManifestRows, corrected: Corrected, label
     require_place(out, source)
     parsed = [parse_row(f"row {number}", row, label_separator) for number, row in enumerate(corrected.rows, start=1)]
     make_manifest("manifest", out.parent, parsed, str(out))
+    written = {out: table_columns(out, corrected.header, corrected.rows, label_separator, LISTS)}
+    beside = removed_path(out)
     if corrected.removed:
-        write_rows(removed_path(out), corrected.removed_header, corrected.removed, label_separator, LISTS)
-    write_rows(out, corrected.header, corrected.rows, label_separator, LISTS)
+        removed = table_columns(beside, corrected.removed_header, corrected.removed, label_separator, LISTS)
+        written = {beside: removed, **written}
+    for path, columns in written.items():
+        require_separable(path, columns, label_separator)  # of both, before either is written
+    for path, columns in written.items():
+        write_table(path, columns, label_separator)
     if not corrected.removed:  # an earlier one is of no use any more
-        removed_path(out).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def require_place(out: Path, source: ManifestRows, *read: Path) -> None:
@@ -186,10 +192,16 @@ class _Before:
         header, lines = read_table(path)
         require_columns(path, header, ("file_name", "labels", REASON))
         rows = list(lines)
-        parsed = [parse_row(f"row {number}", row, label_separator) for number, row in rows]
-        if faults := [f"{row.place}: {fault}" for row in parsed for fault in row.faults]:
+        clips: dict[str, Row] = {}
+        faults: list[str] = []
+        for number, row in rows:
+            parsed = parse_row(f"row {number}", row, label_separator)
+            clip, more = checked(replace(parsed.clip, file_name=from_root(source.folder, parsed.clip.file_name)))
+            faults += [f"{parsed.place}: {fault}" for fault in (*parsed.faults, *more)]
+            clips[clip.clip_id] = row
+        if faults:
             raise ManifestError(str(path), faults)
-        return cls(path, tuple(header), {of.clip.clip_id: row for of, (_, row) in zip(parsed, rows, strict=True)})
+        return cls(path, tuple(header), clips)
 
 
 class _Names:
@@ -208,9 +220,7 @@ class _Names:
     def number_of(self, correction: Correction) -> tuple[int | None, str]:
         """The number of the clip, None if there is none; and why the correction cannot be of it."""
         name = correction.clip_id
-        number = self.numbers.get(name)
-        if number is None:  # ./a.wav, or with the whole path
-            number = self.numbers.get(posixpath.normpath(from_root(self.source.folder, name)))
+        number = next((self.numbers[spelt] for spelt in self.spellings(name) if spelt in self.numbers), None)
         if number is None:
             return None, f"clip {name!r} is not in {self.source.where}{self._hint(correction)}"
         clip = self.source.clips[number]
@@ -220,6 +230,10 @@ class _Names:
         if correction.sha256 and content and not correction.sha256.startswith(content):
             return number, f"clip {name!r} is not the sound that was heard: the content of its file has changed"
         return number, ""
+
+    def spellings(self, name: str) -> tuple[str, str]:
+        """The name as it is, and as a manifest has it if it is ``./a.wav`` or a whole path."""
+        return name, posixpath.normpath(from_root(self.source.folder, name))
 
     def _hint(self, correction: Correction) -> str:
         if parts := self.of_files.get(correction.clip_id):
@@ -236,7 +250,7 @@ def _corrected(source: ManifestRows, decided: Mapping[int, Correction], before: 
     if not has_verified:
         header.insert(header.index("labels") + 1, "verified")
     header += [name for name in (BY, AT, BEFORE) if name not in header]
-    checked = _checked(source.rows)
+    yes = _verified(source.rows)
     rows, removed = [], dict(before.clips)
     changed = kept = none = older = unlike = 0
     unusable = gone
@@ -263,7 +277,7 @@ def _corrected(source: ManifestRows, decided: Mapping[int, Correction], before: 
         none += not correction.labels
         kept += same and bool(correction.labels)
         changed += not same and bool(correction.labels)
-        rows.append(new | {"verified": checked} | ({} if same else {"labels": correction.labels}))
+        rows.append(new | {"verified": yes} | ({} if same else {"labels": correction.labels}))
     removed_header = tuple(dict.fromkeys([*(name for name in (*header, *before.header) if name != REASON), REASON]))
     return Corrected(
         tuple(header),
@@ -280,7 +294,7 @@ def _corrected(source: ManifestRows, decided: Mapping[int, Correction], before: 
     )
 
 
-def _checked(rows: Sequence[Row]) -> Cell:
+def _verified(rows: Sequence[Row]) -> Cell:
     """What says in the column ``verified`` that a person checked the labels, as the cells there say such things."""
     cell = next((row["verified"] for row in rows if row.get("verified", "") != ""), True)
     if isinstance(cell, bool | int | float):

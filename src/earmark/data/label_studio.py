@@ -112,13 +112,19 @@ def _from_records(path: Path, records: Sequence[dict[str, Any]]) -> Iterator[_An
 
     A choice is a text, several are an object with ``choices``, and where nothing was chosen there is no key.
     """
+    of_records = []
     for record in records:
         keys = list(record)
-        if not {"id", "annotator"} <= set(keys) or keys.index("id") > keys.index("annotator"):
+        first, last = (keys.index(key) if key in keys else -1 for key in ("id", "annotator"))
+        if not 0 <= first < last:
             raise ManifestError(str(path), ["is no export of Label Studio that can be read: its kind must be JSON or JSON-MIN"])
-        values = [record[key] for key in keys[keys.index("id") + 1 : keys.index("annotator")]]
-        if not values and record.get("annotation_id") is None:
-            continue  # nobody has annotated it
+        if any(name in keys[first:] for name in CLIP_COLUMNS):
+            raise ManifestError(str(path), ["the data of its tasks have an id of their own: export it as JSON, not JSON-MIN"])
+        of_records.append((record, [record[key] for key in keys[first + 1 : last]]))
+    annotated = [(record, values) for record, values in of_records if values or record.get("annotation_id") is not None]
+    if annotated and not any(values for _, values in annotated):  # what was chosen has taken the place of data of the same name
+        raise ManifestError(str(path), ["nothing was chosen in any of its tasks, it seems: export it as JSON, not JSON-MIN"])
+    for record, values in annotated:
         result = [
             {"type": "choices", "value": value if isinstance(value, dict) else {"choices": [value]}}
             for value in values
@@ -205,6 +211,8 @@ def write_tasks(audit: Path, out: Path, first: int | None = None, audio_url: str
         info = files.read_json(audit / "audit.json", MOST_BYTES)
         labels, separator, several = [str(label) for label in info["labels"]], str(info["label_separator"]), bool(info["several"])
         store, fingerprint, cut = Path(info["store"]), info["store_fingerprint"], int(info["cut"])
+        if not separator:
+            raise ValueError("label_separator is empty")
     except FileNotFoundError:
         raise ManifestError(str(audit), ["is no folder of an audit: `earmark audit RUN --out DIR` makes one"]) from None
     except (OSError, ValueError, KeyError, TypeError) as error:

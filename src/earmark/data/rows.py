@@ -1,4 +1,4 @@
-"""The rows of a manifest as they stand in its table, or as they would stand there for the clips of a store; writing them again."""
+"""The rows of a manifest as they stand in its table, or as they would stand there for the clips of a store."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from earmark.data.cells import Cell, split_text
 from earmark.data.manifest import COLUMNS, NO_FOLD, Clip, make_manifest, parse_row
 from earmark.data.store import Store
-from earmark.data.tables import is_parquet, read_table, require_columns, write_table
+from earmark.data.tables import is_parquet, read_table, require_columns
 from earmark.errors import ManifestError, StoreError
 from earmark.labels import LabelSet
 
@@ -116,24 +116,23 @@ def _cell(value: Any) -> Cell:
     return cell
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Sequence[Row], label_separator: str, lists: Sequence[str]) -> None:
-    """Writes rows as a CSV or Parquet table, by the ending of its name, completely or not at all.
+def table_columns(
+    path: Path, header: Sequence[str], rows: Sequence[Row], separator: str, lists: Sequence[str]
+) -> dict[str, list[Any]]:
+    """The columns of a table to write, as `earmark.data.tables.write_table` takes them.
 
     Args:
-        path: the table.
+        path: the table, CSV or Parquet.
         header: its columns.
         rows: the cells of each row by column; a missing cell is empty.
-        label_separator: separates the labels in a cell.
+        separator: stands between the labels in a cell that is text.
         lists: columns that are lists of labels in Parquet.
-
-    Raises:
-        ManifestError: the name ends otherwise, or it is CSV and a label holds the separator.
     """
     columns: dict[str, list[Any]] = {name: [row.get(name, "") for row in rows] for name in header}
     if is_parquet(path):
         for name, cells in columns.items():
-            columns[name] = _lists(cells, label_separator) if name in lists else _of_one_type(cells)
-    write_table(path, columns, label_separator)
+            columns[name] = _lists(cells, separator) if name in lists else _of_one_type(cells)
+    return columns
 
 
 def _lists(cells: Sequence[Cell], separator: str) -> list[Any]:

@@ -87,6 +87,21 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]], separator: str
         with files.replacing(path) as partial:
             pyarrow.parquet.write_table(table, partial)
         return
+    require_separable(path, columns, separator)
+    text = io.StringIO()
+    written = [[_csv_text(cell, separator) for cell in cells] for cells in columns.values()]
+    files.write_rows(text, [list(columns), *zip(*written, strict=True)])
+    files.write_text(path, text.getvalue())
+
+
+def require_separable(path: Path, columns: Mapping[str, Sequence[Any]], separator: str) -> None:
+    """Refuses lists of texts that would be other texts when they are read again; see `write_table`.
+
+    Raises:
+        ManifestError: the table is CSV, and a text holds the separator.
+    """
+    if is_parquet(path):
+        return
     faults = [
         f"{name} {', '.join(map(repr, cell))}: with {separator!r} between them they would be read otherwise: "
         f"another --label-separator is needed, or a file that ends in {PARQUET}"
@@ -96,10 +111,6 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]], separator: str
     ]
     if faults:
         raise ManifestError(str(path), faults)
-    text = io.StringIO()
-    written = [[_csv_text(cell, separator) for cell in cells] for cells in columns.values()]
-    files.write_rows(text, [list(columns), *zip(*written, strict=True)])
-    files.write_text(path, text.getvalue())
 
 
 def require_ending(path: Path) -> None:
