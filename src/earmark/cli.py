@@ -9,6 +9,7 @@ import typer
 from earmark import __version__
 from earmark.commands.apply_corrections import apply_corrections
 from earmark.commands.audit import audit
+from earmark.commands.compare import compare
 from earmark.commands.corrupt import corrupt
 from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
@@ -39,7 +40,7 @@ data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
 data_app.command()(label_studio)
-for command in (prepare, train, evaluate, audit, apply_corrections, noise, tag, info):
+for command in (prepare, train, evaluate, compare, audit, apply_corrections, noise, tag, info):
     app.command()(command)
 
 

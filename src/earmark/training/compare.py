@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from earmark.assess.compare import metric_of
 from earmark.assess.joined import out_of_fold
 from earmark.assess.methods import Method, MethodTable
 from earmark.assess.metrics import METRICS, Estimate, Figures, clip_sums, estimates, estimates_of_sets
@@ -162,11 +162,6 @@ def method_table(scores: Mapping[str, Sequence[Array]], truth: ClipTable, *, tit
         if name in scores
     )
     return MethodTable(title, note, rows, metric_of(truth))
-
-
-def metric_of(truth: ClipTable) -> Literal["accuracy", "lwlrap"]:
-    """The metric to compare methods by: accuracy where every clip has one label, else lwlrap."""
-    return "accuracy" if (truth.positive.sum(axis=1) <= 1).all() else "lwlrap"
 
 
 def gap_of(scores: Mapping[str, Sequence[Array]], truth: ClipTable) -> Estimate:
