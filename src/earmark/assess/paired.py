@@ -11,6 +11,7 @@ from earmark.assess.metrics import BLOCK_DRAWS, RESAMPLES, Groups, Values
 LEVEL = 0.05  # a difference that chance makes more often than this says nothing
 LEAST = 6  # recordings that differ; even if all five speak for the same scorer, chance does as much in 2 of 32 cases
 ALL_SWAPS = 16  # recordings that differ, up to which all swaps are gone through: 65,536 of them
+ALIKE = 8  # groups of a kind on average, above which it is faster to draw how often each kind comes than to draw groups
 DIGITS = 9  # after which two differences are the same one; the arithmetic is good for more
 
 
@@ -91,18 +92,20 @@ def difference(first: Values, second: Values, weight: Values, group: Groups, see
 
 
 def _interval(gained: Values, weights: Values, seed: int) -> tuple[float, float]:
-    """The ends of the 95 % interval of ``gained.sum() / weights.sum()`` over resamples of the groups.
-
-    Groups with the same two numbers are drawn together: how often is all that matters. Most have no difference, so that this is fast.
-    """
+    """The ends of the 95 % interval of ``gained.sum() / weights.sum()`` over resamples of the groups."""
     kinds, count = np.unique(np.stack([gained, weights], axis=1), axis=0, return_counts=True)
     groups, rng = len(gained), np.random.default_rng(seed)
-    rows = max(BLOCK_DRAWS // len(kinds), 1)  # drawn at once
+    alike = ALIKE * len(kinds) < groups
+    rows = max(BLOCK_DRAWS // (len(kinds) if alike else groups), 1)  # drawn at once
     parts = []
     for begin in range(0, RESAMPLES, rows):
-        times = rng.multinomial(groups, count / groups, size=min(rows, RESAMPLES - begin))
-        sums = times.astype(np.float64) @ kinds  # whole numbers would be multiplied ten times as slowly
-        parts.append(sums[:, 0] / sums[:, 1])
+        size = min(rows, RESAMPLES - begin)
+        if alike:  # how often each kind is drawn is all that matters; most groups have no difference
+            times = rng.multinomial(groups, count / groups, size).astype(np.float64)  # whole numbers would be multiplied slowly
+            parts.append((times @ kinds[:, 0]) / (times @ kinds[:, 1]))
+        else:
+            drawn = rng.integers(0, groups, (size, groups), np.int32)
+            parts.append(gained[drawn].sum(axis=1) / weights[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(parts), [2.5, 97.5])
     return float(low), float(high)
 
