@@ -78,6 +78,7 @@ def test_the_picture_of_the_house_is_of_today() -> None:
         "earmark.runs.run, earmark.runs.predictions, earmark.runs.votes",
         "earmark.scoring.scorer, earmark.scoring.clips",
         "earmark.tagging.bulk, earmark.tagging.tagger",
+        "earmark.web.serve",
         "earmark.assess.evaluate, earmark.assess.joined, earmark.assess.report, earmark.assess.describe",
     ],
 )

@@ -12,7 +12,8 @@ BEGIN, END = "<!-- house -->", "<!-- /house -->"
 #: The rooms, from the top of the house down. A room may import the rooms that it names here, and all rooms that those may import.
 #: The floor is made of the modules in the package itself.
 ROOMS: dict[str, tuple[str, ...]] = {
-    "commands": ("training",),
+    "commands": ("web", "training"),
+    "web": ("assess",),
     "training": ("assess",),
     "assess": ("tagging",),
     "tagging": ("scoring",),

@@ -17,6 +17,7 @@ from earmark.commands.info import info
 from earmark.commands.label_studio import label_studio
 from earmark.commands.noise import noise
 from earmark.commands.prepare import prepare
+from earmark.commands.review import review
 from earmark.commands.shared import FAULT, INTERRUPTED, OK, UNUSABLE
 from earmark.commands.tag import tag
 from earmark.commands.train import train
@@ -40,7 +41,7 @@ data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
 data_app.command()(label_studio)
-for command in (prepare, train, evaluate, compare, audit, apply_corrections, noise, tag, info):
+for command in (prepare, train, evaluate, compare, audit, review, apply_corrections, noise, tag, info):
     app.command()(command)
 
 
