@@ -28,7 +28,9 @@ def review(
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("earmark"):
             raise
-        raise EarmarkError(f"the review page needs {error.name}; pip install 'earmark[serve]' brings it") from None
+        raise EarmarkError(
+            f"the review page needs {error.name}, which is not installed; pip install 'earmark[serve]' brings it"
+        ) from None
     from earmark.web.desk import Desk
     from earmark.web.folder import Audit
     from earmark.web.review import reviewer_name

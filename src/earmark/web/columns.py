@@ -13,6 +13,20 @@ Mask = NDArray[np.bool_]
 BLOCK = 50  # clips of the list within which recordings take turns
 
 
+class UnknownNameError(LookupError):
+    """A text is none of the names that it is looked for in.
+
+    Attributes:
+        row: where it stands, from 0.
+        text: the text.
+    """
+
+    def __init__(self, row: int, text: str) -> None:
+        super().__init__(f"row {row}: {text!r} is not known")
+        self.row = row
+        self.text = text
+
+
 @dataclass(frozen=True)
 class Lists:
     """A list of numbers of each of N clips, such as the numbers of its labels.
@@ -51,7 +65,9 @@ class Lists:
 
     def joined(self, other: "Lists", kinds: int) -> "Lists":
         """What is in the lists or in those of ``other``, every number once; the numbers lie below ``kinds``."""
-        keys = np.unique(np.concatenate([self.owner * kinds + self.numbers, other.owner * kinds + other.numbers]))
+        keys = np.concatenate([self.owner * kinds + self.numbers, other.owner * kinds + other.numbers])
+        keys.sort(kind="stable")  # which is quick where much is in order
+        keys = keys[np.diff(keys, prepend=-1) > 0]
         return Lists.of_pairs(keys // kinds, keys % kinds, len(self.starts) - 1)
 
 
@@ -59,7 +75,7 @@ def lists_of(column: pyarrow.Array, names: pyarrow.Array) -> Lists:
     """Lists of texts as lists of the places that the texts have in ``names``; empty texts are left out.
 
     Raises:
-        KeyError: a text is none of the names; it has the row, from 0, and the text.
+        UnknownNameError: a text is none of the names.
     """
     owner = pyarrow.compute.list_parent_indices(column).to_numpy()
     texts = pyarrow.compute.list_flatten(column)
@@ -67,7 +83,7 @@ def lists_of(column: pyarrow.Array, names: pyarrow.Array) -> Lists:
     kept = pyarrow.compute.not_equal(texts, "").to_numpy(zero_copy_only=False)
     unknown = np.flatnonzero((places < 0) & kept)
     if len(unknown):
-        raise KeyError(int(owner[unknown[0]]), texts[int(unknown[0])].as_py())
+        raise UnknownNameError(int(owner[unknown[0]]), texts[int(unknown[0])].as_py())
     return Lists.of_pairs(owner[kept].astype(np.int64), places[kept].astype(np.int64), len(column))
 
 
@@ -78,7 +94,10 @@ def split_column(column: pyarrow.Array, separator: str, names: pyarrow.Array) ->
 
 def whole_column(table: pyarrow.Table, name: str) -> pyarrow.Array:
     """A column of a table in one piece."""
-    column = table[name].combine_chunks()
+    column = table[name]
+    if column.num_chunks == 1:
+        return column.chunk(0)  # `combine_chunks` would copy it
+    column = column.combine_chunks()
     return column.chunk(0) if isinstance(column, pyarrow.ChunkedArray) else column
 
 

@@ -51,7 +51,7 @@ class Desk:
         self._lock = threading.Lock()
         self._ledger = Ledger(audit.suspects.clip_id)
         self._queues = Queues(audit.suspects, len(audit.info.labels))
-        self._at_rank = {int(rank): clip for clip, rank in enumerate(audit.suspects.rank)}
+        self._by_rank = np.argsort(audit.suspects.rank, kind="stable")
         self._label_number = {name: number for number, name in enumerate(audit.info.labels.names)}
         self.sounds = Sounds(audit.store, audit.rows)
         self._guesses = Guesses(audit.path / GUESSES, audit.info.labels, audit.suspects.clip_id)
@@ -118,6 +118,7 @@ class Desk:
                 "several": audit.info.several,
                 "reviewer": reviewer,
                 "suspects": len(suspects),
+                "unverified": int((~suspects.verified).sum()),
                 "cut": audit.info.cut,
                 "classes": [
                     {"label": name, "left": count.left, "heard": count.heard}
@@ -158,7 +159,7 @@ class Desk:
         with self._lock:
             self._catch_up()
             hidden = self._hidden(reviewer, filters).copy()
-            hidden[[self._at_rank[rank] for rank in skipped if rank in self._at_rank]] = True
+            hidden[np.isin(self.audit.suspects.rank, np.array(skipped, np.int64))] = True
             order = self._queues.order(filters)
             chosen = order[~hidden[order]][:count].tolist()
         return [self._item(clip) for clip in chosen]
@@ -169,7 +170,7 @@ class Desk:
         Raises:
             KeyError: there is no such rank.
         """
-        clip = self._at_rank[rank]
+        clip = self._at(rank)
         with self._lock:
             self._catch_up()
         return self._item(clip)
@@ -192,7 +193,7 @@ class Desk:
             RequestError: the decision makes no sense for this clip.
             MachineError: it could not be written.
         """
-        clip = self._at_rank[rank]
+        clip = self._at(rank)
         given, suggested = (self._names(lists.of(clip)) for lists in (self.audit.suspects.given, self.audit.suspects.suggested))
         if action not in ACTIONS:
             raise RequestError(f"the action is {action!r}, not one of {', '.join(ACTIONS)}")
@@ -243,6 +244,14 @@ class Desk:
     def _hidden(self, reviewer: str, filters: Filters) -> Mask:
         """The clips that a reviewer need not hear any more, bool ``[N]``."""
         return self._ledger.heard_by(reviewer) if filters.again else self._ledger.heard
+
+    def _at(self, rank: int) -> int:
+        """The place of the clip with a rank."""
+        ranks, order = self.audit.suspects.rank, self._by_rank
+        place = int(np.searchsorted(ranks, rank, sorter=order)) if 0 <= rank < 2**62 else len(order)
+        if place == len(order) or ranks[order[place]] != rank:
+            raise KeyError(f"rank {rank}")
+        return int(order[place])
 
     def _names(self, numbers: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.audit.info.labels.names[number] for number in numbers)

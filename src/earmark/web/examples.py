@@ -20,7 +20,7 @@ from earmark.web.guesses import Guesses
 
 NEAREST = 3
 MOST = 4000  # verified clips of a label that are compared, at most; of more, every n-th
-OF_CENTRE = 20_000  # verified clips that the centre is the mean of, at most
+OF_CENTRE = 2000  # verified clips that the centre is the mean of, at most
 LABELS_KEPT = 100  # labels whose vectors stay in memory
 
 Vectors = NDArray[np.float32]

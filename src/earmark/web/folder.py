@@ -15,7 +15,7 @@ from earmark import files
 from earmark.data.store import Store
 from earmark.errors import EarmarkError, one_line
 from earmark.labels import LabelSet
-from earmark.web.columns import Lists, Mask, Numbers, split_column, whole_column
+from earmark.web.columns import Lists, Mask, Numbers, UnknownNameError, split_column, whole_column
 
 VERSION = 1
 INFO, SUSPECTS, GUESSES = "audit.json", "suspects.csv", "guesses.parquet"
@@ -214,7 +214,7 @@ def read_suspects(path: Path, info: AuditInfo, rows: pyarrow.Table) -> Suspects:
         if not len(table):
             raise ValueError("it has no clip")
         rank = _whole(table, "rank")
-        if len(np.unique(rank)) < len(rank):
+        if (np.diff(np.sort(rank, kind="stable")) == 0).any():
             raise ValueError("a rank stands in it twice")
         clip_id = whole_column(table, "clip_id")
         row = _places(clip_id, whole_column(rows, "clip_id"))
@@ -226,10 +226,11 @@ def read_suspects(path: Path, info: AuditInfo, rows: pyarrow.Table) -> Suspects:
         verified = _whole(table, "verified") != 0
     except FileNotFoundError:
         raise EarmarkError(f"{path} has no {SUSPECTS}; {audit_again(path)}") from None
-    except KeyError as error:
-        number, label = error.args
-        raise EarmarkError(f"{place} row {number + 1}: {label!r} is none of the labels of {INFO}; {audit_again(path)}") from None
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+    except UnknownNameError as error:
+        raise EarmarkError(
+            f"{place} row {error.row + 1}: {error.text!r} is none of the labels of {INFO}; {audit_again(path)}"
+        ) from None
+    except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EarmarkError(f"{place} is damaged ({one_line(reason)}); {audit_again(path)}") from None
     recording = whole_column(rows, "group").dictionary_encode().indices.to_numpy().astype(np.int64)[row]
@@ -251,7 +252,7 @@ def _places(clip_id: pyarrow.Array, of_store: pyarrow.Array) -> Numbers:
         missing = clip_id.filter(places.is_null())[0].as_py()
         raise ValueError(f"the store has no clip {missing!r}")
     rows = places.to_numpy().astype(np.int64)
-    if len(np.unique(rows)) < len(rows):
+    if np.bincount(rows).max() > 1:
         raise ValueError("a clip stands in it twice")
     return rows
 

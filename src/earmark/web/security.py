@@ -95,7 +95,7 @@ def _split(host: str) -> tuple[str, str]:
     """A name and a port; the name of an IPv6 address with its brackets."""
     if host.startswith("["):
         name, bracket, rest = host.partition("]")
-        return name + bracket, rest.removeprefix(":") if rest.startswith(":") else rest
+        return (name + bracket, rest.removeprefix(":")) if rest[:1] in ("", ":") else (host, "")
     name, _, port = host.partition(":")
     return name, port
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 
 from earmark import audio
-from earmark.data.contents import read_kept
+from earmark.data.contents import NAME as STATES
+from earmark.data.parquet import read_parquet
 from earmark.data.store import PCM, Store, pcm_name
 from earmark.errors import NO_SUCH_FILE, AudioError, EarmarkError, MachineError
 from earmark.web.moved import MovedFiles
@@ -35,7 +37,7 @@ class Sounds:
         self.root = folder_of(store)
         self._moved = MovedFiles(self.root)
         self._hashes: dict[tuple[int, ...], str] = {}  # content by the state of a file
-        self._sizes: dict[str, int] | None = None
+        self._states: pyarrow.Table | None = None
         self._kept: OrderedDict[int, Sound] = OrderedDict()
         self._room_lock = threading.Lock()
         self._busy: dict[int, threading.Lock] = {}
@@ -110,11 +112,14 @@ class Sounds:
 
     def _size(self, name: str) -> int | None:
         """The size of a file when the store was made; None if the store does not say."""
-        if self._sizes is None:
-            kept = read_kept(self._store.path)
-            first = {name: of.state.split(" ", 1)[0] for name, of in kept.items()}
-            self._sizes = {name: int(size) for name, size in first.items() if size.isdigit()}
-        return self._sizes.get(name)
+        if self._states is None:
+            try:
+                self._states = read_parquet(self._store.path / STATES, ["file_name", "state"])
+            except (OSError, ValueError, pyarrow.ArrowException):  # a store of an earlier version has none
+                self._states = pyarrow.table({"file_name": [""], "state": [""]})
+        place = pyarrow.compute.index(self._states["file_name"], name).as_py()
+        size = "" if place < 0 else self._states["state"][place].as_py().split(" ", 1)[0]
+        return int(size) if size.isdigit() else None
 
     def _from_store(self, row: int, why: str) -> Sound:
         rate = max(self._store.sample_rates)

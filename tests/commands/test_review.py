@@ -1,0 +1,84 @@
+import json
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from earmark import cli
+from earmark.data.store import Store
+from tests.audits import make_audit
+
+
+@pytest.fixture
+def audit(store: Store, tmp_path: Path) -> Path:
+    return make_audit(store, tmp_path / "audit")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command says, in one line, before it ends with status 2; it writes nothing."""
+    folder = Path(str(arguments[0]))
+    before = sorted(folder.iterdir()) if folder.is_dir() else []
+    assert cli.run(["review", *map(str, arguments), "--no-browser"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert (sorted(folder.iterdir()) if folder.is_dir() else []) == before
+    return said.err
+
+
+def test_folders_that_are_none_of_an_audit(capsys: pytest.CaptureFixture[str], tmp_path: Path, store: Store) -> None:
+    assert "is not the folder of an audit" in refusal(capsys, tmp_path / "nowhere")
+    assert "is not the folder of an audit" in refusal(capsys, store.path)
+
+
+def test_another_version(capsys: pytest.CaptureFixture[str], audit: Path) -> None:
+    info = json.loads((audit / "audit.json").read_text(encoding="utf-8"))
+    (audit / "audit.json").write_text(json.dumps(info | {"version": 7}), encoding="utf-8")
+    assert "is of version 7; this earmark reads version 1" in refusal(capsys, audit)
+
+
+def test_a_store_that_is_gone_or_other(capsys: pytest.CaptureFixture[str], audit: Path, tmp_path: Path) -> None:
+    info = json.loads((audit / "audit.json").read_text(encoding="utf-8"))
+    (audit / "audit.json").write_text(json.dumps(info | {"store_fingerprint": "0" * 32}), encoding="utf-8")
+    assert "was prepared anew since" in refusal(capsys, audit)
+    assert "has other data" in refusal(capsys, audit, "--store", info["store"])
+    assert "is no store" in refusal(capsys, audit, "--store", tmp_path / "nowhere")
+
+
+def test_names_and_ports(capsys: pytest.CaptureFixture[str], audit: Path) -> None:
+    assert "the reviewer's name 'a;b'" in refusal(capsys, audit, "--by", "a;b")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"port {port} of 127.0.0.1 is taken" in refusal(capsys, audit, "--port", port)
+    assert "no.such.host.invalid" in refusal(capsys, audit, "--host", "no.such.host.invalid")
+
+
+def test_decisions_that_are_damaged(capsys: pytest.CaptureFixture[str], audit: Path) -> None:
+    (audit / "review.sqlite").write_bytes(b"\xff" * 5000)
+    assert "review.sqlite is damaged" in refusal(capsys, audit)
+    (audit / "review.sqlite").unlink()
+    (audit / "corrections.csv").write_text("clip_id\nx\n", encoding="utf-8")
+    assert "corrections.csv is there without review.sqlite" in refusal(capsys, audit)
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
+def test_without_the_libraries(
+    capsys: pytest.CaptureFixture[str], audit: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("earmark.web.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert f"needs {missing}, which is not installed; pip install 'earmark[serve]' brings it" in refusal(capsys, audit)
+
+
+def test_a_store_that_was_moved_is_named(audit: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    monkeypatch.setattr("earmark.web.serve.serve", lambda *arguments: served.append(arguments[0].audit.store.path))
+    shutil.copytree(store.path, tmp_path / "moved")
+    assert cli.run(["review", str(audit), "--store", str(tmp_path / "moved"), "--no-browser"]) == 0
+    assert served == [tmp_path / "moved"]
+    assert (audit / "corrections.csv").read_text(encoding="utf-8").count("\n") == 1
