@@ -27,7 +27,7 @@ def test_the_table_has_what_stands_in_the_end(tmp_path: Path) -> None:
     file.undo("bo")
     times = [made.when for made in file.since(0)]
     file.close()
-    assert write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clip: clip[0], "|") == 3
+    assert write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: [clip[0] for clip in clips], "|") == 3
     assert rows_of(tmp_path / NAME) == [
         list(HEADER),
         ['odd\r\nname, "1".wav', "x", "y|z", "accept", "ann", times[0], "o", ""],
@@ -83,7 +83,7 @@ def test_two_servers_do_not_write_over_newer_rows(tmp_path: Path) -> None:
     with (tmp_path / f".{NAME}.partial").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(EarmarkError, match="is being written by another"):
-            write_corrections(tmp_path / NAME, tmp_path / DECISIONS, str, ",")
+            write_corrections(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
 
 
 def test_corrections_without_their_decisions_are_not_written_over(tmp_path: Path) -> None:

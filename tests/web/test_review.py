@@ -237,6 +237,14 @@ def test_the_same_key_again_saves_nothing_twice(browser: Browser) -> None:
     assert browser.post("/api/undo", {}).json()["rank"] is None
 
 
+def test_a_page_with_another_list_decides_nothing(browser: Browser, place: Place) -> None:
+    first, second = suspects_of(place)[:2]
+    answer = browser.post("/api/decisions", {"rank": 1, "action": "none", "clip_id": second["clip_id"]})
+    assert (answer.status_code, list(answer.json())) == (409, ["error"])
+    assert browser.get("/api/state").json()["reviewers"] == []
+    assert decide(browser, 1, "none", clip_id=first["clip_id"])["saved"] == 1
+
+
 def test_two_reviewers_on_two_servers(browser: Browser, second: Browser) -> None:
     name = "Łukasz & co"
     taken = []
@@ -349,7 +357,7 @@ def test_spectrogram(browser: Browser) -> None:
 
 def test_corrections_are_written_at_the_end(desk: Desk, audit: Audit) -> None:
     clip = audit.suspects.clip_id[2].as_py()
-    desk.decide("ann", int(audit.suspects.rank[2]), "relabel", [LABELS[2]], None)
+    desk.decide("ann", int(audit.suspects.rank[2]), "relabel", [LABELS[2]])
     other = Desk(audit)  # at its start the table is written, too
     assert other.close() == 1
     with desk.corrections.open(encoding="utf-8", newline="") as file:

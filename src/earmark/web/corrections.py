@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from earmark import files
@@ -16,13 +16,13 @@ NAME_SEPARATOR = ";"  # between the names of reviewers who disagree
 PAUSE = 0.3  # seconds in which further decisions are waited for, so that one file has them all
 
 
-def write_corrections(path: Path, decisions: Path, content_hash: Callable[[str], str], separator: str) -> int:
+def write_corrections(path: Path, decisions: Path, content_hashes: Callable[[Sequence[str]], Sequence[str]], separator: str) -> int:
     """Writes the table: a row a clip, the latest decision on it that is not undone.
 
     Args:
         path: the table.
         decisions: the file of decisions.
-        content_hash: the hash of a clip's file, by the clip's name; empty if it is not known.
+        content_hashes: gives the hashes of clips' files, by the clips' names; empty where a hash is not known.
         separator: stands between labels.
 
     Returns:
@@ -32,17 +32,17 @@ def write_corrections(path: Path, decisions: Path, content_hash: Callable[[str],
         EarmarkError: another process is writing the table, or the file of decisions cannot be read.
         OSError: the table cannot be written.
     """
-    count = 0
     with files.replacing(path) as partial:  # read only now: another server may have written what this one does not know yet
+        standing = list(settled(read_decisions(decisions)))
+        hashes = content_hashes([made.clip_id for made, _ in standing])
         rows: list[tuple[str, ...]] = [HEADER]
-        for made, others in settled(read_decisions(decisions)):
+        for (made, others), content in zip(standing, hashes, strict=True):
             given, labels = separator.join(made.given), separator.join(made.labels)
             who = NAME_SEPARATOR.join(others)
-            rows.append((made.clip_id, given, labels, made.action, made.by, made.when, content_hash(made.clip_id), who))
-            count += 1
+            rows.append((made.clip_id, given, labels, made.action, made.by, made.when, content, who))
         with partial.open("w", encoding="utf-8", newline="") as file:
             files.write_rows(file, rows)
-    return count
+    return len(standing)
 
 
 def refuse_orphan(folder: Path, decisions: Path) -> None:

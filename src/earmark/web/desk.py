@@ -30,6 +30,10 @@ class RequestError(EarmarkError):
     """A request of the page that makes no sense."""
 
 
+class OtherListError(RequestError):
+    """The page has a list that is no longer the server's: another audit is at its address now."""
+
+
 class Desk:
     """An audit that is being reviewed. Its methods may be called from several threads.
 
@@ -56,7 +60,6 @@ class Desk:
         self.sounds = Sounds(audit.store, audit.rows)
         self._guesses = Guesses(audit.path / GUESSES, audit.info.labels, audit.suspects.clip_id)
         self._examples = Examples(audit, self._guesses)
-        self._hashes: dict[str, str] = {}
         self._exporter = Exporter(self._export)
         self._exporter.wake()
 
@@ -175,7 +178,9 @@ class Desk:
             self._catch_up()
         return self._item(clip)
 
-    def decide(self, reviewer: str, rank: int, action: str, labels: Sequence[str], key: str | None) -> int:
+    def decide(
+        self, reviewer: str, rank: int, action: str, labels: Sequence[str] = (), key: str | None = None, clip_id: str | None = None
+    ) -> int:
         """Keeps a decision; it is on the disk when this returns.
 
         Args:
@@ -184,16 +189,21 @@ class Desk:
             action: one of `earmark.web.decisions.ACTIONS`.
             labels: the new labels, for ``relabel`` alone.
             key: a text that names this decision: the same key once more keeps nothing.
+            clip_id: the clip that the reviewer has heard, if that is to be made sure.
 
         Returns:
             The number of the decision.
 
         Raises:
             KeyError: there is no such rank.
+            OtherListError: another clip has this rank.
             RequestError: the decision makes no sense for this clip.
             MachineError: it could not be written.
         """
         clip = self._at(rank)
+        name = self.audit.suspects.clip_id[clip].as_py()
+        if clip_id not in (None, name):
+            raise OtherListError("the list is another one now than the page has: load the page again")
         given, suggested = (self._names(lists.of(clip)) for lists in (self.audit.suspects.given, self.audit.suspects.suggested))
         if action not in ACTIONS:
             raise RequestError(f"the action is {action!r}, not one of {', '.join(ACTIONS)}")
@@ -204,7 +214,6 @@ class Desk:
         if action == "keep" and not given and not self.audit.suspects.verified[clip]:
             raise RequestError("the clip has no labels that could be kept; say that it is none of these, or give it labels")
         after = {"keep": given, "accept": suggested, "relabel": tuple(labels)}.get(action, ())
-        name = self.audit.suspects.clip_id[clip].as_py()
         number = self._decisions.add(name, reviewer, action, given, after, key)
         self._exporter.wake()
         return number
@@ -291,13 +300,13 @@ class Desk:
         ]
 
     def _export(self) -> int:
-        return write_corrections(self.corrections, self._place, self._hash_of, self.audit.info.label_separator)
+        return write_corrections(self.corrections, self._place, self._hashes_of, self.audit.info.label_separator)
 
-    def _hash_of(self, clip_id: str) -> str:
-        if clip_id not in self._hashes:
-            row = pyarrow.compute.index(whole_column(self.audit.rows, "clip_id"), clip_id).as_py()
-            self._hashes[clip_id] = "" if row < 0 else self.audit.cell("content_hash", row)
-        return self._hashes[clip_id]
+    def _hashes_of(self, clip_ids: Sequence[str]) -> list[str]:
+        names, hashes = (whole_column(self.audit.rows, name) for name in ("clip_id", "content_hash"))
+        places = pyarrow.compute.index_in(pyarrow.array(clip_ids, pyarrow.string()), value_set=names)
+        known: list[str] = hashes.take(places).fill_null("").to_pylist()
+        return known
 
 
 def _shown(decision: Decision) -> dict[str, Any]:

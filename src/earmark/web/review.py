@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from earmark.console import tell
 from earmark.errors import AudioError, EarmarkError, MachineError, one_line
 from earmark.labels import CONTROL
-from earmark.web.desk import Desk, RequestError
+from earmark.web.desk import Desk, OtherListError, RequestError
 from earmark.web.pictures import Look, Pictures
 from earmark.web.queues import Filters
 from earmark.web.security import Access, Guarded
@@ -27,14 +27,16 @@ KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 LONGEST_NAME = 80  # characters of a reviewer's name
 PIECE = 1 << 20  # bytes that are sent at a time
 REVALIDATED = {"Cache-Control": "private, no-cache"}  # another audit may be under the same address tomorrow
+STATUS: dict[type[EarmarkError], int] = {OtherListError: 409, RequestError: 400, AudioError: 410}
 
 
 class Decided(BaseModel):
-    """What the page says of a decision."""
+    """What the page says of a decision; see `Desk.decide`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     rank: int
+    clip_id: str | None = None
     action: str = Field(max_length=20)
     labels: list[str] = Field(default=[], max_length=1000)
     key: str | None = Field(default=None, min_length=1, max_length=64)
@@ -106,7 +108,7 @@ def review_app(desk: Desk, reviewer: str, access: Access, static: Path = STATIC)
 
     @app.post("/api/decisions")
     def decide(decided: Decided, by: Annotated[str, Depends(who)], filters: Annotated[Filters, Depends(wanted)]) -> Response:
-        saved = desk.decide(by, decided.rank, decided.action, decided.labels, decided.key)
+        saved = desk.decide(by, decided.rank, decided.action, decided.labels, decided.key, decided.clip_id)
         return JSONResponse({"saved": saved, "state": desk.state(by, filters)})
 
     @app.post("/api/undo")
@@ -185,8 +187,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(EarmarkError)
     async def of_ours(_: Request, error: EarmarkError) -> Response:
-        status = 400 if isinstance(error, RequestError) else 410 if isinstance(error, AudioError) else 503
-        return answer(status, error)
+        return answer(next((status for kind, status in STATUS.items() if isinstance(error, kind)), 503), error)
 
     @app.exception_handler(MachineError)
     async def of_machine(_: Request, error: MachineError) -> Response:
