@@ -65,7 +65,7 @@ def test_decisions_that_are_damaged(capsys: pytest.CaptureFixture[str], audit: P
     assert "corrections.csv is there without review.sqlite" in refusal(capsys, audit)
 
 
-@pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "PIL"])
 def test_without_the_libraries(
     capsys: pytest.CaptureFixture[str], audit: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from earmark import audio
 from earmark.data.manifest import Clip, read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
@@ -91,6 +92,25 @@ def test_a_file_that_comes_back_is_played_again(place: Place) -> None:
     assert sounds.get(3).origin == "file"
     path.unlink()
     assert sounds.get(3).origin == "file"  # it is kept
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_large_file_is_read_for_its_hash_only_if_its_state_is_new(
+    place: Place, monkeypatch: pytest.MonkeyPatch, touched: bool
+) -> None:
+    hashed = []
+    hash_file = audio.content_hash
+    monkeypatch.setattr(audio, "content_hash", lambda file: hashed.append(file.path) or hash_file(file))
+    monkeypatch.setattr("earmark.web.sounds.LARGE", 1000)
+    path = file_of(place, 3)
+    if touched:
+        path.touch()
+    sounds = sounds_of(place.store)
+    assert sounds.get(3).origin == "file"
+    assert hashed == [path] * touched
+    sounds._kept.clear()
+    assert sounds.get(3).origin == "file"
+    assert hashed == [path] * touched
 
 
 def test_quiet_samples_of_the_store_keep_their_loudness(tmp_path: Path) -> None:

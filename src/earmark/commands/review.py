@@ -24,6 +24,8 @@ def review(
 ) -> None:
     """Listen to doubtful clips in a browser, and keep or correct their labels. Every decision is on the disk at once."""
     try:
+        import PIL  # noqa: F401  (for the spectrograms, which are made later)
+
         from earmark.web.serve import address_of, listening, serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("earmark"):

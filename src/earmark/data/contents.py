@@ -75,8 +75,12 @@ def _take_state(path: Path) -> tuple[FileState, float]:
             readable = "" if os.access(path, os.R_OK, effective_ids=True) else " not readable"
     except AudioError as error:
         return FileState(str(error), 0), 0.0
-    text = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}{readable}"
-    return FileState(text, status.st_size), status.st_ctime
+    return FileState(f"{state_of(status)}{readable}", status.st_size), status.st_ctime
+
+
+def state_of(status: os.stat_result) -> str:
+    """The text of the state of a file that may be read."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def content_of(file: audio.OpenFile, bad: bool) -> str:

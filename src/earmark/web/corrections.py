@@ -50,10 +50,12 @@ def refuse_orphan(folder: Path, decisions: Path) -> None:
 
     Raises:
         EarmarkError: it is such a folder.
+        OSError: the corrections cannot be read.
     """
     path = folder / NAME
     if decisions.exists() or not path.exists():
         return
+    files.refuse_special(path)
     with path.open("rb") as file:
         file.readline()
         if file.readline():

@@ -1,5 +1,6 @@
 """Spectrograms of the clips, kept for as long as somebody may look at them again."""
 
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from typing import Literal
 
 from earmark.audio.spectrogram import spectrogram_png
 from earmark.web.sounds import Sounds
+from earmark.web.wav import Sound
 
-KEPT = 100  # pictures
-SHORTEST_TOP = 100.0  # Hz
+KEPT = 200  # pictures
+AT_ONCE = max((os.cpu_count() or 1) - 1, 1)  # that are made; a core is left for answers that somebody waits for
+LOWEST_TOP = 100.0  # Hz
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Pictures:
     def __init__(self, sounds: Sounds) -> None:
         self._sounds = sounds
         self._lock = threading.Lock()
+        self._turns = threading.Semaphore(AT_ONCE)
         self._kept: OrderedDict[tuple[int, str, Look], bytes] = OrderedDict()
 
     def get(self, row: int, look: Look) -> tuple[bytes, str]:
@@ -60,18 +64,16 @@ class Pictures:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key], sound.origin
-        top = min(max(look.top_hz, SHORTEST_TOP), sound.sample_rate / 2) if look.top_hz else None
-        picture = spectrogram_png(
-            sound.mono(),
-            sound.sample_rate,
-            width=look.width,
-            height=look.height,
-            scale=look.scale,
-            range_db=look.range_db,
-            top_hz=top,
-        )
+        with self._turns:
+            picture = _drawn(sound, look)
         with self._lock:
             self._kept[key] = picture
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return picture, sound.origin
+
+
+def _drawn(sound: Sound, look: Look) -> bytes:
+    top = min(max(look.top_hz, LOWEST_TOP), sound.sample_rate / 2) if look.top_hz else None
+    size = {"width": look.width, "height": look.height}
+    return spectrogram_png(sound.mono(), sound.sample_rate, **size, scale=look.scale, range_db=look.range_db, top_hz=top)

@@ -56,7 +56,8 @@ class Access:
         if is_loopback(host):
             return cls(frozenset({*LOOPBACK, shown}), port)
         everywhere = bare in ("0.0.0.0", "::", "")
-        own = {socket.gethostname().lower(), socket.getfqdn().lower()} if everywhere else {shown}
+        name = socket.gethostname().lower()
+        own = {name, f"{name}.local"} if everywhere else {shown}
         return cls(frozenset({*LOOPBACK, *own}), port, secrets.token_urlsafe(24), everywhere)
 
     @property

@@ -70,6 +70,7 @@ def serve(desk: Desk, reviewer: str, access: Access, opened: socket.socket, read
     config = uvicorn.Config(
         review_app(desk, reviewer, access),
         log_config=None,
+        log_level="critical",
         access_log=False,
         server_header=False,
         lifespan="off",

@@ -12,6 +12,7 @@ import pyarrow.compute
 
 from earmark import audio
 from earmark.data.contents import NAME as STATES
+from earmark.data.contents import state_of
 from earmark.data.parquet import read_parquet
 from earmark.data.store import PCM, Store, pcm_name
 from earmark.errors import NO_SUCH_FILE, AudioError, EarmarkError, MachineError
@@ -19,6 +20,7 @@ from earmark.web.moved import MovedFiles
 from earmark.web.wav import Sound, playable
 
 ROOM = 1 << 27  # bytes of decoded sounds that are kept, more if a single sound is larger
+LARGE = 1 << 24  # bytes of a file that takes a while to read
 FULL_SCALE = 32768.0  # of 16-bit PCM
 CHANGED = "the file has changed since the store was made"
 
@@ -36,7 +38,7 @@ class Sounds:
         self._rows = rows
         self.root = folder_of(store)
         self._moved = MovedFiles(self.root)
-        self._hashes: dict[tuple[int, ...], str] = {}  # content by the state of a file
+        self._hashes: dict[tuple[int, str], str] = {}  # content by the state of a file
         self._states: pyarrow.Table | None = None
         self._kept: OrderedDict[int, Sound] = OrderedDict()
         self._room_lock = threading.Lock()
@@ -92,34 +94,39 @@ class Sounds:
 
     def _decoded(self, row: int, path: Path, content: str, origin: str, why: str = "") -> Sound:
         """A clip from a file that must have this content."""
-        start, end = self._cell("start", row), self._cell("end", row)
+        name, start, end = (self._cell(column, row) for column in ("file_name", "start", "end"))
         whole = start is None and end is None
         with audio.judged(path), audio.opened(path, at_once=whole) as file:
-            if self._content(file) != content:
+            if self._content(file, name, content) != content:
                 raise AudioError(CHANGED)
             stored, rate = audio.read_stored(file, start, end)
             return playable(stored, rate, origin, why)
 
-    def _content(self, file: audio.OpenFile) -> str:
-        """The hash of an open file; a file in the same state as before is not read again."""
+    def _content(self, file: audio.OpenFile, name: str, content: str) -> str:
+        """The hash of an open file. A file in the same state as before, or a large one as the store remembers it, is not read for it."""
         if file.descriptor is None:
             return audio.content_hash(file)
         status = os.fstat(file.descriptor)
-        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        state = status.st_dev, state_of(status)
         if state not in self._hashes:
-            self._hashes[state] = audio.content_hash(file)
+            remembered = status.st_size > LARGE and self._state(name) == state[1]
+            self._hashes[state] = content if remembered else audio.content_hash(file)
         return self._hashes[state]
 
     def _size(self, name: str) -> int | None:
         """The size of a file when the store was made; None if the store does not say."""
+        size = self._state(name).split(" ", 1)[0]
+        return int(size) if size.isdigit() else None
+
+    def _state(self, name: str) -> str:
+        """The state of a file when the store was made; empty if the store does not say."""
         if self._states is None:
             try:
                 self._states = read_parquet(self._store.path / STATES, ["file_name", "state"])
             except (OSError, ValueError, pyarrow.ArrowException):  # a store of an earlier version has none
                 self._states = pyarrow.table({"file_name": [""], "state": [""]})
         place = pyarrow.compute.index(self._states["file_name"], name).as_py()
-        size = "" if place < 0 else self._states["state"][place].as_py().split(" ", 1)[0]
-        return int(size) if size.isdigit() else None
+        return "" if place < 0 else str(self._states["state"][place].as_py())
 
     def _from_store(self, row: int, why: str) -> Sound:
         rate = max(self._store.sample_rates)
