@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from earmark import cli
 from earmark.errors import EarmarkError
 from earmark.web.decisions import NAME, read_decisions
 from earmark.web.security import Access
@@ -131,7 +132,11 @@ def test_two_servers_at_once_and_an_end_by_ctrl_c(place: Place) -> None:
             said, told = process.communicate(timeout=15)
             assert process.returncode == 0
             assert f"clips heard: {place.audit / 'corrections.csv'}" in said
-            assert f"earmark apply-corrections MANIFEST {place.audit / 'corrections.csv'} --out" in said
+            corrected = place.sounds / "corrected.csv"
+            command = f"earmark apply-corrections {place.sounds / 'manifest.csv'} {place.audit} --out {corrected}"
+            assert said.splitlines()[-1] == f"{command} makes a corrected manifest"
+            assert cli.run(command.split()[1:]) == 0
+            assert corrected.exists()
             assert told == "Ctrl-C ends it; every decision is on the disk by then\n"
         assert {row["clip_id"] for row in rows_of(place)} == {row.clip_id for row in made}
         assert not (place.audit / f"{NAME}-wal").exists()  # the last to leave has tidied up

@@ -1,5 +1,6 @@
 """``earmark review``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,10 @@ def review(
             heard = desk.close()
     say(f"{heard:,} clips heard: {desk.corrections}")
     if heard:
-        say(f"earmark apply-corrections MANIFEST {desk.corrections} --out CORRECTED makes a corrected manifest")
+        audited = audit.store
+        manifest = audited.root if audited.source == "manifest" else str(audited.path)
+        to = ["--out", str(audited.sounds / "corrected.csv")]
+        say(f"{shlex.join(['earmark', 'apply-corrections', manifest, str(folder), *to])} makes a corrected manifest")
 
 
 def _user() -> str:
