@@ -116,7 +116,7 @@ function show(ready, before = "") {
   if (old && old !== ready && !queue.ahead.includes(old)) old.release();
   drawClip();
   const { item } = ready;
-  say(`${before} Next: ${item.clip_id}, given ${named(item.given)}${canAccept(item) ? `, suggested ${named(item.suggested)}` : ""}.`);
+  say(`${before} Next: ${item.clip_id}, ${canKeep(item) ? `given ${named(item.given)}` : "without a label"}${canAccept(item) ? `, suggested ${named(item.suggested)}` : ""}.`);
   queue.refill(ready).catch((fault) => {
     if (!(fault instanceof ServerGone || fault instanceof Refused)) throw fault; // else it is said when the next clip is wanted
   });

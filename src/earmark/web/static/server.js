@@ -22,7 +22,8 @@ export class Server {
   }
 
   async ask(method, path, query, body) {
-    const headers = { "X-Earmark": "review", "X-Reviewer": encodeURIComponent(this.reviewer) };
+    const headers = { "X-Earmark": "review" };
+    if (this.reviewer) headers["X-Reviewer"] = encodeURIComponent(this.reviewer);
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const asked = { method, headers, body: body && JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
     let answer, text;
