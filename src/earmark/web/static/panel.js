@@ -48,9 +48,13 @@ export class Filters {
     return ["class", "reason"].some((name) => this.values.get(name)) || this.values.get("verified") === "1";
   }
 
-  clear() {
+  drop() {
     this.values = new URLSearchParams();
     this.keep();
+  }
+
+  clear() {
+    this.drop();
     this.changed();
   }
 
@@ -61,7 +65,7 @@ export class Filters {
   }
 
   draw(state) {
-    options(this.parts.class, "all classes", state.classes.map(({ label, left }) => [label, `${label} (${number(left)})`]), this.values.get("class"));
+    options(this.parts.class, "all classes", state.classes.filter(({ label, left, heard }) => left || heard || label === this.values.get("class")).map(({ label, left }) => [label, `${label} (${number(left)})`]), this.values.get("class"));
     options(this.parts.reason, "all reasons", state.reasons.map(({ reason, left }) => [reason, `${reason} (${number(left)})`]), this.values.get("reason"));
     this.parts.verified.value = this.values.get("verified") || "0";
     $("filter-again").checked = this.values.get("again") === "1";

@@ -37,7 +37,7 @@ export class Player {
     this.audio.onerror = () => this.silent();
     this.say("");
     this.showImage(ready);
-    this.audio.currentTime = 0;
+    if (this.audio.currentTime) this.audio.currentTime = 0; // to seek, even to where it is, takes time
     this.heard();
     this.play();
     ready.facts.then((facts) => {
@@ -80,6 +80,7 @@ export class Player {
     this.rememberSlow(this.slow);
     this.showSpeed();
     for (const audio of [this.audio, this.example?.audio]) if (audio) setSpeed(audio, this.slow);
+    this.heard();
   }
 
   showSpeed() {
@@ -137,7 +138,7 @@ export class Player {
     slider.setAttribute("aria-valuemax", all.toFixed(1));
     slider.setAttribute("aria-valuenow", Math.min(now, all).toFixed(1));
     slider.setAttribute("aria-valuetext", `${now.toFixed(1)} of ${all.toFixed(1)} seconds`);
-    position.textContent = `${now.toFixed(1)} / ${all.toFixed(1)} s`;
+    position.textContent = `${now.toFixed(1)} / ${all.toFixed(1)} s${this.slow ? " · an octave lower" : ""}`;
     playText.textContent = this.audio.paused ? "Play" : "Pause";
     this.movePlayhead();
     if (!this.audio.paused && !calm.matches) requestAnimationFrame(this.frame);

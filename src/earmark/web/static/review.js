@@ -2,13 +2,14 @@
 
 import { canAccept, canKeep, drawExamples, drawRows, NOTHING, rowsOf, same } from "./choices.js";
 import { bindKeys } from "./keys.js";
+import { insist, isBusy, working } from "./patience.js";
 import { $, drawNotes, drawState, drawWhy, Filters, remembered } from "./panel.js";
 import { Player } from "./player.js";
 import { Queue, Ready } from "./queue.js";
 import { freshKey, Refused, Server, ServerGone } from "./server.js";
 import { Search } from "./search.js";
 
-const RETRY = 1500; // milliseconds between two tries to reach a server that is gone
+const KEPT = 20; // clips that undo shows without asking for them
 const DONE = { keep: "Kept", accept: "Accepted", relabel: "Changed to", none: "None of these", unusable: "Unusable" };
 
 const server = new Server();
@@ -24,56 +25,23 @@ let state = null; // what the server says of the whole list
 let shown = null; // the clip that is heard
 let rows = []; // its labels as they are listed
 let on = new Set(); // those that are switched on, where clips may have several
-let done = []; // what was done in this sitting, newest last: {rank, ready, skipped}
-let busy = false; // a decision is under way: no other is taken
+let done = []; // what was done in this sitting, newest last: {rank, ready, skipped}; only the newest are still ready to show
 
-/** Does something that needs the server, once at a time. Where the server is gone, says so, and tries until it is back. */
-async function working(act) {
-  if (busy) return;
-  busy = true;
-  document.body.classList.add("busy");
-  try {
-    await act();
-  } catch (fault) {
-    if (!(fault instanceof Refused)) throw fault;
-    tell(fault.message, "Close", () => tell(""));
-  } finally {
-    busy = false;
-    document.body.classList.remove("busy");
-  }
+/** Says something to who cannot see, and shows the first part of it, which is what was done. */
+function say(text, further = "") {
+  $("last").textContent = text;
+  $("said").textContent = `${text} ${further}`;
 }
 
-async function insist(ask, unsaved = false) {
-  for (;;) {
-    try {
-      const answer = await ask();
-      tell("");
-      return answer;
-    } catch (fault) {
-      if (!(fault instanceof ServerGone)) throw fault;
-      const lost = unsaved ? "Your last decision is kept here and is saved as soon as it is back" : "Nothing is lost; the page goes on as soon as it is back";
-      await new Promise((again) => {
-        tell(`The review server does not answer. ${lost}: leave this page open, and start earmark review again.`, "Try now", again);
-        setTimeout(again, RETRY);
-      });
-    }
-  }
-}
-
-function tell(text, button = "", act = null) {
-  if ($("banner-text").textContent !== text) $("banner-text").textContent = text;
-  $("banner-button").textContent = button;
-  $("banner-button").onclick = act;
-  $("banner").hidden = !text;
-}
-
-function say(text) {
-  $("said").textContent = text;
+function note(entry) {
+  done.push(entry);
+  const old = done.at(-KEPT);
+  if (old) old.ready = null;
 }
 
 /** Shows the clips of the filters in force, from the first; after what is under way. */
 function begin() {
-  if (busy) return void setTimeout(begin, 100);
+  if (isBusy()) return void setTimeout(begin, 100);
   return working(async () => {
     queue.clear();
     queue.skipped = [];
@@ -116,7 +84,7 @@ function show(ready, before = "") {
   if (old && old !== ready && !queue.ahead.includes(old)) old.release();
   drawClip();
   const { item } = ready;
-  say(`${before} Next: ${item.clip_id}, ${canKeep(item) ? `given ${named(item.given)}` : "without a label"}${canAccept(item) ? `, suggested ${named(item.suggested)}` : ""}.`);
+  say(before, `Next: ${item.clip_id}, ${canKeep(item) ? `given ${named(item.given)}` : "without a label"}${canAccept(item) ? `, suggested ${named(item.suggested)}` : ""}.`);
   queue.refill(ready).catch((fault) => {
     if (!(fault instanceof ServerGone || fault instanceof Refused)) throw fault; // else it is said when the next clip is wanted
   });
@@ -159,7 +127,7 @@ function finish(before = "") {
   $("again-skipped").hidden = !skipped;
   $("again-skipped").textContent = skipped === 1 ? "Hear the skipped clip" : `Hear the ${skipped} skipped clips`;
   $("clear-filters").hidden = !filters.narrowed();
-  say(`${before} ${$("finished-title").textContent}.`);
+  say(before, `${$("finished-title").textContent}.`);
   $("finished-title").focus();
 }
 
@@ -173,7 +141,7 @@ function decide(action, labels = []) {
     const { item } = shown;
     const decision = { rank: item.rank, action, key: freshKey(), ...(action === "relabel" && { labels }) };
     const answer = await insist(() => server.post("/api/decisions", filters.query(), decision), true);
-    done.push({ rank: item.rank, ready: shown });
+    note({ rank: item.rank, ready: shown });
     setState(answer.state);
     const meant = { keep: item.given, accept: item.suggested, relabel: labels }[action];
     await showNext(`${DONE[action]}${meant ? ` ${named(meant)}` : ""}.`);
@@ -202,14 +170,14 @@ function decideFor(labels) {
 }
 
 function pick(row) {
-  if (!shown || busy) return;
+  if (!shown || isBusy()) return;
   if (!state.several || row.label === null) return decideFor(row.label === null ? [] : [row.label]);
   if (!on.delete(row.label)) on.add(row.label);
   const place = rows.indexOf(row);
   const focused = $("choices").contains(document.activeElement);
   drawChoices();
   if (focused) $("choices").children[place].focus();
-  say(`${row.label} ${on.has(row.label) ? "on" : "off"}. ${named([...on])}.`);
+  say("", `${row.label} ${on.has(row.label) ? "on" : "off"}: ${named([...on])}.`);
 }
 
 function pickNumber(number) {
@@ -231,7 +199,7 @@ function skip() {
   return working(async () => {
     if (!shown) return;
     queue.skipped.push(shown.item.rank);
-    done.push({ rank: shown.item.rank, ready: shown, skipped: true });
+    note({ rank: shown.item.rank, ready: shown, skipped: true });
     await showNext("Skipped.");
   });
 }
@@ -241,7 +209,7 @@ function undo() {
     const last = done.at(-1);
     let item = null;
     if (last?.skipped) {
-      queue.skipped = queue.skipped.filter((rank) => rank !== last.rank);
+      if (!last.ready) ({ item } = await insist(() => server.get(`/api/item/${last.rank}`)));
     } else {
       const answer = await insist(() => undoneOnce(last));
       setState(answer.state);
@@ -249,7 +217,7 @@ function undo() {
       if (!item) return say("There is nothing to undo.");
     }
     done.pop();
-    const back = last && (!item || last.rank === item.rank) ? last.ready : new Ready(item, server);
+    const back = last?.ready && (!item || last.rank === item.rank) ? last.ready : new Ready(item, server);
     if (shown && shown.item.rank !== back.item.rank) queue.putBack(shown);
     queue.skipped = queue.skipped.filter((rank) => rank !== back.item.rank);
     show(back, "Undone.");
@@ -307,6 +275,7 @@ $("name").addEventListener("close", () => {
   const name = $("name-input").value.trim() || state.reviewer;
   const fresh = name !== server.reviewer;
   takeName(name);
+  if (fresh) done = [];
   if (fresh || !shown) begin();
   else player.play();
 });
@@ -339,12 +308,23 @@ bindKeys({
   letter: (letter) => $("examples").querySelector(`[data-key="${letter}"]`)?.click(),
 });
 addEventListener("resize", () => shown && player.heard());
-addEventListener("beforeunload", (event) => busy && event.preventDefault());
+addEventListener("beforeunload", (event) => isBusy() && event.preventDefault());
+
+/** The state at the beginning; filters in the page's address that this list does not know are dropped. */
+async function firstState() {
+  try {
+    return await server.get("/api/state", filters.query());
+  } catch (fault) {
+    if (!(fault instanceof Refused) || !filters.query().size) throw fault;
+    filters.drop();
+    return server.get("/api/state", filters.query());
+  }
+}
 
 const name = remembered.read("reviewer", "");
 server.reviewer = name;
 await working(async () => {
-  setState(await insist(() => server.get("/api/state", filters.query())));
+  setState(await insist(firstState));
   $("title").textContent = state.title;
   document.title = `${state.title} · review · earmark`;
   $("keys-digits").textContent = state.several ? "switch the label with this number on or off" : "give it the label with this number";
