@@ -262,7 +262,7 @@ def _task(row: Mapping[str, str], clip: Mapping[str, Any], separator: str, befor
     wrong = float(row["probability"]) if row["probability"] else None
     predictions = [_prediction("suggested by earmark", suggested, wrong)]
     if not unlabelled:
-        predictions.insert(0, _prediction("given", given, None if wrong is None else 1 - wrong))
+        predictions.insert(0, _prediction("given", given, None if wrong is None else round(1 - wrong, 6)))
     about = [f"given: {'unlabelled' if unlabelled else ', '.join(given) or NONE_CHOICE}"]
     about += [f"wrong with probability {wrong:.0%}"] if wrong is not None else []
     about += [f"suggested: {', '.join(suggested) or NONE_CHOICE}", *([row["reason"]] if row["reason"] else [])]
