@@ -7,7 +7,7 @@ import pytest
 from earmark.assess import pictures
 from earmark.assess.joined import Joined
 from earmark.assess.page import environment
-from earmark.assess.pictures import AXIS_NAME, CONFUSED, PLOT, Confusion, MixUp, confusion, learning_curves
+from earmark.assess.pictures import AXIS_NAME, CONFUSED, PLOT, Confusion, MixUp, confusion, learning_curves, share_band
 from earmark.data.table import ClipTable
 from earmark.labels import LabelSet
 from earmark.recipe import load_recipe
@@ -123,3 +123,17 @@ def test_a_point_is_no_curve(tmp_path: Path) -> None:
 
 def test_a_run_without_a_log_has_no_curves(tmp_path: Path) -> None:
     assert learning_curves(Run(tmp_path, load_recipe("tiny"))) == ([], [])
+
+
+def test_a_band_of_shares_has_its_places() -> None:
+    left, top, right, bottom = PLOT
+    band = share_band([(50, 1.0, 0.8, 1.0), (100, 0.5, 0.25, 0.75)], 50)
+    assert band.curve == [((left + right) / 2, top), (right, (top + bottom) / 2)]
+    assert band.around[1] == (right, top + 0.25 * (bottom - top))
+    assert band.around[2] == (right, top + 0.75 * (bottom - top))
+    assert [text for _, text in band.up] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+    assert band.mark == (left + right) / 2
+    assert share_band([(10, 0.5, 0.5, 0.5)], 20).mark is None
+    many = share_band([(n, 0.5, 0.4, 0.6) for n in range(1, 5001)], 1)
+    assert len(many.curve) <= 400
+    assert many.curve[-1][0] == right

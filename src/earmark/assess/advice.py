@@ -62,6 +62,46 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int, mi
     return [*steps[:MOST], Step("Tag new sounds, files or whole folders:", (_command("tag", "SOUNDS", "--model", run.path),))]
 
 
+def steps_after_audit(folder: Path, run: Path, store: Path) -> list[Step]:
+    """What to do with an audit, in order.
+
+    Args:
+        folder: the audit's folder.
+        run: the run that was audited.
+        store: its store.
+    """
+    try:
+        opened = Store.open(store)
+    except StoreError:
+        opened = None
+    sounds, rates = Path("SOUNDS"), "HZ"
+    if opened is not None:
+        sounds = Path(opened.root).parent if opened.source == "manifest" else Path(opened.root)
+        rates = ",".join(map(str, opened.sample_rates))
+    table, corrected, again = (
+        sounds / f"corrected-{folder.name or 'labels'}.csv",
+        _beside(store, "corrected"),
+        _beside(run, "corrected"),
+    )
+    return [
+        Step("Hear the first clips and keep or correct their labels; a page opens in your browser:", (_command("review", folder),)),
+        Step(
+            "Write what you have heard into a new table of labels, verified, and make a store of it:",
+            (
+                _command("apply-corrections", store, folder, "--out", table),
+                _command("prepare", "manifest", table, "--out", corrected, "--sample-rate", rates),
+            ),
+        ),
+        Step(
+            "Train again, and see whether it is better on the same clips:",
+            (
+                _command("train", run / "recipe.yaml", "--store", corrected, "--out", again),
+                _command("compare", run, again),
+            ),
+        ),
+    ]
+
+
 def _store(run: Run) -> Store | None:
     """The run's store, if it is still where it was."""
     try:

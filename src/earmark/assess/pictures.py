@@ -14,6 +14,7 @@ from earmark.runs.run import Run, read_metrics_log
 
 COLOURS = 10  # of learning curves
 CURVE_POINTS = 6000  # in one picture of learning curves, about
+BAND_POINTS = 400  # in a curve of shares, about
 TICKS = 4  # of an axis, about
 PLOT = (44, 10, 300, 160)  # left, top, right, bottom of the area that curves are drawn in, in units of the picture
 CONFUSED = 100  # classes in the confusion matrix, at most
@@ -43,6 +44,25 @@ class Chart:
     curves: list[tuple[int, list[Point]]]
     across: list[tuple[float, str]]
     up: list[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve of shares, 0 % to 100 %, with the interval around it.
+
+    Attributes:
+        curve: its points, in units of the picture.
+        around: the outline of the interval.
+        across: places and texts of the ticks below.
+        up: places and texts of the ticks on the left.
+        mark: place of a number across that is marked; None if it lies beyond the curve.
+    """
+
+    curve: list[Point]
+    around: list[Point]
+    across: list[tuple[float, str]]
+    up: list[tuple[float, str]]
+    mark: float | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +151,30 @@ def _chart(title: str, curves: Sequence[Sequence[Point]], colours: Sequence[int]
         [(colour, [place(point) for point in curve]) for colour, curve in zip(colours, curves, strict=True) if curve],
         [(place((k * x_step, low))[0], f"{k * x_step:,.0f}") for k in range(int(last / x_step + 1e-9) + 1)],
         [(place((0, low + k * step))[1], f"{low + k * step:.{decimals}f}") for k in range(round((high - low) / step) + 1)],
+    )
+
+
+def share_band(points: Sequence[tuple[float, float, float, float]], marked: float) -> Band:
+    """A curve of shares.
+
+    Args:
+        points: numbers across, rising, each with its share and the ends of the interval, all 0..1; one at least.
+        marked: the number across to mark.
+    """
+    left, top, right, bottom = PLOT
+    last = points[-1][0]
+
+    def place(across: float, share: float) -> Point:
+        return round(left + (right - left) * across / last, 1), round(bottom - (bottom - top) * share, 1)
+
+    thinned = points[:: -(len(points) // BAND_POINTS + 1)][::-1]  # the last one is in
+    step = max(_step(last / 2), 1.0)
+    return Band(
+        [place(x, share) for x, share, _, _ in thinned],
+        [place(x, high) for x, _, _, high in thinned] + [place(x, low) for x, _, low, _ in reversed(thinned)],
+        [(place(k * step, 0)[0], f"{k * step:,.0f}") for k in range(int(last / step + 1e-9) + 1)],
+        [(place(0, k / 4)[1], f"{k * 25} %") for k in range(5)],
+        place(marked, 0)[0] if 0 < marked <= last else None,
     )
 
 
