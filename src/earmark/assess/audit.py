@@ -20,7 +20,7 @@ from earmark.assess.promise import WrongDraws, calibrate, draw_wrong
 from earmark.data.table import Array, ClipTable
 
 PROMISED = (50, 100, 200, 500, 1000, 2000, 5000)  # clips that a person hears in a sitting, or in some
-CURVE = (1, 2, 5, 10, 20, 30, 50, 70, 100, 150)  # then every half of the number before more
+CURVE = (1, 2, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)  # then a tenth more of the number before, and so on
 FEW_VERIFIED = 10  # clips of a class: with fewer, its figure is a guess
 NONE_SHARE = 0.02  # of verified clips are taken for none of the classes, by mistake
 SHOWN_MIX_UPS = 30
@@ -126,7 +126,7 @@ def make_audit(
         several=not judged.exclusive,
         suspects=_suspects(judged, duplicates),
         promise=_promises(judged, PROMISED),
-        curve=_promises(judged, (*CURVE, *(int(200 * 1.5**step) for step in range(40)), count)),
+        curve=_promises(judged, (*CURVE, *(int(100 * 1.1**step) for step in range(150)), count)),
         whole=whole,
         classes=_classes(judged, leaning),
         mix_ups=_mix_ups(judged),
