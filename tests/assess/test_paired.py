@@ -55,6 +55,19 @@ def test_lwlrap_and_accuracy_agree_with_scikit_learn_and_a_loop() -> None:
     assert (accuracy.low, accuracy.high) == pytest.approx(ends, abs=0.012)  # in steps of about 1/60
 
 
+@pytest.mark.parametrize("alike", [0, 1 << 30])
+def test_recordings_that_are_alike_may_be_drawn_together(alike: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to draw have the interval of the textbook: the standard error of a ratio, of many recordings of one to five clips."""
+    monkeypatch.setattr(paired, "ALIKE", alike)  # 0: always together; so many: never
+    rng = np.random.default_rng(9)
+    group = np.repeat(np.arange(3000), rng.integers(1, 6, 3000))
+    first, second = (rng.random(len(group)) < 0.1).astype(float), (rng.random(len(group)) < 0.9).astype(float)
+    found = difference(first, second, np.ones(len(group)), group)
+    gained, clips = np.bincount(group, second - first), np.bincount(group)
+    error = np.sqrt(((gained - found.value * clips) ** 2).sum()) / clips.sum()
+    assert (found.low, found.high) == pytest.approx((found.value - 1.96 * error, found.value + 1.96 * error), abs=0.25 * error)
+
+
 @pytest.mark.parametrize("draws", [1, 50, 1 << 21])
 def test_how_many_resamples_are_drawn_at_once_changes_nothing(draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
