@@ -161,8 +161,9 @@ class Desk:
         """
         with self._lock:
             self._catch_up()
-            hidden = self._hidden(reviewer, filters).copy()
-            hidden[np.isin(self.audit.suspects.rank, np.array(skipped, np.int64))] = True
+            hidden = self._hidden(reviewer, filters)
+            if skipped:
+                hidden = hidden | np.isin(self.audit.suspects.rank, np.array(skipped, np.int64))
             order = self._queues.order(filters)
             chosen = order[~hidden[order]][:count].tolist()
         return [self._item(clip) for clip in chosen]

@@ -94,7 +94,7 @@ class Examples:
         if vectors.place[row] < 0 or not len(candidates.rows):
             return []
         own = _of_length_one(vectors.take(vectors.place[row : row + 1]) - centre)[0]
-        likeness = candidates.vectors @ own
+        likeness = np.einsum("nd,d->n", candidates.vectors, own)  # `@` would wake threads, which takes longer than this
         other = self._group.take(pyarrow.array(candidates.rows))
         elsewhere = pyarrow.compute.not_equal(other, self._group[row]).to_numpy(zero_copy_only=False)
         likeness = np.where(elsewhere, likeness, -np.inf)
