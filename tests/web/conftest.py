@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,15 @@ def write_vectors(store: Store, vectors: np.ndarray) -> str:
     info |= {"store": store.fingerprint, "clips": len(vectors), "title": "", "licence": "", "window": 0}
     (folder / "embedding.json").write_text(json.dumps(info), encoding="utf-8")
     return KEY
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> float:
+    """Waits until something is so, and says how long it took."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds, "it did not come"
+        time.sleep(0.01)
+    return time.monotonic() - begun
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
 import csv
 import fcntl
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from earmark.data.corrections import NAME, read_corrections
 from earmark.errors import EarmarkError
-from earmark.web.corrections import HEADER, NAME, Exporter, refuse_orphan, write_corrections
+from earmark.web.corrections import Exporter, refuse_orphan, write_corrections
 from earmark.web.decisions import NAME as DECISIONS
 from earmark.web.decisions import Decisions
+from tests.web.conftest import until
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -29,20 +30,32 @@ def test_the_table_has_what_stands_in_the_end(tmp_path: Path) -> None:
     file.close()
     assert write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: [clip[0] for clip in clips], "|") == 3
     assert rows_of(tmp_path / NAME) == [
-        list(HEADER),
+        ["clip_id", "given", "labels", "action", "by", "when", "sha256", "disagrees"],
         ['odd\r\nname, "1".wav', "x", "y|z", "accept", "ann", times[0], "o", ""],
         ["b.wav", "x", "", "unusable", "bo", times[2], "b", "ann"],
         ["c.wav", "x|y", "", "none", "bo", times[3], "c", ""],
     ]
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> float:
-    """Waits until something is so, and says how long it took."""
-    begun = time.monotonic()
-    while not true():
-        assert time.monotonic() - begun < seconds, "it did not come"
-        time.sleep(0.01)
-    return time.monotonic() - begun
+def test_the_table_can_be_read_as_corrections(tmp_path: Path) -> None:
+    file = Decisions(tmp_path / DECISIONS, "f")
+    file.add("a.wav", "Łukasz & co", "relabel", ["x"], ["y, z", "<script>"])
+    file.add("b.wav", "bo", "unusable", ["x"], [])
+    file.add("b.wav", "ann", "none", ["x"], [])
+    made = file.since(0)
+    file.close()
+    write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: ["0" * 32] * len(clips), ";")
+    read = read_corrections(tmp_path / NAME, ";")
+    assert read.faults == ()
+    one, two = read.corrections
+    assert (one.clip_id, one.labels, one.given, one.by, one.when) == (
+        "a.wav",
+        ("y, z", "<script>"),
+        ("x",),
+        "Łukasz & co",
+        made[0].when,
+    )
+    assert (two.clip_id, two.action, two.labels, two.by, two.disagrees) == ("b.wav", "none", (), "ann", ("bo",))
 
 
 def test_written_within_a_second_and_at_the_end() -> None:
@@ -88,7 +101,7 @@ def test_two_servers_do_not_write_over_newer_rows(tmp_path: Path) -> None:
 
 def test_corrections_without_their_decisions_are_not_written_over(tmp_path: Path) -> None:
     refuse_orphan(tmp_path, tmp_path / DECISIONS)
-    (tmp_path / NAME).write_text(",".join(HEADER) + "\n", encoding="utf-8")
+    (tmp_path / NAME).write_text("clip_id,given,labels,action,by,when,sha256,disagrees\n", encoding="utf-8")
     refuse_orphan(tmp_path, tmp_path / DECISIONS)
     with (tmp_path / NAME).open("a", encoding="utf-8") as file:
         file.write("a,x,y,accept,ann,t,,\n")

@@ -1,3 +1,4 @@
+import os
 import re
 import sqlite3
 import subprocess
@@ -143,6 +144,21 @@ def test_files_of_others(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(EarmarkError, match="is no file of decisions"):
         Decisions(tmp_path / "other", STORE)
+
+
+def test_a_file_that_is_moved_away_takes_no_more_decisions(tmp_path: Path) -> None:
+    file = Decisions(tmp_path / NAME, STORE)
+    file.add("a", "ann", "keep", [], [])
+    os.replace(tmp_path / NAME, tmp_path / "away")
+    with pytest.raises(MachineError, match="was moved or replaced while it was open"):
+        file.add("b", "ann", "keep", [], [])
+    (tmp_path / NAME).write_bytes(b"another file")
+    with pytest.raises(MachineError, match="was moved or replaced while it was open"):
+        file.undo("ann")
+    os.replace(tmp_path / "away", tmp_path / NAME)
+    file.add("c", "ann", "keep", [], [])
+    assert [row.clip_id for row in file.since(0)] == ["a", "c"]
+    file.close()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from earmark.data.manifest import read_manifest, write_manifest
+from earmark.data.manifest import Clip, read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.errors import EarmarkError
 from earmark.web.folder import Audit
+from tests.audits import make_audit
 from tests.web.conftest import RATE, Place, small_clips
 
 
@@ -116,6 +118,21 @@ def test_damaged_suspects(place: Place, content: bytes) -> None:
     (place.audit / "suspects.csv").write_bytes(content)
     with pytest.raises(EarmarkError, match=r"suspects\.csv is damaged"):
         Audit.open(place.audit)
+
+
+def test_names_with_line_breaks_and_quotes(tmp_path: Path) -> None:
+    names = ["a\rb.wav", "c\nd.wav", "e\r\nf.wav", 'g,"h".wav', " i .wav", "j;k.wav", "ü.wav", "'l.wav"]
+    for name in names:
+        soundfile.write(tmp_path / "x.wav", np.random.default_rng(len(name)).uniform(-1, 1, 800), RATE)
+        (tmp_path / "x.wav").rename(tmp_path / name)
+    clips = [Clip(name, ("x, y" if number % 2 else "z",), fold=0, group=str(number)) for number, name in enumerate(names)]
+    write_manifest(tmp_path / "m.parquet", clips)
+    store = prepare(read_manifest(tmp_path / "m.parquet"), str(tmp_path / "m.parquet"), tmp_path / "store", [RATE]).store
+    audit = Audit.open(make_audit(store, tmp_path / "audit"))
+    assert audit.info.label_separator == ";"
+    assert sorted(audit.suspects.clip_id.to_pylist()) == sorted(names)
+    for clip, name in enumerate(audit.suspects.clip_id.to_pylist()):
+        assert [audit.info.labels.names[n] for n in audit.suspects.given.of(clip)] == list(clips[names.index(name)].labels)
 
 
 def test_no_audit_folder(tmp_path: Path, place: Place) -> None:

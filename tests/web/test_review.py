@@ -15,7 +15,7 @@ from earmark.web.desk import Desk
 from earmark.web.folder import Audit
 from earmark.web.review import review_app
 from earmark.web.security import HEADERS, Access
-from tests.web.conftest import LABELS, Browser, Place
+from tests.web.conftest import LABELS, Browser, Place, until
 
 
 @pytest.fixture
@@ -364,6 +364,17 @@ def test_corrections_are_written_at_the_end(desk: Desk, audit: Audit) -> None:
         (row,) = csv.DictReader(file)
     assert (row["clip_id"], row["labels"], row["action"], row["by"]) == (clip, LABELS[2], "relabel", "ann")
     assert row["sha256"] == audit.cell("content_hash", int(audit.suspects.row[2]))
+
+
+def test_corrections_follow_a_decision_and_an_undo_within_a_second(browser: Browser, desk: Desk) -> None:
+    def corrected() -> int:
+        with desk.corrections.open(encoding="utf-8", newline="") as file:
+            return len(list(csv.DictReader(file)))
+
+    decide(browser, 1, "none")
+    until(lambda: desk.corrections.exists() and corrected() == 1, 1.0)
+    browser.post("/api/undo", {})
+    until(lambda: corrected() == 0, 1.0)
 
 
 def test_notes_say_what_is_missing(place: Place) -> None:

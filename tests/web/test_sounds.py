@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import threading
@@ -153,6 +154,15 @@ def test_nothing_left_to_play(place: Place) -> None:
     (place.store / f"pcm-{RATE}.i16").unlink()
     sounds = Sounds(Store.open(place.store), Store.open(place.store).rows(RATE))
     with pytest.raises(AudioError, match="cannot be read"):
+        sounds.get(3)
+
+
+def test_a_store_that_was_prepared_anew_is_not_played(place: Place) -> None:
+    sounds = sounds_of(place.store)
+    file_of(place, 3).unlink()
+    info = json.loads((place.store / "store.json").read_text(encoding="utf-8"))
+    (place.store / "store.json").write_text(json.dumps(info | {"fingerprint": "other"}), encoding="utf-8")
+    with pytest.raises(AudioError, match="was prepared anew"):
         sounds.get(3)
 
 

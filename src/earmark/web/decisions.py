@@ -5,6 +5,7 @@ file: each reads what has been added since it last looked. Clips are known by th
 """
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -102,10 +103,12 @@ class Decisions:
     def __init__(self, path: Path, store_fingerprint: str) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._opened: os.stat_result | None = None
         with _explained(path):
             self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(store_fingerprint)
+                self._opened = os.stat(path)
             except BaseException:
                 self._connection.close()
                 raise
@@ -196,6 +199,7 @@ class Decisions:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that no other process can come between; it is on the disk when the block has ended."""
         with self._lock, _explained(self.path):
+            self._refuse_lost()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -204,6 +208,15 @@ class Decisions:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _refuse_lost(self) -> None:
+        """Refuses to write where nobody would find it: the file was moved, removed or replaced while it was open."""
+        try:
+            same = self._opened is None or os.path.samestat(self._opened, os.stat(self.path))
+        except OSError:
+            same = False
+        if not same:
+            raise MachineError(f"{self.path} was moved or replaced while it was open; start `earmark review` again")
 
     @staticmethod
     def _insert(connection: sqlite3.Connection, *values: Any) -> int:

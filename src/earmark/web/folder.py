@@ -207,7 +207,7 @@ def read_suspects(path: Path, info: AuditInfo, rows: pyarrow.Table) -> Suspects:
         files.refuse_special(place)
         table = pyarrow.csv.read_csv(
             place,
-            pyarrow.csv.ReadOptions(use_threads=False),
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=1 << 24),
             pyarrow.csv.ParseOptions(newlines_in_values=True),  # names of files may have line breaks
             pyarrow.csv.ConvertOptions(column_types=COLUMNS, include_columns=list(COLUMNS), strings_can_be_null=False),
         ).combine_chunks()

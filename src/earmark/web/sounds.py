@@ -16,6 +16,7 @@ from earmark.data.contents import state_of
 from earmark.data.parquet import read_parquet
 from earmark.data.store import PCM, Store, pcm_name
 from earmark.errors import NO_SUCH_FILE, AudioError, EarmarkError, MachineError
+from earmark.runs.data import check_unchanged
 from earmark.web.moved import MovedFiles
 from earmark.web.wav import Sound, playable
 
@@ -134,7 +135,8 @@ class Sounds:
         path = self._store.path / pcm_name(rate)
         try:
             pcm = np.memmap(path, dtype=PCM, mode="r")[first : first + length]
-        except (OSError, ValueError) as error:
+            check_unchanged(self._store)  # afterwards, since the file is opened by its name
+        except (OSError, ValueError, EarmarkError) as error:
             raise AudioError(f"{why}, and {path} cannot be read: {error}") from None
         if len(pcm) < length or not length:
             raise AudioError(f"{why}, and {path} is shorter than it should be")
