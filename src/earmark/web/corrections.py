@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from earmark import files
+from earmark.data.corrections import COLUMNS, NAME, NAMES_SEPARATOR
 from earmark.errors import EarmarkError
 from earmark.web.decisions import read_decisions
 from earmark.web.ledger import settled
 
-NAME = "corrections.csv"
-HEADER = ("clip_id", "given", "labels", "action", "by", "when", "sha256", "disagrees")
-NAME_SEPARATOR = ";"  # between the names of reviewers who disagree
 PAUSE = 0.3  # seconds in which further decisions are waited for, so that one file has them all
 
 
@@ -35,10 +33,10 @@ def write_corrections(path: Path, decisions: Path, content_hashes: Callable[[Seq
     with files.replacing(path) as partial:  # read only now: another server may have written what this one does not know yet
         standing = list(settled(read_decisions(decisions)))
         hashes = content_hashes([made.clip_id for made, _ in standing])
-        rows: list[tuple[str, ...]] = [HEADER]
+        rows: list[tuple[str, ...]] = [COLUMNS]
         for (made, others), content in zip(standing, hashes, strict=True):
             given, labels = separator.join(made.given), separator.join(made.labels)
-            who = NAME_SEPARATOR.join(others)
+            who = NAMES_SEPARATOR.join(others)
             rows.append((made.clip_id, given, labels, made.action, made.by, made.when, content, who))
         with partial.open("w", encoding="utf-8", newline="") as file:
             files.write_rows(file, rows)

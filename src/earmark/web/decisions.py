@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from earmark.data.corrections import UNUSABLE
 from earmark.errors import EarmarkError, MachineError, one_line
 
 NAME = "review.sqlite"
-ACTIONS = ("keep", "accept", "relabel", "none", "unusable")
 UNDO = "undo"
 KIND, VERSION = 0x6561726D, 1  # the file's application id ("earm"), and the version of its table
 PATIENCE = 10.0  # seconds to wait for another process that writes
@@ -63,7 +63,7 @@ class Decision:
         clip_id: the clip.
         by: who decided.
         when: ISO 8601, UTC, in seconds.
-        action: one of `ACTIONS`, or `UNDO`.
+        action: one of `earmark.data.corrections.ACTIONS`, or `UNDO`.
         given: the labels that the clip had when it was heard.
         labels: its labels after that; empty for none of these, for what is unusable, and for an undo.
         undoes: number of the decision that this row undoes; else None.
@@ -81,7 +81,7 @@ class Decision:
     @property
     def outcome(self) -> frozenset[str] | None:
         """What the clip is after this: its labels, or None if it is unusable. Two decisions agree if this is equal."""
-        return None if self.action == "unusable" else frozenset(self.labels)
+        return None if self.action == UNUSABLE else frozenset(self.labels)
 
     @property
     def changed(self) -> bool:
@@ -124,7 +124,7 @@ class Decisions:
         Args:
             clip_id: the clip.
             by: who decided.
-            action: one of `ACTIONS`.
+            action: one of `earmark.data.corrections.ACTIONS`.
             given: the labels that the clip had.
             labels: the labels that it has now.
             key: a text that names this decision: the same key once more adds nothing.

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
+from earmark.data.corrections import ACTIONS
+from earmark.data.corrections import NAME as CORRECTIONS
 from earmark.errors import EarmarkError
 from earmark.web.columns import Mask, whole_column
-from earmark.web.corrections import NAME as CORRECTIONS
 from earmark.web.corrections import Exporter, refuse_orphan, write_corrections
-from earmark.web.decisions import ACTIONS, NAME, Decision, Decisions
+from earmark.web.decisions import NAME, Decision, Decisions
 from earmark.web.examples import Examples
 from earmark.web.folder import GUESSES, Audit
 from earmark.web.guesses import Guesses
@@ -187,7 +188,7 @@ class Desk:
         Args:
             reviewer: who decides.
             rank: of the clip.
-            action: one of `earmark.web.decisions.ACTIONS`.
+            action: one of `earmark.data.corrections.ACTIONS`.
             labels: the new labels, for ``relabel`` alone.
             key: a text that names this decision: the same key once more keeps nothing.
             clip_id: the clip that the reviewer has heard, if that is to be made sure.

@@ -148,10 +148,10 @@ class Sounds:
 
 def folder_of(store: Store) -> Path:
     """The folder that the file names of a store are relative to; where a relative one is not here, as seen from the store's folder."""
-    root = Path(store.root)
-    if not root.is_absolute() and not root.exists():
-        root = next((path for path in (folder / root for folder in store.path.resolve().parents) if path.exists()), root)
-    return root.parent if store.source == "manifest" or root.is_file() else root
+    root = store.sounds
+    if root.is_absolute() or root.exists():
+        return root
+    return next((path for path in (folder / root for folder in store.path.resolve().parents) if path.exists()), root)
 
 
 def _sentence(error: EarmarkError) -> str:
