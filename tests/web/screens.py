@@ -27,6 +27,17 @@ TRUSTED = 4  # clips of each label that are verified
 PATIENCE = 30_000  # milliseconds
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
+# Notes how many milliseconds after a key the next clip is shown, with its picture.
+WATCH = """() => {
+  window.times = [];
+  let begun = 0;
+  addEventListener("keydown", () => (begun = performance.now()), true);
+  new MutationObserver(() => requestAnimationFrame(() => {
+    const image = document.querySelector("#image img");
+    image.decode().then(() => window.times.push(performance.now() - begun));
+  })).observe(document.getElementById("clip"), { attributeFilter: ["data-rank"] });
+}"""
+
 
 def chromium() -> str | None:
     """A Chromium that is installed: `$EARMARK_CHROMIUM`, or what is on the path."""
@@ -141,6 +152,10 @@ class Screen:
         before = self.page.get_attribute("#clip", "data-rank")
         self.page.keyboard.press(key)
         self.page.wait_for_selector(f"#clip:not([data-rank='{before}']), #finished:not([hidden])")
+
+    def watch(self) -> None:
+        """Begins to note, as ``times`` of the page's window, how long after a key the next clip is shown."""
+        self.page.evaluate(WATCH)
 
     def choices(self) -> dict[str, str]:
         """The label that every digit stands for."""

@@ -255,6 +255,22 @@ def test_slider_speed_and_held_keys(serve: Any, open_page: Open) -> None:
     assert page.evaluate("audio.playbackRate") == 0.5  # of the next clip too
 
 
+def test_another_audit_under_the_same_address(serve: Any, open_page: Open) -> None:
+    review, other = serve(doubtful=2), serve("owl", "gull", doubtful=0)
+    screen = open_page(review)
+    other.kill()
+    review.kill()
+    other.port = review.port
+    other.start()
+    screen.page.keyboard.press("ArrowUp")
+    screen.page.wait_for_selector("#banner-button:text-is('Load the page again')")
+    assert other.decided() == review.decided() == []
+    screen.page.click("#banner-button")
+    screen.page.wait_for_selector("#clip-why .reason:text-is('verified')")  # there are no others, so these are heard
+    screen.press("ArrowUp")
+    assert [action for _, _, action, _ in other.decided()] == ["keep"]
+
+
 def test_a_browser_that_may_not_play_yet_says_so(serve: Any, browser: Any) -> None:
     review = serve(doubtful=3, seconds=2.0)
     context = browser.new_context()
@@ -310,21 +326,10 @@ def test_everybody_can_use_it(serve: Any, open_page: Open, scheme: str, size: di
     assert faults == {}, json.dumps(faults, indent=1)
 
 
-WATCH = """() => {
-  window.times = [];
-  let begun = 0;
-  addEventListener("keydown", () => (begun = performance.now()), true);
-  new MutationObserver(() => requestAnimationFrame(() => {
-    const image = document.querySelector("#image img");
-    image.decode().then(() => window.times.push(performance.now() - begun));
-  })).observe(document.getElementById("clip"), { attributeFilter: ["data-rank"] });
-}"""
-
-
 def test_twenty_thousand_suspects_stay_fluid(serve: Any, open_page: Open, record_property: Callable[[str, float], None]) -> None:
     review = serve(doubtful=20_000, parts=500)
     screen = open_page(review)
-    screen.page.evaluate(WATCH)
+    screen.watch()
     for number in range(60):
         screen.press("ArrowUp" if number % 2 else "ArrowDown")
         screen.page.wait_for_timeout(120)

@@ -48,8 +48,8 @@ export class Filters {
     return ["class", "reason"].some((name) => this.values.get(name)) || this.values.get("verified") === "1";
   }
 
-  drop() {
-    this.values = new URLSearchParams();
+  drop(instead = {}) {
+    this.values = new URLSearchParams(instead);
     this.keep();
   }
 

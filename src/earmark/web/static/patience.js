@@ -18,7 +18,8 @@ export async function working(act) {
     await act();
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
-    tell(fault.message, "Close", () => tell(""));
+    if (fault.stale) tell(fault.message, "Load the page again", () => location.reload());
+    else tell(fault.message, "Close", () => tell(""));
   } finally {
     busy = false;
   }

@@ -7,12 +7,12 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Player {
   /**
-   * @param parts    elements by name: slider, image, playhead, marks, hint, play, playText, half, position, holder.
+   * @param parts    elements by name: sound (holds what plays), slider, image, playhead, marks, hint, play, playText, half, position.
    * @param remember [read, write] of whether sounds play at half speed.
    */
   constructor(parts, remember) {
     this.parts = parts;
-    this.audio = parts.audio;
+    this.audio = new Audio();
     this.shown = null;
     this.example = null; // {audio, button} that plays
     [this.slow, this.rememberSlow] = [remember[0](), remember[1]];
@@ -27,12 +27,11 @@ export class Player {
   /** Shows a clip, and plays it at once where the browser allows. */
   show(ready) {
     this.stopExample();
-    const old = this.audio;
-    old.pause();
+    this.audio.pause();
     this.shown = ready;
     this.audio = ready.audio;
     this.audio.id = "audio";
-    old.replaceWith(this.audio);
+    this.parts.sound.replaceChildren(this.audio);
     for (const event of ["play", "pause", "ended", "timeupdate", "seeked", "durationchange"]) this.audio[`on${event}`] = () => this.heard();
     this.audio.onerror = () => this.silent();
     this.say("");

@@ -13,35 +13,32 @@ export class Ready {
     this.server = server;
     this.audio = null;
     this.facts = null; // a promise of what is known of the sound
+    this.reached = true; // the server could be asked for it
     this.image = null;
     this.thumbnails = new Map();
   }
 
+  /** Fetches the sound, where that is not done or has failed. */
   fetchSound() {
-    if (this.audio) return;
+    if (this.audio && !this.audio.error && this.reached) return;
+    this.release();
     this.audio = new Audio();
     this.audio.preload = "auto";
     this.audio.src = soundPath(this.item.row);
     this.facts = this.server.soundFacts(this.item.row);
+    this.facts.then((facts) => (this.reached = facts !== null));
   }
 
   fetchImage(picture, size) {
     const path = picturePath(this.item.row, picture, ...size);
-    if (this.image?.getAttribute("src") !== path) this.image = loadedImage(path);
+    if (!shows(this.image, path)) this.image = loadedImage(path);
   }
 
   fetchThumbnails(picture) {
     for (const { row } of Object.values(this.item.examples).flat()) {
       const path = picturePath(row, picture, ...THUMBNAIL);
-      if (this.thumbnails.get(row)?.getAttribute("src") !== path) this.thumbnails.set(row, loadedImage(path));
+      if (!shows(this.thumbnails.get(row), path)) this.thumbnails.set(row, loadedImage(path));
     }
-  }
-
-  fetchAgain() {
-    this.release();
-    this.image = null;
-    this.thumbnails.clear();
-    this.fetchSound();
   }
 
   /** Ends the download of a sound that is not needed any more. */
@@ -116,6 +113,11 @@ export class Queue {
     this.ahead.forEach((ready) => ready.release());
     this.ahead = [];
   }
+}
+
+/** Whether an image has the picture at a path, or is on the way to it. */
+function shows(image, path) {
+  return image?.getAttribute("src") === path && !(image.complete && !image.naturalWidth);
 }
 
 function loadedImage(path) {

@@ -17,7 +17,7 @@ const filters = new Filters(() => begin());
 const picture = { scale: "mel", range: "80", top: "0", ...remembered.read("picture", {}) };
 const queue = new Queue(server, () => [picture, imageSize()], () => filters.query());
 const player = new Player(
-  { audio: $("audio"), slider: $("slider"), image: $("image"), playhead: $("playhead"), marks: $("marks"), hint: $("hint"), play: $("play"), playText: $("play-text"), half: $("half"), position: $("position") },
+  { sound: $("sound"), slider: $("slider"), image: $("image"), playhead: $("playhead"), marks: $("marks"), hint: $("hint"), play: $("play"), playText: $("play-text"), half: $("half"), position: $("position") },
   [() => remembered.read("half", false), (slow) => remembered.write("half", slow)],
 );
 
@@ -92,6 +92,7 @@ function show(ready, before = "") {
 
 function drawClip() {
   const { item } = shown;
+  const decided = document.activeElement?.closest("#choices, #examples");
   $("clip").dataset.rank = item.rank;
   $("clip-id").textContent = item.clip_id;
   drawWhy($("clip-why"), item);
@@ -103,6 +104,7 @@ function drawClip() {
   $("keep").disabled = !canKeep(item);
   $("accept").disabled = !canAccept(item);
   $("save").hidden = !state.several;
+  if (decided) $("question").focus(); // the button that had the focus is gone
 }
 
 function drawChoices() {
@@ -139,7 +141,7 @@ function decide(action, labels = []) {
   return working(async () => {
     if (!shown) return;
     const { item } = shown;
-    const decision = { rank: item.rank, action, key: freshKey(), ...(action === "relabel" && { labels }) };
+    const decision = { rank: item.rank, clip_id: item.clip_id, action, key: freshKey(), ...(action === "relabel" && { labels }) };
     const answer = await insist(() => server.post("/api/decisions", filters.query(), decision), true);
     note({ rank: item.rank, ready: shown });
     setState(answer.state);
@@ -310,15 +312,17 @@ bindKeys({
 addEventListener("resize", () => shown && player.heard());
 addEventListener("beforeunload", (event) => isBusy() && event.preventDefault());
 
-/** The state at the beginning; filters in the page's address that this list does not know are dropped. */
+/** The state at the beginning. Filters in the page's address that this list does not know are dropped; where every label was verified, these are heard. */
 async function firstState() {
   try {
-    return await server.get("/api/state", filters.query());
+    const first = await server.get("/api/state", filters.query());
+    if (first.unverified || filters.query().size) return first;
+    filters.drop({ verified: "1" });
   } catch (fault) {
     if (!(fault instanceof Refused) || !filters.query().size) throw fault;
     filters.drop();
-    return server.get("/api/state", filters.query());
   }
+  return server.get("/api/state", filters.query());
 }
 
 const name = remembered.read("reviewer", "");

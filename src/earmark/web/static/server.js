@@ -5,8 +5,13 @@ const PATIENCE = 20000; // milliseconds for an answer, before the server counts 
 /** The server does not answer: it was stopped, or cannot be reached. */
 export class ServerGone extends Error {}
 
-/** The server has answered that something is wrong; the message is its own. */
-export class Refused extends Error {}
+/** The server has answered that something is wrong; the message is its own. `stale`: the page is about another list than the server. */
+export class Refused extends Error {
+  constructor(message, stale = false) {
+    super(message);
+    this.stale = stale;
+  }
+}
 
 export class Server {
   constructor() {
@@ -40,7 +45,7 @@ export class Server {
       // not from the review server's own code: judged by its status alone
     }
     if (answer.status >= 500) throw new Refused(said.error ?? "The server has failed; its window says why.");
-    if (!answer.ok) throw new Refused(said.error ?? `The server refuses this (${answer.status}).`);
+    if (!answer.ok) throw new Refused(said.error ?? `The server refuses this (${answer.status}).`, answer.status === 409);
     return said;
   }
 
