@@ -4,10 +4,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -29,9 +33,13 @@ def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(rendered.read_text().replace("audio/", "sounds/"))
     write_model(tmp_path / "model.onnx", facts={"sample_rate": "32000"})
     quick, tour = ["prepare", "train", "tag"], ["prepare", "train", "evaluate", "tag", "info"]
-    assert [command[1] for command in commands()] == quick + tour
+    loop = ["audit", "review", "apply-corrections", "prepare", "train", "compare"]
+    assert [command[1] for command in commands()] == quick + tour + loop
     for command in commands():
         assert command[0] == "earmark"
+        if command[1] == "review":
+            look_at(command[1:], tmp_path)
+            continue
         arguments = command[1:] + (SHORT if command[1] == "train" else [])
         done = subprocess.run(
             [sys.executable, "-m", "earmark", *arguments],
@@ -44,6 +52,23 @@ def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
     assert len((tmp_path / "tags.csv").read_text().splitlines()) == 1 + 3 * 80
     assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "corrected.csv").is_file()
+
+
+def look_at(arguments: list[str], folder: Path) -> None:
+    """Starts a review, and ends it as a person does."""
+    words = [sys.executable, "-m", "earmark", *arguments, "--no-browser"]
+    with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().split("to review: ")[1].strip()
+        for _ in range(200):
+            with suppress(httpx.TransportError):
+                assert "earmark" in httpx.get(address).text
+                break
+            time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 def test_the_example_manifest_and_the_python_lines_work(finished_run: Path, rendered: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import typer
 
-from earmark.assess.advice import MOST, Step, next_steps
+from earmark.assess.advice import MOST, Step, next_steps, steps_after_audit
 from earmark.assess.pictures import MixUp
 from earmark.cli import app
 from earmark.data.clips import ClipSet
 from earmark.recipe import load_recipe
-from earmark.runs.run import Run, RunInfo
+from earmark.runs.run import Run
 from tests.assess.test_report import clip_set
 
 
@@ -55,38 +55,42 @@ def test_folds_that_are_missing_are_trained_first(tmp_path: Path) -> None:
     assert steps[0].commands == (f"earmark train {tmp_path / 'run/recipe.yaml'} --store STORE --out {tmp_path / 'run'}",)
 
 
+def test_doubtful_labels_are_audited_and_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = run_in(Path("my run"))
+    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1, []), "doubtful")
+    assert step.commands == ("earmark audit 'my run' --out 'my run-audit'", "earmark review 'my run-audit'")
+    assert not of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 0, []), "doubtful")
+
+
 @pytest.mark.parametrize(
-    ("source", "root", "prepared", "said"),
+    ("source", "root", "table"),
     [
-        ("manifest", "my labels.csv", "earmark prepare manifest 'my labels.csv' {} --unverified", "set verified to 1"),
-        ("folder", "sounds", "earmark prepare folder sounds {} --unverified", "into the right folder"),
-        ("esc50", "ESC-50", "earmark prepare manifest LABELS.csv {}", "a manifest of your own"),
+        ("manifest", "my sounds/labels.csv", "'my sounds/corrected-run-audit.csv'"),
+        ("esc50", "ESC-50", "ESC-50/corrected-run-audit.csv"),
     ],
 )
-def test_doubtful_labels_are_corrected_where_they_came_from(
-    source: str, root: str, prepared: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_was_heard_is_applied_to_the_store(
+    source: str, root: str, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store = tmp_path / "store"
+    store = Path("store")
     store.mkdir()
     content = {"version": 1, "source": source, "root": root, "sample_rates": [8000, 16000], "labels": ["a", "b"]}
-    content |= {"clips": 80, "bad": 0, "fingerprint": "f", "licence": "", "options": ["--unverified"]}
+    content |= {"clips": 80, "bad": 0, "fingerprint": "f", "licence": ""}
     (store / "store.json").write_text(repr(content).replace("'", '"'))
-    run = run_in(Path("run"))
-    run.write_info(RunInfo("0", str(store), "f", "cpu", "float32", 1))
-    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1, []), "doubtful")
-    assert said in step.text
-    assert step.commands == (
-        prepared.format("--out store-corrected --sample-rate 8000,16000"),
+    assert commands(steps_after_audit(Path("run-audit"), Path("run"), store)) == [
+        "earmark review run-audit",
+        f"earmark apply-corrections store run-audit --out {table}",
+        f"earmark prepare manifest {table} --out store-corrected --sample-rate 8000,16000",
         "earmark train run/recipe.yaml --store store-corrected --out run-corrected",
-    )
+        "earmark compare run run-corrected",
+    ]
 
 
-def test_a_store_that_is_gone_is_named_by_a_word(tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run")
-    run.write_info(RunInfo("0", str(tmp_path / "gone"), "f", "cpu", "float32", 1))
-    (step,) = of(next_steps(run, clip_set(PLENTY, ("a", "b")), METRICS, 1, []), "doubtful")
-    assert "--store STORE-corrected" in step.commands[1]
+def test_a_store_that_is_gone_is_named_by_words() -> None:
+    said = commands(steps_after_audit(Path("run-audit"), Path("run"), Path("gone")))
+    assert said[2] == "earmark prepare manifest SOUNDS/corrected-run-audit.csv --out gone-corrected --sample-rate HZ"
 
 
 def with_verified(clips: ClipSet, count: int) -> ClipSet:

@@ -52,7 +52,7 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int, mi
     store = _store(run)
     steps = [
         *_missing_folds(run, store, sounds),
-        *_correct(run, store, doubtful),
+        *_correct(run, doubtful),
         *_check_more(sounds),
         *_pre_trained(run, store, sounds, metrics),
         *_mixed_up(mixed_up),
@@ -142,24 +142,12 @@ def _missing_folds(run: Run, store: Store | None, sounds: ClipSet) -> list[Step]
     return [Step(text, (_command("train", run.path / "recipe.yaml", "--store", _path_of(store), "--out", run.path),))]
 
 
-def _correct(run: Run, store: Store | None, doubtful: int) -> list[Step]:
+def _correct(run: Run, doubtful: int) -> list[Step]:
     if not doubtful:
         return []
-    source, root = (store.source, store.root) if store is not None else ("manifest", "LABELS.csv")
-    how = "Correct those that are wrong in the table of labels, and set verified to 1 for all that you have heard."
-    options = store.options if store is not None else ()
-    if source == "folder":
-        how = "Move the files whose label is wrong into the right folder, and list all that you have heard in verified.txt."
-    elif source != "manifest":
-        how = "The tables of a published data set stay as they are: write what you hear into a manifest of your own, verified."
-        source, root, options = "manifest", "LABELS.csv", ()
-    rates = ",".join(map(str, store.sample_rates)) if store is not None else "HZ"
-    corrected, again = _beside(_path_of(store), "corrected"), _beside(run.path, "corrected")
-    commands = (
-        _command("prepare", source, root, "--out", corrected, "--sample-rate", rates, *options),
-        _command("train", run.path / "recipe.yaml", "--store", corrected, "--out", again),
-    )
-    return [Step(f"Listen to the doubtful labels above. {how} Then train again, into another folder:", commands)]
+    audit = _beside(run.path, "audit")
+    text = "Listen to the doubtful labels above, or better: have all labels ranked, and correct them by ear. The page of the audit says how to go on."
+    return [Step(text, (_command("audit", run.path, "--out", audit), _command("review", audit)))]
 
 
 def _check_more(sounds: ClipSet) -> list[Step]:
