@@ -1,6 +1,6 @@
 """Guesses of several judges as one, as sure as they are right: weighed so that they explain best what verified clips are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from earmark.data.table import Array
 
 SMALLEST = 1e-7  # of a guess
 MOST_CLIPS = 20_000  # verified clips to weigh with, at most
+MOST_GUESSES = 2_000_000  # of each judge at these clips, at most
+AT_ONCE = 4_000_000  # guesses that are blended together: this bounds the memory
+FARTHEST = 60.0  # log odds, at most
 STEPS = 30  # of Newton's method, at most
 TRUST = 4.0  # clips that speak for equal weights: what decides if few clips are verified
 
@@ -32,39 +35,42 @@ def blended(guesses: Sequence[Array], positive: Array, known: Array, exclusive: 
         ``[N, K]``; rows have the sum 1 if ``exclusive``.
     """
     rows = np.flatnonzero(known)
-    rows = rows[:: max(-(-len(rows) // MOST_CLIPS), 1)]
+    most = min(MOST_CLIPS, max(MOST_GUESSES // max(positive.shape[1], 1), 1))
+    rows = rows[:: max(-(-len(rows) // most), 1)]
+    known_guesses = np.stack([part[rows].astype(np.float64) for part in guesses])
     if exclusive:
-        features = [np.log(np.maximum(part[rows], SMALLEST)).astype(np.float64) for part in guesses]
-        weights = _softmax_weights(np.stack(features), positive[rows])
-        total = np.zeros(guesses[0].shape, np.float32)
-        for weight, part in zip(weights, guesses, strict=True):
-            total += np.float32(weight) * np.log(np.maximum(part, SMALLEST)).astype(np.float32)
-        return _softmax(total)
-    logits = [_logit(part[rows].astype(np.float64)) for part in guesses]
-    bias_and_weights = _sigmoid_weights(np.stack(logits), positive[rows])
-    total = np.full(guesses[0].shape, bias_and_weights[0], np.float32)
-    for weight, part in zip(bias_and_weights[1:], guesses, strict=True):
-        total += np.float32(weight) * _logit(part.astype(np.float32))
-    return (1 / (1 + np.exp(-total))).astype(np.float32)
+        bias, weights = 0.0, _softmax_weights(_logs(known_guesses), positive[rows])
+    else:
+        bias_and_weights = _sigmoid_weights(_logit(known_guesses), positive[rows])
+        bias, weights = float(bias_and_weights[0]), bias_and_weights[1:]
+    result = np.empty(guesses[0].shape, np.float32)
+    some = max(AT_ONCE // max(result.shape[1], 1), 1)
+    for first in range(0, len(result), some):
+        part = slice(first, first + some)
+        total = np.full(result[part].shape, bias)
+        for weight, judge_guesses in zip(weights, guesses, strict=True):
+            exact = judge_guesses[part].astype(np.float64)
+            total += weight * (_logs(exact) if exclusive else _logit(exact))
+        result[part] = _softmax(total) if exclusive else _sigmoid(total)
+    return result
 
 
 def _softmax_weights(features: Floats, positive: Array) -> Floats:
     """The weights for log probabilities ``[J, N, K]``."""
     equal = np.full(len(features), 1 / len(features))
-    weights = equal.copy()
     label = positive.argmax(axis=1)
     of_label = features[:, np.arange(len(label)), label]
-    for _ in range(STEPS if len(label) else 0):
-        share = _softmax(np.tensordot(weights, features, 1))
+
+    def measure(weights: Floats) -> tuple[float, Floats, Floats]:
+        logits = np.tensordot(weights, features, 1)
+        share = _softmax(logits)
         mean = (share * features).sum(axis=2)
-        slope = (of_label - mean).sum(axis=1) - TRUST * (weights - equal)
-        centred = features - mean[:, :, None]
-        curve = np.einsum("ink,jnk,nk->ij", centred, centred, share) + TRUST * np.eye(len(weights))
-        step = np.linalg.solve(curve, slope)
-        weights = np.maximum(weights + step / max(1.0, float(np.abs(step).max())), 0)
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights
+        flat = ((features - mean[:, :, None]) * np.sqrt(share)).reshape(len(features), -1)
+        highest = logits.max(axis=1)
+        total = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+        return float((weights @ of_label - total).sum()), (of_label - mean).sum(axis=1), flat @ flat.T
+
+    return _likeliest(measure, equal, np.zeros(len(equal))) if len(label) else equal
 
 
 def _sigmoid_weights(features: Floats, positive: Array) -> Floats:
@@ -72,16 +78,46 @@ def _sigmoid_weights(features: Floats, positive: Array) -> Floats:
     judges = len(features)
     design = np.concatenate([np.ones((1, features[0].size)), features.reshape(judges, -1)])
     wanted = positive.reshape(-1)
-    start = np.array([0.0, *[1 / judges] * judges])
-    weights = start.copy()
-    for _ in range(STEPS if wanted.size else 0):
-        share = 1 / (1 + np.exp(-weights @ design))
-        slope = design @ (wanted - share) - TRUST * (weights - start)
-        curve = (design * (share * (1 - share))) @ design.T + TRUST * np.eye(judges + 1)
-        step = np.linalg.solve(curve, slope)
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
-        weights[1:] = np.maximum(weights[1:], 0)
-        if np.abs(step).max() < 1e-6:
+    equal = np.array([0.0, *[1 / judges] * judges])
+
+    def measure(weights: Floats) -> tuple[float, Floats, Floats]:
+        odds = weights @ design
+        share = _sigmoid(odds)
+        value = -np.logaddexp(0, np.where(wanted, -odds, odds)).sum()
+        return float(value), design @ (wanted - share), (design * (share * (1 - share))) @ design.T
+
+    return _likeliest(measure, equal, np.array([-np.inf, *[0.0] * judges])) if wanted.size else equal
+
+
+def _likeliest(measure: Callable[[Floats], tuple[float, Floats, Floats]], equal: Floats, lowest: Floats) -> Floats:
+    """The likeliest weights, none of them below its lowest value: by Newton's method, with shorter steps where a whole one goes too far.
+
+    Args:
+        measure: gives the log likelihood at some weights ``[W]``, its slope ``[W]`` and its curvature, turned positive, ``[W, W]``.
+        equal: weights for which `TRUST` clips speak.
+        lowest: values of the weights.
+    """
+
+    def trusted(weights: Floats) -> tuple[float, Floats, Floats]:
+        value, slope, curve = measure(weights)
+        off = weights - equal
+        return value - TRUST / 2 * float(off @ off), slope - TRUST * off, curve + TRUST * np.eye(len(off))
+
+    weights = equal.copy()
+    value, slope, curve = trusted(weights)
+    for _ in range(STEPS):
+        free = (weights > lowest) | (slope > 0)  # the others are at their end, and would go on
+        step = np.zeros(len(weights))
+        step[free] = np.linalg.solve(curve[np.ix_(free, free)], slope[free])
+        for _ in range(STEPS):
+            further = np.maximum(weights + step, lowest)
+            new = trusted(further)
+            if new[0] >= value or np.abs(step).max() < 1e-6:
+                break
+            step /= 2
+        moved = float(np.abs(further - weights).max())
+        weights, (value, slope, curve) = further, new
+        if moved < 1e-6:
             break
     return weights
 
@@ -90,6 +126,16 @@ def _softmax(logits: Array) -> Array:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: Array = powers / powers.sum(axis=1, keepdims=True)
     return shares
+
+
+def _sigmoid(odds: Array) -> Array:
+    share: Array = 1 / (1 + np.exp(-np.clip(odds, -FARTHEST, FARTHEST)))
+    return share
+
+
+def _logs(share: Array) -> Array:
+    logs: Array = np.log(np.maximum(share, SMALLEST))
+    return logs
 
 
 def _logit(share: Array) -> Array:
