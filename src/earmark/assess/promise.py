@@ -16,6 +16,7 @@ from earmark.data.table import Array
 
 PLANTED = 20_000  # labels in all, about
 FEWEST_ROUNDS, MOST_ROUNDS = 4, 50  # of planting
+MOST_CLIPS = PLANTED // FEWEST_ROUNDS  # verified clips to plant in, at most
 DRAWS = 400  # of everything that is not known for sure, for the intervals
 TRUST = 4.0  # clips that speak for the doubt as it is: what decides if few clips are verified
 STEPS = 30  # of Newton's method, at most
@@ -61,6 +62,8 @@ def calibrate(
         wrong_share: the share of wrong labels among them, as estimated, 0..1.
     """
     rng = np.random.default_rng(SEED)
+    some = slice(None, None, max(-(-len(truth) // MOST_CLIPS), 1))
+    guesses, truth, group = guesses[some], truth[some], group[some]
     rounds = int(np.clip(PLANTED // max(len(truth), 1), FEWEST_ROUNDS, MOST_ROUNDS)) if len(truth) else 0
     doubts, wrong = np.zeros((rounds, len(truth))), np.zeros((rounds, len(truth)))
     for turn in range(rounds):
@@ -114,11 +117,13 @@ class WrongDraws:
     probability: Floats
 
     def promises(self, firsts: Sequence[int]) -> list[Promise]:
-        """How many of the first clips are wrong, for several numbers of clips."""
-        counts, expected = np.cumsum(self.wrong, axis=1, dtype=np.int32), np.cumsum(self.probability)
-        made = []
-        for first in firsts:
-            low, high = _interval(counts[:, first - 1])
+        """How many of the first clips are wrong, for several numbers of clips, above 0 and up to N; in rising order."""
+        expected, made = np.cumsum(self.probability), []
+        before, counts = 0, np.zeros(len(self.wrong), np.int64)
+        for first in sorted(firsts):
+            counts += self.wrong[:, before:first].sum(axis=1)
+            before = first
+            low, high = _interval(counts)
             made.append(Promise(first, float(expected[first - 1]), low, high))
         return made
 
