@@ -25,6 +25,7 @@ FEW_VERIFIED = 10  # clips of a class: with fewer, its figure is a guess
 NONE_SHARE = 0.02  # of verified clips are taken for none of the classes, by mistake
 SHOWN_MIX_UPS = 30
 CALIBRATION = 10.0  # strength of `earmark.assess.label_noise.calibrated`
+AT_ONCE = 2_000_000  # guesses that are worked on together: this bounds the memory
 CHECKED_WRONG = 0.01  # share of verified *none of these* that may be wrong, at most
 
 
@@ -71,8 +72,9 @@ def judge(clips: ClipTable, guesses: Sequence[Array]) -> Judged:
         if not kind.any():
             continue
         noise = estimate_noise(together[kind], clips.positive[kind], exclusive)
-        probable[kind] = noise.probable(together[kind], clips.positive[kind])
-        odds[kind] = doubt(probable[kind], clips.positive[kind], exclusive)
+        for rows in _pieces(np.flatnonzero(kind), len(clips.labels)):
+            probable[rows] = noise.probable(together[rows], clips.positive[rows])
+            odds[rows] = doubt(probable[rows], clips.positive[rows], exclusive)
     none = clips.none_of_these & exclusive
     odds[none] = _odds(CHECKED_WRONG * _share_below(together[checked], clips.positive[checked], together[none].max(axis=1)))
     doubts = odds[unverified]
@@ -80,14 +82,17 @@ def judge(clips: ClipTable, guesses: Sequence[Array]) -> Judged:
         return Judged(
             clips, together, probable, odds, exclusive, WrongDraws(np.zeros((1, 0), bool), np.zeros(0)), np.zeros(0, np.int64)
         )
-    share = float((1 / (1 + np.exp(-doubts))).mean())
-    calibration = calibrate(
-        together[checked], clips.positive[checked], clips.group[checked], noise, exclusive, int(unverified.sum()), share
-    )
+    probability = 1 / (1 + np.exp(-doubts))
+    calibration = calibrate(together[checked], clips.positive[checked], clips.group[checked], noise, exclusive, probability)
     odds[unverified] = calibration.odds(doubts)
     rows = np.flatnonzero(unverified)
     by_doubt = np.argsort(-doubts, kind="stable")
     return Judged(clips, together, probable, odds, exclusive, draw_wrong(doubts[by_doubt], calibration), rows[by_doubt])
+
+
+def _pieces(rows: Array, classes: int) -> list[Array]:
+    """Indices of clips in pieces of about `AT_ONCE` guesses."""
+    return np.array_split(rows, len(rows) * classes // AT_ONCE + 1)
 
 
 def _odds(share: Array) -> Array:
@@ -145,7 +150,7 @@ def _promises(judged: Judged, firsts: Sequence[int]) -> list[Promise]:
 def suggestions(judged: Judged) -> list[Array]:
     """The labels that would be better than those that are given, or the same, as indices of classes, for each clip."""
     if not judged.exclusive:
-        return [np.flatnonzero(row) for row in judged.probable >= DOUBTED]
+        return _classes_of(judged.probable >= DOUBTED)
     best = judged.probable.argmax(axis=1)
     doubted = np.nan_to_num(judged.odds, nan=-np.inf) >= 0
     others = np.where(judged.clips.positive, -1.0, judged.probable).argmax(axis=1)
@@ -156,8 +161,8 @@ def suggestions(judged: Judged) -> list[Array]:
 
 
 def like_nothing(judged: Judged) -> Array:
-    """The clips that sound like none of the classes, bool ``[N]``: their best guess is less sure than nearly all that verified clips have
-    for their own label; none if no clip is verified."""
+    """The clips that sound like none of the classes, bool ``[N]``: their best guess is less sure than nearly all best guesses at verified
+    clips; none if no clip is verified."""
     known = judged.clips.verified & judged.clips.positive.any(axis=1)
     if not known.any():
         return np.zeros(len(judged.clips), bool)
@@ -167,14 +172,12 @@ def like_nothing(judged: Judged) -> Array:
 
 
 def _suspects(judged: Judged, duplicates: Sequence[Duplicate]) -> Suspects:
-    clips, names = judged.clips, np.array(judged.clips.labels.names, object)
-    unsure = np.sort(judged.guesses, axis=1)
-    gap = unsure[:, -1] - unsure[:, -2] if unsure.shape[1] > 1 else unsure[:, -1]
-    if not judged.exclusive:
-        gap = np.abs(judged.guesses - 0.5).min(axis=1)
+    clips, names = judged.clips, judged.clips.labels.names
     unlabelled = np.isnan(judged.odds)
     # Unlabelled clips last; of them first those that the judges know least what to make of: they teach most.
-    order = np.lexsort((np.where(unlabelled, gap, -np.nan_to_num(judged.odds)), unlabelled))
+    last = np.zeros(len(clips), np.float32)
+    last[unlabelled] = _sureness(judged.guesses[unlabelled], judged.exclusive)
+    order = np.lexsort((np.where(unlabelled, last, -np.nan_to_num(judged.odds)), unlabelled))
     further: dict[str, list[str]] = {}
     for duplicate in duplicates:
         for clip in duplicate.clips:
@@ -182,13 +185,30 @@ def _suspects(judged: Judged, duplicates: Sequence[Duplicate]) -> Suspects:
             words += ["duplicate"] if duplicate.kind != "one recording" else []
             words += (["two folds"] if duplicate.two_folds else []) + (["two labels"] if duplicate.two_labels else [])
     better = suggestions(judged)
-    suggested = [tuple(names[better[row]].tolist()) for row in order]
-    given = [tuple(names[clips.positive[row]].tolist()) for row in order]
+    suggested = [tuple(names[k] for k in better[row].tolist()) for row in order.tolist()]
+    given = [tuple(names[k] for k in labels.tolist()) for labels in _classes_of(clips.positive[order])]
+    ids = clips.clip_id[order]
     reasons: list[tuple[str, ...]] = [
-        tuple(dict.fromkeys([*_reasons(judged, row, better[row]), *further.get(str(clips.clip_id[row]), ())])) for row in order
+        tuple(dict.fromkeys([*_reasons(judged, row, better[row]), *further.get(clip, ())]))
+        for row, clip in zip(order.tolist(), ids.tolist(), strict=True)
     ]
     odds = judged.odds[order]
-    return Suspects(clips.clip_id[order], given, suggested, odds, 1 / (1 + np.exp(-odds)), clips.verified[order], reasons)
+    return Suspects(ids, given, suggested, odds, 1 / (1 + np.exp(-odds)), clips.verified[order], reasons)
+
+
+def _sureness(guesses: Array, exclusive: bool) -> Array:
+    """How sure judges are of what clips are, ``[N]``: how far the best two guesses lie apart, or the unsurest one from one half."""
+    if not exclusive:
+        apart: Array = np.abs(guesses - 0.5).min(axis=1)
+    else:
+        best_two = np.partition(guesses, guesses.shape[1] - 2, axis=1)[:, -2:]
+        apart = best_two[:, 1] - best_two[:, 0]
+    return apart
+
+
+def _classes_of(mask: Array) -> list[Array]:
+    """Of each row of a mask, bool ``[N, K]``, the indices that are set."""
+    return np.split(np.nonzero(mask)[1], np.cumsum(mask.sum(axis=1))[:-1]) if len(mask) else []
 
 
 def _reasons(judged: Judged, row: int, better: Array) -> list[str]:

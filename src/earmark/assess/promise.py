@@ -19,6 +19,7 @@ FEWEST_ROUNDS, MOST_ROUNDS = 4, 50  # of planting
 MOST_CLIPS = PLANTED // FEWEST_ROUNDS  # verified clips to plant in, at most
 DRAWS = 400  # of everything that is not known for sure, for the intervals
 TRUST = 4.0  # clips that speak for the doubt as it is: what decides if few clips are verified
+LEAST_SLOPE = 0.05  # more doubt never says that a label is less probably wrong
 STEPS = 30  # of Newton's method, at most
 SEED = 1
 LEVEL = 95.0  # per cent
@@ -47,9 +48,7 @@ class Calibration:
         return self.shift + self.slope * doubts
 
 
-def calibrate(
-    guesses: Array, truth: Array, group: Array, noise: NoiseModel, exclusive: bool, unverified: int, wrong_share: float
-) -> Calibration:
+def calibrate(guesses: Array, truth: Array, group: Array, noise: NoiseModel, exclusive: bool, probability: Floats) -> Calibration:
     """Learns from planted wrong labels what doubt says.
 
     Args:
@@ -58,8 +57,7 @@ def calibrate(
         group: the recording of each, str ``[N]``.
         noise: how labels of unverified clips go wrong.
         exclusive: whether a clip has one label at most.
-        unverified: number of the unverified clips that the estimate of the noise stands on.
-        wrong_share: the share of wrong labels among them, as estimated, 0..1.
+        probability: that the labels of the unverified clips are wrong, as doubted; the estimate of the noise stands on them.
     """
     rng = np.random.default_rng(SEED)
     some = slice(None, None, max(-(-len(truth) // MOST_CLIPS), 1))
@@ -70,35 +68,43 @@ def calibrate(
         given = noise.draw(truth, rng)
         doubts[turn] = doubt(noise.probable(guesses, given), given, exclusive)
         wrong[turn] = (given != truth).any(axis=1)
+    planted_share = np.ones_like(wrong)
+    if not exclusive and wrong.any() and not wrong.all():
+        # Labels are planted one by one. Where a wrong label takes the place of a right one, more clips would be wrong than are.
+        believed = float(np.clip(probability.mean(), 0.01, 0.99))
+        planted_share = np.where(wrong, believed / wrong.mean(), (1 - believed) / (1 - wrong.mean()))
     recordings, recording_of = np.unique(group, return_inverse=True)
-    once = np.ones(len(truth))
-    shift, slope = _fitted(doubts, wrong, once)
-    pairs = np.tile([shift, slope], (DRAWS, 1))
-    for draw in range(DRAWS if len(recordings) else 0):
-        count = rng.multinomial(len(recordings), np.full(len(recordings), 1 / len(recordings)))
-        pairs[draw] = _fitted(doubts, wrong, count[recording_of].astype(np.float64), (shift, slope))
-    share = np.clip(wrong_share, 0.5 / max(unverified, 1), 1 - 0.5 / max(unverified, 1))
-    blur = rng.normal(
-        0.0, 1 / np.sqrt(max(unverified, 1) * share * (1 - share)), DRAWS
-    )  # of the log odds of the share of wrong labels
+    shift, slope = _fitted(doubts, wrong, planted_share, (0.0, 1.0))
+    chance = np.full(len(recordings), 1 / max(len(recordings), 1))
+    pairs = np.zeros((DRAWS, 2))
+    for draw in range(DRAWS):
+        # What is trusted is drawn, too: with few verified clips, most of what is not known for sure is that.
+        trusted = (float(rng.normal(0.0, TRUST**-0.5)), float(rng.normal(1.0, TRUST**-0.5)))
+        count = rng.multinomial(len(recordings), chance) if len(recordings) else np.zeros(0)
+        pairs[draw] = _fitted(doubts, wrong, count[recording_of] * planted_share, trusted, (shift, slope))
+    # Of the log odds of the share of wrong labels: less is known of it where doubt cannot tell which labels are wrong.
+    blur = rng.normal(0.0, 1 / np.sqrt(max(float(((probability - probability.mean()) ** 2).sum()), 1.0)), DRAWS)
     return Calibration(shift, slope, pairs[:, 0] + blur, pairs[:, 1])
 
 
-def _fitted(doubts: Floats, wrong: Floats, weight: Floats, start: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:
-    """The shift and the slope under which wrong and right labels ``[rounds, N]`` are the likeliest; a clip counts with a weight ``[N]``."""
+def _fitted(
+    doubts: Floats, wrong: Floats, weight: Floats, trusted: tuple[float, float], start: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float]:
+    """The shift and the slope under which wrong and right labels ``[rounds, N]`` are the likeliest, each with a weight ``[rounds, N]``,
+    and `TRUST` clips speak for what is trusted."""
     if not doubts.size:
-        return 0.0, 1.0
+        return trusted[0], max(trusted[1], LEAST_SLOPE)
     shift, slope = start
-    weight = np.broadcast_to(weight / len(doubts), doubts.shape)
+    weight = weight / len(doubts)
     for _ in range(STEPS):
         share = 1 / (1 + np.exp(-(shift + slope * doubts)))
         off, bend = weight * (wrong - share), weight * share * (1 - share)
-        uphill = np.array([off.sum() - TRUST * shift, (off * doubts).sum() - TRUST * (slope - 1)])
+        uphill = np.array([off.sum() - TRUST * (shift - trusted[0]), (off * doubts).sum() - TRUST * (slope - trusted[1])])
         across = (bend * doubts).sum()
         curve = np.array([[bend.sum() + TRUST, across], [across, (bend * doubts**2).sum() + TRUST]])
         step = np.linalg.solve(curve, uphill)
         step /= max(1.0, float(np.abs(step).max()))
-        shift, slope = shift + float(step[0]), max(slope + float(step[1]), 0.05)
+        shift, slope = shift + float(step[0]), max(slope + float(step[1]), LEAST_SLOPE)
         if np.abs(step).max() < 1e-4:
             break
     return shift, slope
