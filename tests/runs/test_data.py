@@ -14,12 +14,15 @@ from earmark.runs.run import Run, RunInfo
 from tools import house
 
 READERS = {"open", "load_clips", "load_table", "rows_and_pcm"}  # what reads a store by its name
-#: Who reads stores but for a run: the room that makes them, the plan of a training, commands that pass on what a user names, the demo its own.
+#: Who reads stores but for a run: the room that makes them, the plan of a training, commands that pass on what a user names, the demo its own, the review
+#: that of an audit.
 OTHERS = {
     "training.plan": {"load_clips"},
     "commands.train": {"open"},
     "commands.noise": {"open"},
     "training.demo": {"open", "load_table"},
+    "training.demo_loop": {"open"},
+    "web.folder": {"open"},
     "runs.data": READERS,
 }
 

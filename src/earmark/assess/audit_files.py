@@ -20,6 +20,7 @@ VERSION = 1
 COLUMNS = ("rank", "clip_id", "given", "suggested", "score", "probability", "verified", "reason")
 SEPARATORS = (",", ";", "|")
 MOST_BYTES = 2**30
+DEMO = "demo"  # folder in a run where the demo has its own things, an audit too
 #: What an audit and a review put into its folder, finished or stopped on the way.
 OWN_FILES = frozenset({"suspects.csv", "guesses.parquet", "audit.json", "audit.html", "corrections.csv", "lost+found"})
 
@@ -42,7 +43,8 @@ def check_audit_out(out: Path, run: Path) -> None:
         raise EarmarkError(f"{out} is a link to {out.readlink()}, which is not there; choose another --out")
     folder = out.resolve()
     for above in (folder, *folder.parents):
-        if (above / "store.json").is_file() or (above / "recipe.yaml").is_file():
+        in_run = (above / "recipe.yaml").is_file() and not folder.is_relative_to(above / DEMO)
+        if (above / "store.json").is_file() or in_run:
             raise EarmarkError(f"{out} lies in a store or a run; choose another --out")
     if not out.exists():
         return

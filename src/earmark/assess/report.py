@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from earmark.assess.advice import next_steps
+from earmark.assess.heard import HeardTable
 from earmark.assess.joined import Joined, RunScores
 from earmark.assess.listening import disagreements, doubtful, mistakes
 from earmark.assess.methods import MethodTable
@@ -29,6 +30,7 @@ def write_report(
     scores: RunScores,
     metrics: RunMetrics,
     methods: MethodTable | None = None,
+    heard: HeardTable | None = None,
 ) -> Path:
     """Writes the report of a run's out-of-fold scores.
 
@@ -38,6 +40,7 @@ def write_report(
         scores: the run's out-of-fold scores.
         metrics: the run's metrics, as in ``metrics.json``.
         methods: other ways to learn from the same clips, to show beside the run's own.
+        heard: what it brought to hear some of the clips, to show likewise.
 
     Returns:
         The path of the report.
@@ -64,6 +67,7 @@ def write_report(
         best_kept=sorted({vote.member for vote in next(iter(scores.votes.values())) if vote.weights == "best"}),
         leaking=any(row["leaks"] for row in (*metrics["members"].values(), *metrics["ensembles"].values())),
         methods=methods,
+        heard_table=heard,
         rule=run.recipe.ensembles[next(iter(scores.ensembles))].rule.replace("_", " "),
         charts=charts,
         legend=legend,
