@@ -44,7 +44,7 @@ def blended(guesses: Sequence[Array], positive: Array, known: Array, exclusive: 
         bias_and_weights = _sigmoid_weights(_logit(known_guesses), positive[rows])
         bias, weights = float(bias_and_weights[0]), bias_and_weights[1:]
     result = np.empty(guesses[0].shape, np.float32)
-    some = max(AT_ONCE // max(result.shape[1], 1), 1)
+    some = max(AT_ONCE // max(positive.shape[1], 1), 1)
     for first in range(0, len(result), some):
         part = slice(first, first + some)
         total = np.full(result[part].shape, bias)
