@@ -80,6 +80,7 @@ def test_the_picture_of_the_house_is_of_today() -> None:
         "earmark.tagging.bulk, earmark.tagging.tagger",
         "earmark.web.serve",
         "earmark.assess.evaluate, earmark.assess.joined, earmark.assess.report, earmark.assess.describe",
+        "earmark.assess.audit_page, earmark.assess.duplicates, earmark.audio.spectrogram",
     ],
 )
 def test_what_needs_no_torch_does_not_import_it(modules: str) -> None:

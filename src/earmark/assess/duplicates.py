@@ -83,7 +83,7 @@ def _duplicate(kind: Kind, clips: ClipSet, rows: Indices) -> Duplicate:
     folds = tuple(sorted({int(fold) for fold in clips.fold[rows]}))
     positive = clips.positive[rows]
     names = tuple(clips.labels.names[k] for k in np.flatnonzero(positive.any(axis=0)))
-    labelled = positive[clips.labelled[rows]]
+    labelled = positive[positive.any(axis=1) | clips.verified[rows]]
     two_labels = bool((labelled != labelled[:1]).any())
     return Duplicate(kind, tuple(map(str, clips.clip_id[rows])), folds, names, len(folds) > 1, two_labels)
 
