@@ -126,9 +126,12 @@ def test_no_more_sound_is_compared_than_time_allows(monkeypatch: object) -> None
     sounds = [call(0), encoded(call(0)), call(1), encoded(call(1)), *(call(i) for i in range(2, 12))]
     clips = clips_of(sounds, [0] * 14, [0] * 14)
     vectors = vectors_of(14, (0, 1), (2, 3))
-    assert len(find_duplicates(clips, hashes(clips), vectors)) == 2
+    notes: list[str] = []
+    assert len(find_duplicates(clips, hashes(clips), vectors, notes)) == 2 and not notes
     monkeypatch.setattr(duplicates, "MOST_SECONDS", 7.0)  # type: ignore[attr-defined]
-    assert len(find_duplicates(clips, hashes(clips), vectors)) == 1
+    assert len(find_duplicates(clips, hashes(clips), vectors, notes)) == 1
+    (note,) = notes
+    assert "most alike were compared" in note
 
 
 def test_no_clips_have_no_duplicates() -> None:

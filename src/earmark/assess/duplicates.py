@@ -46,7 +46,9 @@ class Duplicate:
     two_labels: bool
 
 
-def find_duplicates(clips: ClipSet, content_hash: Array, vectors: Array | None = None) -> list[Duplicate]:
+def find_duplicates(
+    clips: ClipSet, content_hash: Array, vectors: Array | None = None, notes: list[str] | None = None
+) -> list[Duplicate]:
     """Clips that are the same sound, and recordings that lie in two folds or, where a clip has one label, under two labels.
 
     Clips that are copies but not the same samples are looked for among those whose vectors are alike, in different recordings. Only
@@ -56,6 +58,7 @@ def find_duplicates(clips: ClipSet, content_hash: Array, vectors: Array | None =
         clips: the clips, with their samples.
         content_hash: of each clip's file, str ``[N]``; empty if unknown.
         vectors: embeddings of the clips, float32 ``[N, V, D]`` with the clip as it is first, or ``[N, D]``; may be memory-mapped.
+        notes: gets a sentence if there is too much sound to compare all that is alike.
 
     Returns:
         What there is, the worst first: under two labels, then in two folds.
@@ -70,7 +73,9 @@ def find_duplicates(clips: ClipSet, content_hash: Array, vectors: Array | None =
         once = np.ones(len(clips), bool)
         for rows in same:
             once[rows[1:]] = False
-        made += [_duplicate("near-duplicate", clips, rows) for rows in _copies(clips, vectors, recording, once & (clips.peak > 0))]
+        made += [
+            _duplicate("near-duplicate", clips, rows) for rows in _copies(clips, vectors, recording, once & (clips.peak > 0), notes)
+        ]
     several = bool((clips.positive.sum(axis=1) > 1).any())
     for rows in _equal(recording):
         parts = _duplicate("one recording", clips, rows)
@@ -149,17 +154,21 @@ def _split(clips: ClipSet, rows: Indices, most: int | None) -> list[Indices]:
     return [np.array(found, np.int64) for found in sets.values() if len(found) > 1]
 
 
-def _copies(clips: ClipSet, vectors: Array, recording: Indices, chosen: Array) -> list[Indices]:
+def _copies(clips: ClipSet, vectors: Array, recording: Indices, chosen: Array, notes: list[str] | None) -> list[Indices]:
     """Sets of clips of different recordings that are copies of each other."""
     rows = np.flatnonzero(chosen)
     first_view = vectors[:, 0] if vectors.ndim == 3 else vectors
     pairs, _ = mutual_neighbours(first_view, rows, recording[rows], LEAST_COSINE)
     seconds = np.array([compared_seconds(clips, one) + compared_seconds(clips, other) for one, other in pairs.tolist()])
-    pairs = pairs[np.cumsum(seconds) <= MOST_SECONDS]
+    compared = pairs[np.cumsum(seconds) <= MOST_SECONDS]
+    if len(compared) < len(pairs) and notes is not None:
+        notes.append(
+            f"Of {len(pairs):,} pairs of clips that sound alike, the {len(compared):,} most alike were compared for copies."
+        )
     joined = _Joined(len(clips))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        proven = in_order(pool, lambda pair: are_copies(clips, *pair), pairs.tolist(), ahead=64)
-        for pair, copies in zip(pairs.tolist(), proven, strict=True):
+        proven = in_order(pool, lambda pair: are_copies(clips, *pair), compared.tolist(), ahead=64)
+        for pair, copies in zip(compared.tolist(), proven, strict=True):
             if copies:
                 joined.join(pair)
     return list(_equal(joined.all()))

@@ -41,7 +41,7 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
     leaning = leaning_classes(judges.clips)
     audit = make_audit(
         judged,
-        find_duplicates(judges.clips, judges.content_hash, judges.vectors),
+        find_duplicates(judges.clips, judges.content_hash, judges.vectors, judges.notes),
         leaning,
         run=run.path,
         store=store.path,
