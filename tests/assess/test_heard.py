@@ -62,4 +62,4 @@ def test_the_page_shows_the_same() -> None:
     assert TABLE.note in page and TABLE.in_words.replace("'", "&#39;") in page
     rows = re.findall(r"<tr><td>(.*?)</tr>", page, re.S)
     assert len(rows) == 3
-    assert TABLE.by_list.gain_in_words in rows[1] and "<td class=\"n\">0.96</td>" in rows[1]
+    assert TABLE.by_list.gain_in_words in rows[1] and '<td class="n">0.96</td>' in rows[1]

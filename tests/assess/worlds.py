@@ -57,7 +57,7 @@ def world(
         powers = np.exp(sure * (noise + truth * clear**2))
         guesses = powers / powers.sum(axis=1, keepdims=True)
     checked, given = rng.random(count) < verified, truth.copy()
-    for row in np.flatnonzero(~checked & (rng.random(count) < wrong)):
+    for row in np.flatnonzero(~checked & (rng.random(count) < wrong) & ~truth.all(axis=1)):
         given[row, rng.choice(np.flatnonzero(truth[row]))] = False
         given[row, rng.choice(np.flatnonzero(~truth[row]))] = True
     return World(table_of(given, checked), guesses.astype(np.float32), truth)

@@ -21,8 +21,10 @@ COLUMNS = ("rank", "clip_id", "given", "suggested", "score", "probability", "ver
 SEPARATORS = (",", ";", "|")
 MOST_BYTES = 2**30
 DEMO = "demo"  # folder in a run where the demo has its own things, an audit too
+TEXTS = ("run", "store", "store_fingerprint", "label_separator")  # of audit.json
 #: What an audit and a review put into its folder, finished or stopped on the way.
 OWN_FILES = frozenset({"suspects.csv", "guesses.parquet", "audit.json", "audit.html", "corrections.csv", "lost+found"})
+OWN_FILES |= {f"review.sqlite{ending}" for ending in ("", "-wal", "-shm")}
 
 
 def label_separator(labels: LabelSet) -> str:
@@ -70,13 +72,19 @@ def read_audit(folder: Path) -> dict[str, Any]:
     try:
         data = files.read_json(path, MOST_BYTES)
         version = data["version"]
-        sound = all(isinstance(data[name], str) for name in ("run", "store", "store_fingerprint", "label_separator"))
+        if version == VERSION and not all(isinstance(data[name], str) for name in TEXTS):
+            raise ValueError(f"{', '.join(TEXTS)} are to be texts")
     except FileNotFoundError:
         raise EarmarkError(f"{folder} is no audit; `earmark audit RUN --out {folder}` makes one") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EarmarkError(f"{path} is damaged ({str(error)[:100]}); `earmark audit RUN --out DIR` makes it anew") from None
-    if version != VERSION or not sound:
-        raise EarmarkError(f"{path} is of version {version}; this earmark reads version {VERSION}: make the audit anew")
+        fault = f"it has no {error}" if isinstance(error, KeyError) else str(error)[:100]
+        raise EarmarkError(
+            f"{path} is damaged ({fault}); remove that file, and `earmark audit RUN --out {folder}` makes it anew"
+        ) from None
+    if version != VERSION:
+        raise EarmarkError(
+            f"{path} is of version {str(version)[:20]}; this earmark reads version {VERSION}: remove that file, and make the audit anew"
+        )
     content: dict[str, Any] = data
     return content
 
