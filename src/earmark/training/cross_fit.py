@@ -134,7 +134,7 @@ def _first_guesses(material: Material, pair: tuple[int, int]) -> NDArray[np.floa
 def _second_guesses(material: Material, task: tuple[int, dict[int, NDArray[np.float32]]]) -> NDArray[np.float32]:
     """Guesses at the clips of a part by what the others teach, given what regressions think of those that knew nothing of the part."""
     (part, first), clips = task, material.clips
-    guesses = np.zeros(clips.positive.shape)
+    guesses = np.zeros(clips.positive.shape, np.float32)
     for other, guessed in first.items():
         guesses[material.part == other] = guessed
     labels = clips.positive.copy()
@@ -156,13 +156,17 @@ def _guessed(material: Material, teaching: Array, labels: Array, judged: Array) 
         judged: indices of the clips to guess.
 
     Returns:
-        ``[judged, K]``: for classes that nothing taught, the share of clips that are given the label.
+        ``[judged, K]``: for classes that nothing taught, the share of the other clips that are given the label, and a clip more.
     """
     if material.exclusive:
         teaching = teaching[labels[teaching].any(axis=1)]
     teaching = drawn(teaching, material.clips, material.most)
     known = np.flatnonzero(labels[teaching].any(axis=0))
-    shares = material.clips.positive.sum(axis=0) / max(int(material.clips.labelled.sum()), 1)
+    others = np.ones(len(material.clips), bool)
+    others[judged] = False  # their labels have no say in what is guessed of them
+    shares = (material.clips.positive[others].sum(axis=0) + 1) / (int(material.clips.labelled[others].sum()) + labels.shape[1])
+    if material.exclusive:
+        shares /= shares.sum()
     guesses = np.tile(shares.astype(np.float32), (len(judged), 1))
     if len(known) < 2:
         return guesses
