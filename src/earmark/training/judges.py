@@ -12,7 +12,7 @@ from earmark.data.store import Store
 from earmark.data.table import Array, ClipTable
 from earmark.embedding.opened import open_embedder
 from earmark.embedding.statistics import Statistics
-from earmark.errors import EmbeddingError, RunError, StoreError
+from earmark.errors import EarmarkError, RunError
 from earmark.runs.data import load_run_clips, load_run_inputs
 from earmark.runs.run import Run
 from earmark.training.cross_fit import cross_fitted
@@ -135,6 +135,8 @@ def _statistics(store: Store, sounds: ClipSet, notes: list[str]) -> tuple[str, A
     try:
         embed_store(store, embedder, 0)
         return embedder.key, load_vectors(store, embedder.key, 0, len(sounds))
-    except (StoreError, EmbeddingError) as error:
+    except (
+        EarmarkError
+    ) as error:  # the store may only be read, there is no room, or another process computes the same, among others
         notes.append(f"There are no regressions on built-in statistics: {error}.")
         return None
