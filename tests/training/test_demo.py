@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from earmark.assess.audit_files import check_audit_out
 from earmark.data.store import Store
 from earmark.data.synth import KINDS, TONAL
 from earmark.data.table import load_table
-from earmark.errors import RunError
+from earmark.errors import EarmarkError, RunError
 from earmark.recipe import Recipe, load_recipe
-from earmark.training import demo
+from earmark.training import demo, demo_loop
 from earmark.training.methods import METHODS
 from tests.embedding.models import write_model
 
@@ -26,6 +27,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PER_KIND", 10)
     monkeypatch.setattr(demo, "VERIFIED_SHARE", 0.6)  # so that each kind has some in both folds
     monkeypatch.setattr(demo, "load_recipe", shorter)
+    monkeypatch.setattr(demo_loop, "HEARD", 10)
 
 
 def weights(folder: Path) -> dict[Path, int]:
@@ -60,11 +62,33 @@ def test_the_demo_from_rendering_to_tags(tmp_path: Path) -> None:
     assert table.in_words in said
     assert len([line for line in said if ".wav  " in line]) == 5
     assert said[-1] == f"report: {out / 'report.html'}"
+    wrong_of = dict.fromkeys(rows, False) | dict.fromkeys(wrong, True)
+    heard = {name: check_heard(out, name, rows, wrong_of, said) for name in ("list", "random")}
+    listed = [row["clip_id"] for row in csv.DictReader((out / "demo" / "audit" / "suspects.csv").open()) if row["verified"] == "0"]
+    assert heard["list"] == set(listed[:10]) and heard["random"] < unverified
+    assert "What it brings to hear 10 of them" in page
 
-    before = weights(out)
-    assert len(before) > 2 * len(METHODS)
-    assert demo.run_demo(out, said.append) == table
+    before, said_again = weights(out), list[str]()
+    assert len(before) > 2 * len(METHODS) + 2
+    assert demo.run_demo(out, said_again.append) == table
     assert weights(out) == before  # nothing is trained twice
+    assert said_again == said[1:]  # but for the rendering
+
+
+def check_heard(out: Path, name: str, right: dict[str, str], wrong: dict[str, bool], said: list[str]) -> set[str]:
+    """Checks the store of a listener, and the line that counts what was met; returns what was heard."""
+    old, new = (load_table(Store.open(out / "demo" / folder)) for folder in ("store", f"{name}-store"))
+    assert new.clip_id.tolist() == old.clip_id.tolist() and (new.verified >= old.verified).all()
+    changed = new.verified != old.verified
+    names = dict(zip(new.clip_id.tolist(), (new.labels.names[k] for k in new.positive.argmax(axis=1)), strict=True))
+    heard = set(new.clip_id[changed].tolist())
+    assert len(heard) == 10 and all(names[clip] == right[clip] for clip in heard)
+    assert (new.positive[~changed] == old.positive[~changed]).all()
+    met = sum(wrong[clip] for clip in heard)
+    title = {"list": "by the audit's list", "random": "in random order"}[name]
+    line = next(line for line in said if line.startswith(f"  {title}"))
+    assert line.split()[len(title.split()) :][:4] == ["10", str(met), f"{met / 10:.2f}", str(sum(wrong.values()) - met)]
+    return heard
 
 
 @pytest.mark.slow
@@ -84,6 +108,17 @@ def test_a_folder_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is no run directory and has precious already"):
         demo.run_demo(tmp_path, print)
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_run_has_room_for_the_audit_of_its_demo_alone(tmp_path: Path) -> None:
+    run, store = tmp_path / "run", tmp_path / "run" / "demo" / "store"
+    store.mkdir(parents=True)
+    (run / "recipe.yaml").touch()
+    (store / "store.json").touch()
+    check_audit_out(run / "demo" / "audit", run)
+    for place in (run, run / "audit", run / "demolition", store / "audit", run / "demo" / ".." / "audit"):
+        with pytest.raises(EarmarkError, match="lies in a store or a run"):
+            check_audit_out(place, run)
 
 
 def test_the_kinds_that_are_mixed_up_are_kinds() -> None:
