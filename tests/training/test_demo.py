@@ -86,8 +86,8 @@ def check_heard(out: Path, name: str, right: dict[str, str], wrong: dict[str, bo
     assert (new.positive[~changed] == old.positive[~changed]).all()
     met = sum(wrong[clip] for clip in heard)
     title = {"list": "by the audit's list", "random": "in random order"}[name]
-    line = next(line for line in said if line.startswith(f"  {title}"))
-    assert line.split()[len(title.split()) :][:4] == ["10", str(met), f"{met / 10:.2f}", str(sum(wrong.values()) - met)]
+    line = next(line for line in said if line.startswith(f"  agreement, {title}"))
+    assert line.split()[len(title.split()) + 1 :][:4] == ["10", str(met), f"{met / 10:.2f}", str(sum(wrong.values()) - met)]
     return heard
 
 

@@ -98,7 +98,7 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
     metrics = finish(run, store)
     sounds = load_run_clips(run, store, min(store.sample_rates))
     report = write_report(run, sounds, out_of_fold(run, sounds), metrics, table, heard)
-    for line in [*table.lines(), table.in_words, *heard.lines(), heard.in_words]:
+    for line in [*table.lines(), table.in_words, *heard.lines(), *heard.in_words]:
         say(line)
     say("tagging five new sounds:")
     for line in _tag_new_sounds(run, folder / "new"):
