@@ -127,7 +127,7 @@ def test_the_run_and_the_store_stay_as_they_are(out: Path, run: Run, noisy: Stor
 
 
 def test_the_strategy_says_what_the_judges_learned_from(
-    out: Path, store: Store, finished_run: Path, tmp_path: Path, run: Run, noisy: Store
+    out: Path, store: Store, finished_run: Path, tmp_path: Path, noisy: Store
 ) -> None:
     strategy = json.loads((out / "audit.json").read_text())["strategy"]
     clips = load_table(noisy)
