@@ -1,5 +1,4 @@
 import csv
-import os
 import re
 import signal
 import socket
@@ -193,12 +192,12 @@ def test_addresses() -> None:
     assert address_of(everywhere, "0.0.0.0") == f"http://{socket.gethostname()}:8765/?token={everywhere.token}"
 
 
-@pytest.mark.slow
 def test_opening_does_not_need_torch(place: Place) -> None:
     code = (
-        "import sys, os, signal, threading; from pathlib import Path; from earmark.cli import run\n"
-        "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "import sys, uvicorn; from earmark.cli import run\n"
+        "uvicorn.Server.run = lambda *_, **__: None\n"  # as if somebody had ended it at once
         f"status = run(['review', {str(place.audit)!r}, '--no-browser'], own_process=True)\n"
         "sys.exit(9 if 'torch' in sys.modules else status)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, env=os.environ).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+    assert (place.audit / "corrections.csv").exists()
