@@ -106,7 +106,8 @@ export function drawExamples(holder, ready, play) {
         button.setAttribute("aria-pressed", "false");
         button.setAttribute("aria-label", `Play example ${number + 1} of ${label}`);
         const picture = ready.thumbnails.get(clip.row);
-        if (picture) button.append(picture);
+        if (picture && !(picture.complete && !picture.naturalWidth)) button.append(picture);
+        if (picture) picture.onerror = () => picture.remove();
         if (clip.key) button.append(element("kbd", "", clip.key.toUpperCase()));
         button.addEventListener("click", () => play(clip.row, button));
         return button;

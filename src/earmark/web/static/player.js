@@ -3,6 +3,7 @@
 import { soundPath } from "./server.js";
 
 const STEP = 0.5; // seconds that an arrow moves in the slider
+const REMEDY = "Mark it unusable (X), or skip it (→).";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Player {
@@ -34,13 +35,13 @@ export class Player {
     this.parts.sound.replaceChildren(this.audio);
     for (const event of ["play", "pause", "ended", "timeupdate", "seeked", "durationchange"]) this.audio[`on${event}`] = () => this.heard();
     this.audio.onerror = () => this.silent();
-    this.say("");
+    this.say("", false, true);
     this.showImage(ready);
     if (this.audio.currentTime) this.audio.currentTime = 0; // to seek, even to where it is, takes time
     this.heard();
     this.play();
     ready.facts.then((facts) => {
-      if (this.shown === ready && facts?.fault) this.say(`This sound cannot be played: ${facts.fault}`, true);
+      if (this.shown === ready && facts?.fault) this.say(`This sound cannot be played: ${facts.fault}. ${REMEDY}`, true);
     });
   }
 
@@ -161,11 +162,11 @@ export class Player {
   }
 
   silent() {
-    if (this.audio.getAttribute("src")) this.say("This sound cannot be played: mark it unusable (X), or skip it (→).", true);
+    if (this.audio.getAttribute("src") && !this.parts.hint.classList.contains("fault")) this.say(`This sound cannot be played. ${REMEDY}`, true);
   }
 
-  say(hint, fault = false) {
-    if (!hint && this.parts.hint.classList.contains("fault") && this.audio.error) return;
+  say(hint, fault = false, fresh = false) {
+    if (!hint && !fresh && this.parts.hint.classList.contains("fault")) return; // a fault stays until another clip is shown
     this.parts.hint.textContent = hint;
     this.parts.hint.hidden = !hint;
     this.parts.hint.classList.toggle("fault", fault);
