@@ -7,6 +7,7 @@ from earmark.data.clips import load_clips
 from earmark.data.plant import plant, planted_store
 from earmark.data.store import Store
 from earmark.data.table import load_table
+from earmark.labels import LabelSet
 
 
 def test_shares_are_as_asked_and_verified_labels_are_right(store: Store) -> None:
@@ -52,3 +53,31 @@ def test_verified_clips_are_spread_over_the_folds(store: Store) -> None:
         _, verified = plant(truth, "symmetric", 0.5, 0.3, seed)
         for k in range(10):
             assert sorted(truth.fold[verified & truth.positive[:, k]].tolist()) == [0, 1]
+
+
+def test_classes_can_be_left_out_of_a_planted_store(store: Store, tmp_path: Path) -> None:
+    """Without them, clips of theirs carry labels of other classes, or none."""
+    truth = load_table(store)
+    labels = LabelSet(truth.labels.names[:8])
+    positive = truth.positive[:, :8].copy()
+    outside = ~positive.any(axis=1)
+    positive[np.flatnonzero(outside)[::2], 3] = True
+    verified = truth.verified & ~outside
+    planted = planted_store(store, tmp_path / "planted", positive, verified, labels=labels)
+    table = load_table(planted)
+    assert planted.labels == table.labels == labels
+    assert (table.positive == positive).all() and (table.verified == verified).all()
+    assert (~table.positive.any(axis=1)).sum() == outside.sum() // 2
+    assert (load_clips(planted, 8000).samples(7) == load_clips(store, 8000).samples(7)).all()
+    assert not planted.damage()
+
+
+def test_the_classes_are_part_of_a_planted_stores_fingerprint(store: Store, tmp_path: Path) -> None:
+    truth = load_table(store)
+
+    def fingerprint(labels: LabelSet | None) -> str:
+        return planted_store(store, tmp_path / "planted", truth.positive, truth.verified, labels=labels).fingerprint
+
+    names = truth.labels.names
+    assert fingerprint(None) == fingerprint(LabelSet(names))  # as it was before classes could be named
+    assert len({fingerprint(None), fingerprint(LabelSet(names[::-1])), fingerprint(LabelSet((*names[:9], "other")))}) == 3

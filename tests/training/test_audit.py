@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from earmark import files
 from earmark.data.clips import load_clips
 from earmark.data.plant import planted_store
 from earmark.data.store import Store
@@ -67,7 +69,12 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+    """Of all files of an audit; the sounds in its page are left out, since every stream of Ogg has a number drawn by chance."""
+    return {
+        path.name: re.sub(rb'(?<=data:audio/ogg;base64,)[^"]+', b"", path.read_bytes())
+        for path in out.iterdir()
+        if not path.name.startswith(".")
+    }
 
 
 def test_planted_labels_come_first(out: Path, store: Store, noisy: Store) -> None:
@@ -102,20 +109,20 @@ def test_labels_of_the_test_split_change_nothing(out: Path, run: Run, noisy: Sto
     before, after = contents(out), contents(tmp_path / "out")
     for name in ("suspects.csv", "guesses.parquet"):
         assert after[name] == before[name]
-    one, two = (json.loads(files["audit.json"]) for files in (before, after))
+    one, two = (json.loads(named["audit.json"]) for named in (before, after))
     assert {name for name in one if one[name] != two[name]} == {"run", "store", "store_fingerprint"}
     assert run.path != tmp_path / "run"
 
 
 def test_a_second_audit_is_bit_equal_and_keeps_decisions(out: Path, run: Run, noisy: Store, tmp_path: Path) -> None:
-    shutil.copytree(out, tmp_path / "again")
-    for name in ("review.sqlite", "corrections.csv"):
-        (tmp_path / "again" / name).write_text("a person's work")
-    before = contents(tmp_path / "again")
-    audit_run(run, noisy, tmp_path / "again")
-    assert contents(tmp_path / "again") == before
     audit_run(run, noisy, tmp_path / "new")
-    assert contents(tmp_path / "new") == contents(out)
+    for name in ("review.sqlite", "corrections.csv"):
+        (tmp_path / "new" / name).write_text("a person's work")
+    before = contents(tmp_path / "new")
+    audit_run(run, noisy, tmp_path / "new")
+    assert contents(tmp_path / "new") == before
+    same = FILES - {"audit.html"}  # which names its folder
+    assert {name: before[name] for name in same} == {name: content for name, content in contents(out).items() if name in same}
 
 
 def test_the_run_and_the_store_stay_as_they_are(out: Path, run: Run, noisy: Store, tmp_path: Path) -> None:
@@ -126,6 +133,7 @@ def test_the_run_and_the_store_stay_as_they_are(out: Path, run: Run, noisy: Stor
     assert {path: path.read_bytes() for place in (run.path, noisy.path) for path in place.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_the_strategy_says_what_the_judges_learned_from(
     out: Path, store: Store, finished_run: Path, tmp_path: Path, noisy: Store
 ) -> None:
@@ -149,8 +157,6 @@ def test_the_strategy_says_what_the_judges_learned_from(
                 mask[np.flatnonzero(clips.verified & ~clips.test & clips.positive[:, k])[:2]] = True
         other = planted_store(store, tmp_path / f"store{count}", clips.positive, mask)
         audit = audit_run(run_of(other, finished_run, tmp_path / f"run{count}"), other, tmp_path / f"out{count}")
-        import re
-
         assert re.search(said, audit.strategy), audit.strategy
         assert audit.lines()[0] == audit.strategy
 
@@ -181,8 +187,6 @@ def test_what_cannot_be_audited_is_refused_and_nothing_is_written(
 
 
 def test_an_audit_in_a_folder_that_is_in_use_is_refused(run: Run, noisy: Store, tmp_path: Path) -> None:
-    from earmark import files
-
     with (
         files.locked(tmp_path / "out/.lock", tmp_path / "out"),
         pytest.raises(EarmarkError, match="out is in use by another earmark process"),
