@@ -114,6 +114,7 @@ def test_labels_of_the_test_split_change_nothing(out: Path, run: Run, noisy: Sto
     assert run.path != tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_second_audit_is_bit_equal_and_keeps_decisions(out: Path, run: Run, noisy: Store, tmp_path: Path) -> None:
     audit_run(run, noisy, tmp_path / "new")
     for name in ("review.sqlite", "corrections.csv"):

@@ -221,7 +221,7 @@ def _reasons(judged: Judged, row: int, better: Array) -> list[str]:
     if not len(better):
         return ["none of these"]
     if judged.exclusive:
-        return ["wrong label"] if given.any() else ["missing label"]
+        return ["wrong label"]  # verified none of these are never doubted so far
     dropped, added = given.copy(), np.zeros_like(given)
     dropped[better] = False
     added[better] = True
