@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from earmark.assess.label_noise import agreed_classes, agreed_labels, confusion, support
+from earmark.assess.label_noise import agreed_classes, agreed_labels, confusion, sharpened, support
 
 CLASSES = 5
 
@@ -99,3 +99,18 @@ def test_nets_that_are_not_sure_enough_are_taken_for_as_sure_as_the_given_labels
     agreed = agreed_labels(unsure, positive, 2.0)[shown]
     assert np.abs(agreed - agreed_labels(sure, positive, 2.0)[shown]).mean() < 0.01
     assert np.abs(agreed - truth[shown]).mean() < 0.6 * np.abs(unsure - truth)[shown].mean()
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_guesses_become_as_sure_as_the_given_labels_say(power: float) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, CLASSES, 4000)
+    logits = rng.normal(0, 1, (4000, CLASSES)) + 2.5 * np.eye(CLASSES)[truth]
+    sure = np.exp(2.5 * logits)  # of two normal densities that lie 2.5 apart, so many log odds
+    sure /= sure.sum(axis=1, keepdims=True)
+    given = np.eye(CLASSES, dtype=bool)[np.where(rng.random(4000) < 0.3, rng.integers(0, CLASSES, 4000), truth)]
+    guesses = sure**power
+    guesses = np.maximum(guesses / guesses.sum(axis=1, keepdims=True), 1e-6)
+    again = sharpened(guesses / guesses.sum(axis=1, keepdims=True), given, 10)
+    assert again.sum(axis=1) == pytest.approx(1)
+    assert np.abs(again - sure).mean() < 0.02

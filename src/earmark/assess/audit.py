@@ -15,8 +15,8 @@ from earmark.assess.audit_result import DOUBTED, Audit, ClassNoise, NoiseMixUp, 
 from earmark.assess.blend import blended
 from earmark.assess.doubt import NoiseModel, doubt, estimate_noise
 from earmark.assess.duplicates import Duplicate
-from earmark.assess.label_noise import FLOOR, calibrated
-from earmark.assess.promise import WrongDraws, calibrate, draw_wrong
+from earmark.assess.label_noise import FLOOR, calibrated, sharpened
+from earmark.assess.promise import WrongDraws, calibrate, draw_wrong, sure_share
 from earmark.data.table import Array, ClipTable
 
 PROMISED = (50, 100, 200, 500, 1000, 2000, 5000)  # clips that a person hears in a sitting, or in some
@@ -63,9 +63,10 @@ def judge(clips: ClipTable, guesses: Sequence[Array]) -> Judged:
     given = clips.positive.any(axis=1)
     unverified, checked = given & ~clips.verified, clips.verified & (given if exclusive else np.ones(len(clips), bool))
     together = blended(guesses, clips.positive, checked, exclusive)
-    if not exclusive and not checked.any() and unverified.any():
-        clipped = np.clip(together, FLOOR, 1 - FLOOR).astype(np.float64)
-        together[unverified] = calibrated(clipped[unverified], clips.positive[unverified], CALIBRATION)
+    if not checked.any() and unverified.any():  # how sure the guesses may be, only the given labels can say
+        clipped = np.clip(together[unverified], FLOOR, 1 - FLOOR).astype(np.float64)
+        as_sure_as_they_say = sharpened if exclusive else calibrated
+        together[unverified] = as_sure_as_they_say(clipped, clips.positive[unverified], CALIBRATION)
     probable, odds = together.copy(), np.full(len(clips), np.nan)
     noise: NoiseModel | None = None
     for kind in (checked, unverified):
@@ -242,7 +243,10 @@ def _classes(judged: Judged, leaning: Array) -> list[ClassNoise]:
     of_order = clips.positive[judged.order]
     for k, label in enumerate(clips.labels.names):
         chosen = np.flatnonzero(of_order[:, k])
-        share, low, high = judged.draws.share(chosen)
+        if judged.exclusive:
+            share, low, high = judged.draws.share(chosen)
+        else:  # the doubt in a clip may be about another of its labels
+            share, low, high = sure_share(1 - judged.probable[judged.order[chosen], k])
         note = ""
         if not verified[k]:
             note = "no clip of it is verified: judged by labels that may be wrong"

@@ -161,7 +161,7 @@ class NoiseMixUp:
     """A class whose clips carry the label of another.
 
     Attributes:
-        right: what they are; empty if they are none of the classes.
+        right: what they are.
         given: the label that they carry.
         share: of the unverified clips with that label, 0..1.
         clips: how many that are, as expected.

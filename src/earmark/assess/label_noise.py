@@ -122,6 +122,24 @@ def calibrated(guesses: Table, given: Array, strength: float) -> Table:
     return np.clip(1 / (1 + np.exp(-np.clip(slope * odds + shift, -FARTHEST, FARTHEST))), FLOOR, 1 - FLOOR)
 
 
+def sharpened(guesses: Table, given: Array, strength: float) -> Table:
+    """The same for clips with one label: guesses ``[N, K]``, above 0, to the power under which the given labels are the likeliest."""
+    some = slice(None, None, -(-len(guesses) // CALIBRATED))
+    logs, labels = np.log(guesses), given[some].argmax(axis=1)
+
+    def to_the_power(slope: float, rows: slice) -> Table:
+        powers = np.exp(slope * (logs[rows] - logs[rows].max(axis=1, keepdims=True)))
+        shares: Table = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
+    def likelihood(slope: float) -> float:
+        part = to_the_power(slope, some)
+        table = confusion(agreed_classes(part, given[some], strength), given[some], strength)
+        return float(np.log((part * table[:, labels].T).sum(axis=1)).sum())
+
+    return to_the_power(max(SLOPES, key=likelihood), slice(None))
+
+
 def weighed_labels(guesses: Table, given: Array, strength: float) -> Table:
     """Guesses that are as sure as they should be and given labels, ``[N, K]``, weighed together; see `agreed_labels`."""
     return _weighed(guesses, given, strength)[0]

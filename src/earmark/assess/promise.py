@@ -141,6 +141,14 @@ class WrongDraws:
         return float(self.probability[chosen].mean()), low, high
 
 
+def sure_share(probability: Array) -> tuple[float, float, float]:
+    """The share of labels that are wrong, and its interval, if nothing is unknown but chance: of their probabilities ``[N]``."""
+    if not len(probability):
+        return float("nan"), float("nan"), float("nan")
+    drawn = np.random.default_rng(SEED + 2).random((DRAWS, len(probability))) < probability
+    return float(probability.mean()), *_interval(drawn.mean(axis=1))
+
+
 def draw_wrong(doubts: Floats, calibration: Calibration) -> WrongDraws:
     """Draws which labels are wrong.
 
