@@ -168,7 +168,10 @@ def with_interval(parts: list[tuple[Found, np.ndarray, np.ndarray]]) -> list[str
             drawn.append(measured(part, wrong[rows]))
         draws.append(np.mean(drawn, axis=0))
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    return ["–" if np.isnan(value) else f"{value:.4f} ({a:.4f}–{b:.4f})" for value, a, b in zip(values, low, high, strict=True)]
+    cells = []
+    for value, lower, upper in zip(values, low, high, strict=True):
+        cells += ["–", "–"] if np.isnan(value) else [f"{value:.4f}", f"{lower:.4f}–{upper:.4f}"]
+    return cells
 
 
 def learned_scores(recipe: Recipe, store: Store, out: Path, folds: list[int] | None) -> tuple[Run, np.ndarray]:
@@ -219,21 +222,23 @@ def main() -> None:
                     parts.setdefault(name, []).append((part, wrong[chosen], judged.clips.group[chosen]))
                 promises += promised(protocol, away, seed, judged, wrong)
             title = protocol.title + (f"; {away} classes out of the vocabulary" if away else "")
-            show(f"{title}; seeds {given.seeds}", ("", *MEASURES), [(name, *with_interval(part)) for name, part in parts.items()])
-        inside = np.mean([row[-1] for row in promises])
+            show(
+                f"{title}; seeds {given.seeds}",
+                ("", *(column for measure in MEASURES for column in (measure, "95 %"))),
+                [(name, *with_interval(part)) for name, part in parts.items()],
+            )
+        said, of_all = ([row for row in promises if (row[2] in PROMISED) == few] for few in (True, False))
+        title = f"Promises: {sum(row[-1] for row in said)} of {len(said)} inside for the first {', '.join(map(str, PROMISED))}"
+        title += f", {sum(row[-1] for row in of_all)} of {len(of_all)} for all unverified labels"
         columns = ("planting", "seed", "first", "wrong", "promised", "interval", "inside")
-        show(
-            f"Promises: {inside:.0%} of {len(promises)} inside",
-            columns,
-            [(*row[:-1], "yes" if row[-1] else "no") for row in promises],
-        )
+        show(title, columns, [(*row[:-1], "yes" if row[-1] else "no") for row in promises])
 
 
 def promised(protocol: Protocol, away: int, seed: int, judged: Judged, wrong: np.ndarray) -> list[tuple]:
     """The promises for the first clips of the list, beside the truth."""
     of_order = np.cumsum(wrong[judged.order])
     rows = []
-    for promise in judged.draws.promises([first for first in PROMISED if first <= len(judged.order)] or [len(judged.order)]):
+    for promise in judged.draws.promises([*(first for first in PROMISED if first < len(judged.order)), len(judged.order)]):
         true = int(of_order[promise.first - 1])
         name = f"{protocol.text}{f' without {away} classes' if away else ''}"
         interval = f"{promise.low:.0f}–{promise.high:.0f}"

@@ -13,6 +13,10 @@ SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if path.name not 
 
 def test_there_is_one_a_question() -> None:
     assert SCRIPTS == [
+        "audit.py",
+        "audit_loop.py",
+        "audit_pairs.py",
+        "audit_scale.py",
         "batches.py",
         "digits.py",
         "jobs.py",
