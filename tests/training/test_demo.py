@@ -28,6 +28,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "VERIFIED_SHARE", 0.6)  # so that each kind has some in both folds
     monkeypatch.setattr(demo, "load_recipe", shorter)
     monkeypatch.setattr(demo_loop, "HEARD", 10)
+    monkeypatch.setattr(demo_loop, "MOST_JOBS", 1)  # processes take longer to start than so small nets to train
 
 
 def weights(folder: Path) -> dict[Path, int]:

@@ -96,9 +96,11 @@ def _duplicate(kind: Kind, clips: ClipSet, rows: Indices) -> Duplicate:
 def _equal(codes: Array) -> Iterator[Indices]:
     """The rows that share a value with others, as indices, for each such value."""
     order = np.argsort(codes, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        if len(rows) > 1:
-            yield rows
+    ends = np.append(np.flatnonzero(np.diff(codes[order])) + 1, len(order))
+    begins = np.append(0, ends[:-1])
+    shared = ends - begins > 1  # of hundreds of thousands, few are; to cut all apart would take seconds
+    for begin, end in zip(begins[shared].tolist(), ends[shared].tolist(), strict=True):
+        yield order[begin:end]
 
 
 def _recordings(group: Array, content_hash: Array) -> Indices:

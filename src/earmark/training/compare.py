@@ -35,6 +35,7 @@ def compare_methods(
     note: str,
     methods: Sequence[str] | None = None,
     threads: int | None = None,
+    jobs: int = 1,
 ) -> MethodTable:
     """Trains methods on a store some of whose labels are known to be wrong. Stopped at any moment, the same call goes on.
 
@@ -49,7 +50,8 @@ def compare_methods(
         title: heading of the table.
         note: what to say under it.
         methods: names of `METHODS`; by default all that the recipe's net and the clips allow. The two ends are always there.
-        threads: see `TrainRequest`.
+        threads: see `TrainRequest`; of runs that are not begun yet.
+        jobs: see `TrainRequest`; without wrong labels the nets are few, and are trained one after the other.
 
     Raises:
         EarmarkError: a method is not known, or cannot be trained, and the reason.
@@ -61,14 +63,20 @@ def compare_methods(
     right = replace(clips, positive=truth, verified=clips.verified | truth.any(axis=1))
     judged = judgeable(right)
 
-    def scores_on(learned: Store, names: Sequence[str], run: Path) -> dict[str, Array]:
-        return learn(derived, names, TrainRequest(derived.recipe, learned, run, threads=threads))[0]
+    def scores_on(learned: Store, names: Sequence[str], run: Path, jobs: int) -> dict[str, Array]:
+        return learn(derived, names, compare_request(derived, learned, run, threads, jobs))[0]
 
-    scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out).items()}
+    scores = {name: [values[judged]] for name, values in scores_on(store, chosen, out, jobs).items()}
     without = planted_store(store, clean.with_name(f"{clean.name}-store"), right.positive, right.verified)
-    scores["clean"] = [scores_on(without, ["given"], clean)["given"][judged]]
+    scores["clean"] = [scores_on(without, ["given"], clean, 1)["given"][judged]]
     shutil.rmtree(without.path)
     return method_table(scores, right[judged], title=title, note=note)
+
+
+def compare_request(derived: Methods, store: Store, out: Path, threads: int | None, jobs: int) -> TrainRequest:
+    """What to train for a comparison; a run that was begun keeps its threads."""
+    begun = (out / "run.json").is_file()
+    return TrainRequest(derived.recipe, store, out, threads=None if begun else threads, jobs=jobs)
 
 
 def judgeable(truth: ClipTable) -> Array:

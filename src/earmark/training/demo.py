@@ -27,7 +27,7 @@ from earmark.tagging.formats import render as render_tags
 from earmark.tagging.tagger import Tagger
 from earmark.training.begin import check_out, open_run
 from earmark.training.compare import compare_methods
-from earmark.training.demo_loop import close_loop
+from earmark.training.demo_loop import THREADS, close_loop, jobs
 from earmark.training.methods import METHODS, derive_methods
 from earmark.training.splits import folds_of
 from earmark.training.train import finish
@@ -90,6 +90,8 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
         note=f"{len(truth)} rendered sounds of {len(KINDS)} kinds, {given.verified.sum()} of them verified; {wrong} of the other "
         f"{unverified.sum()} labels are wrong. Each sound is tagged by a net that never heard it, and held against its right label. "
         f"A linear net on {basis} learns in every way, from the same sounds.",
+        threads=THREADS,
+        jobs=jobs(),
     )
     table = replace(table, rows=tuple(replace(row, this=row.name == METHODS["agreement"]) for row in table.rows))
     run = Run.open(out)
