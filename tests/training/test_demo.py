@@ -67,7 +67,7 @@ def test_the_demo_from_rendering_to_tags(tmp_path: Path) -> None:
     heard = {name: check_heard(out, name, rows, wrong_of, said) for name in ("list", "random")}
     listed = [row["clip_id"] for row in csv.DictReader((out / "demo" / "audit" / "suspects.csv").open()) if row["verified"] == "0"]
     assert heard["list"] == set(listed[:10]) and heard["random"] < unverified
-    assert "What it brings to hear 10 of them" in page
+    assert "What it brings to hear 10 sounds" in page
 
     before, said_again = weights(out), list[str]()
     assert len(before) > 2 * len(METHODS) + 2

@@ -106,7 +106,7 @@ def close_loop(run: Run, derived: Methods, store: Store, truth: ClipTable, folde
     stores = {name: loop.corrected(order[:HEARD], folder / f"{name}-store") for name, order in orders.items()}
     learned = [loop.learned(store, run.path), *(loop.learned(corrected, folder / name) for name, corrected in stores.items())]
     return HeardTable(
-        title=f"What it brings to hear {HEARD} of them",
+        title=f"What it brings to hear {HEARD} sounds",
         note=f"Somebody who always knows hears {HEARD} of the {len(unverified)} unverified sounds, the first ones of the audit's list or some "
         "at random, and corrects their labels, which count as verified from then on; nets learn again. All "
         f"{len(truth)} sounds are tagged by nets that never heard them, and held against their right labels.",
