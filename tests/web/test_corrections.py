@@ -99,13 +99,25 @@ def test_two_servers_do_not_write_over_newer_rows(tmp_path: Path) -> None:
             write_corrections(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
 
 
+def test_decisions_that_were_moved_away_are_not_begun_anew(tmp_path: Path) -> None:
+    """A file without decisions would make a table without corrections."""
+    (tmp_path / NAME).write_text("what was decided", encoding="utf-8")
+    with pytest.raises(EarmarkError, match=r"review\.sqlite cannot be"):
+        write_corrections(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
+    assert not (tmp_path / DECISIONS).exists()
+    assert (tmp_path / NAME).read_text(encoding="utf-8") == "what was decided"
+
+
 def test_corrections_without_their_decisions_are_not_written_over(tmp_path: Path) -> None:
     refuse_orphan(tmp_path, tmp_path / DECISIONS)
     (tmp_path / NAME).write_text("clip_id,given,labels,action,by,when,sha256,disagrees\n", encoding="utf-8")
     refuse_orphan(tmp_path, tmp_path / DECISIONS)
     with (tmp_path / NAME).open("a", encoding="utf-8") as file:
         file.write("a,x,y,accept,ann,t,,\n")
-    with pytest.raises(EarmarkError, match=r"is there without review\.sqlite"):
+    with pytest.raises(EarmarkError, match=r"is there without the review\.sqlite"):
+        refuse_orphan(tmp_path, tmp_path / DECISIONS)
+    (tmp_path / DECISIONS).touch()  # no more than a beginning
+    with pytest.raises(EarmarkError, match=r"is there without the review\.sqlite"):
         refuse_orphan(tmp_path, tmp_path / DECISIONS)
     Decisions(tmp_path / DECISIONS, "f").close()
     refuse_orphan(tmp_path, tmp_path / DECISIONS)

@@ -148,6 +148,9 @@ def test_relabel_and_skip(browser: Browser) -> None:
     skipped = browser.get("/api/queue", params={"count": 2, "skip": f"{first['rank']},{third['rank']},,x,-3,99999"}).json()["items"]
     assert skipped[0]["rank"] == second["rank"]
     assert first["rank"] != skipped[1]["rank"] != third["rank"]
+    for endless in ("9" * 19, "9" * 5000):
+        answer = browser.get("/api/queue", params={"skip": endless})
+        assert answer.status_code == 200 and answer.json()["items"][0]["rank"] == first["rank"]
     answer = decide(browser, first["rank"], "relabel", labels=[LABELS[2]])
     assert answer["state"]["heard"] == 1
     item = browser.get(f"/api/item/{first['rank']}").json()["item"]

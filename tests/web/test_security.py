@@ -120,6 +120,11 @@ def test_other_methods(method: str) -> None:
     assert refused(local().ask(method, "/api/state"), 405)
 
 
+def test_addresses_without_end() -> None:
+    assert refused(local().get(f"/api/item/{'9' * 5000}"), 414)
+    assert not refused(local().get("/static/review.css"))
+
+
 def test_a_token_is_needed_where_other_machines_can_come() -> None:
     browser = abroad()
     for path in ("/", "/api/state", "/static/review.js", "/api/state?token=right-token"):

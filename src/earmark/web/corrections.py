@@ -44,21 +44,21 @@ def write_corrections(path: Path, decisions: Path, content_hashes: Callable[[Seq
 
 
 def refuse_orphan(folder: Path, decisions: Path) -> None:
-    """Refuses a folder with corrections whose file of decisions is gone: they would be written over.
+    """Refuses a folder with corrections whose file of decisions is gone or empty: they would be written over.
 
     Raises:
         EarmarkError: it is such a folder.
         OSError: the corrections cannot be read.
     """
     path = folder / NAME
-    if decisions.exists() or not path.exists():
+    if (decisions.exists() and decisions.stat().st_size) or not path.exists():
         return
     files.refuse_special(path)
     with path.open("rb") as file:
         file.readline()
         if file.readline():
             raise EarmarkError(
-                f"{path} is there without {decisions.name}, which it came from, and would be written over: move it away"
+                f"{path} is there without the {decisions.name} that it came from, and would be written over: move it away"
             )
 
 

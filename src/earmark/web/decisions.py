@@ -232,9 +232,10 @@ def read_decisions(path: Path) -> list[Decision]:
     """All rows of a file of decisions, over a connection of its own, so that nobody who decides has to wait.
 
     Raises:
-        EarmarkError: the file cannot be read.
+        EarmarkError: the file is not there, or cannot be read.
     """
-    with _explained(path), closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
+    address = f"{path.absolute().as_uri()}?mode=rw"  # else a file that is gone would be made anew, without any decision
+    with _explained(path), closing(sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, uri=True)) as connection:
         return _rows(connection, 0)
 
 

@@ -78,12 +78,13 @@ class Desk:
         Raises:
             EarmarkError: the corrections could not be written.
         """
-        with self._lock:
-            self._catch_up()
-            heard = int(self._ledger.heard.sum())
-        self._exporter.close()
-        self._decisions.close()
-        return heard
+        try:
+            self._exporter.close()
+            with self._lock:
+                self._catch_up()
+                return int(self._ledger.heard.sum())
+        finally:
+            self._decisions.close()
 
     def filters(self, label: str | None, reason: str | None, verified: str, again: bool) -> Filters:
         """The filters that a request names.

@@ -26,6 +26,7 @@ PAGE = "review.html"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 LONGEST_NAME = 80  # characters of a reviewer's name
 PIECE = 1 << 20  # bytes that are sent at a time
+MOST_DIGITS = 18  # of a rank: what has more is no int64
 REVALIDATED = {"Cache-Control": "private, no-cache"}  # another audit may be under the same address tomorrow
 STATUS: dict[type[EarmarkError], int] = {OtherListError: 409, RequestError: 400, AudioError: 410}
 
@@ -99,7 +100,7 @@ def review_app(desk: Desk, reviewer: str, access: Access, static: Path = STATIC)
         count: Annotated[int, Query(ge=1, le=20)] = 3,
         skip: str = "",
     ) -> Response:
-        skipped = [int(rank) for rank in skip.split(",") if rank.isascii() and rank.isdigit()]
+        skipped = [int(rank) for rank in skip.split(",") if rank.isascii() and rank.isdigit() and len(rank) <= MOST_DIGITS]
         return JSONResponse({"items": desk.queue(by, filters, count, skipped)})
 
     @app.get("/api/item/{rank:int}")

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MOST_BODY = 1 << 16  # bytes of a request
+LONGEST_PATH = 200  # characters of an address without its query; Python makes no number of thousands of digits
 MARK = ("x-earmark", "review")  # a header that no form of another page can send
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -137,6 +138,8 @@ class Guarded:
             return _refused(403, f"this server is called by another name, under its own port, {self._access.port}")
         if method not in ("GET", "HEAD", "POST"):
             return _refused(405, f"{method} is not asked here")
+        if len(path) > LONGEST_PATH:
+            return _refused(414, "nothing here has so long an address")
         site = headers.get("sec-fetch-site", "none" if method != "POST" else "same-origin")
         allowed = ("same-origin",) if method == "POST" else ("same-origin", "none")
         if site not in allowed and path != "/":
