@@ -12,6 +12,8 @@ from earmark.assess.advice import MOST, Step, next_steps, steps_after_audit
 from earmark.assess.pictures import MixUp
 from earmark.cli import app
 from earmark.data.clips import ClipSet
+from earmark.data.store import Store
+from earmark.labels import LabelSet
 from earmark.recipe import load_recipe
 from earmark.runs.run import Run
 from tests.assess.test_report import clip_set
@@ -64,33 +66,22 @@ def test_doubtful_labels_are_audited_and_heard(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("source", "root", "table"),
+    ("source", "root", "table", "options"),
     [
-        ("manifest", "my sounds/labels.csv", "'my sounds/corrected-run-audit.csv'"),
-        ("esc50", "ESC-50", "ESC-50/corrected-run-audit.csv"),
+        ("manifest", "my sounds/labels.csv", "'my sounds/corrected-run-audit.csv'", ("--unverified", "--label-separator", ";")),
+        ("esc50", "ESC-50", "ESC-50/corrected-run-audit.csv", ()),
     ],
 )
-def test_what_was_heard_is_applied_to_the_store(
-    source: str, root: str, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    store = Path("store")
-    store.mkdir()
-    content = {"version": 1, "source": source, "root": root, "sample_rates": [8000, 16000], "labels": ["a", "b"]}
-    content |= {"clips": 80, "bad": 0, "fingerprint": "f", "licence": ""}
-    (store / "store.json").write_text(repr(content).replace("'", '"'))
+def test_what_was_heard_is_applied_to_the_store(source: str, root: str, table: str, options: tuple[str, ...]) -> None:
+    store = Store(Path("store"), source, root, (8000, 16000), LabelSet(("a", "b")), 80, 0, "f", "", options)
+    said = " --label-separator ';'" if options else ""
     assert commands(steps_after_audit(Path("run-audit"), Path("run"), store)) == [
         "earmark review run-audit",
-        f"earmark apply-corrections store run-audit --out {table}",
-        f"earmark prepare manifest {table} --out store-corrected --sample-rate 8000,16000",
+        f"earmark apply-corrections store run-audit --out {table}{said}",
+        f"earmark prepare manifest {table} --out store-corrected --sample-rate 8000,16000{said}",
         "earmark train run/recipe.yaml --store store-corrected --out run-corrected",
         "earmark compare run run-corrected",
     ]
-
-
-def test_a_store_that_is_gone_is_named_by_words() -> None:
-    said = commands(steps_after_audit(Path("run-audit"), Path("run"), Path("gone")))
-    assert said[2] == "earmark prepare manifest SOUNDS/corrected-run-audit.csv --out gone-corrected --sample-rate HZ"
 
 
 def with_verified(clips: ClipSet, count: int) -> ClipSet:

@@ -12,6 +12,7 @@ from earmark.assess.audit_page import CLASS_ROWS, DUPLICATE_ROWS, HEARD, IN_SIGH
 from earmark.assess.audit_result import Audit, ClassNoise, NoiseMixUp, Promise, Suspects
 from earmark.assess.duplicates import Duplicate
 from earmark.data.store import Store
+from earmark.labels import LabelSet
 from tests.assess.test_report import HOSTILE, Links, clip_set
 
 NAN = float("nan")
@@ -45,11 +46,14 @@ def audit_of(
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def page_of(audit: Audit, folder: Path, names: tuple[str, ...] = ("a", "b", "c")) -> str:
+STORE = Store(Path("store"), "folder", "sounds", (16000,), LabelSet(("a", "b", "c")), 3, 0, "f", "")
+
+
+def page_of(audit: Audit, folder: Path, names: tuple[str, ...] = ("a", "b", "c"), store: Store = STORE) -> str:
     count = len(audit.suspects)
     sounds = clip_set(np.eye(len(names), dtype=bool)[np.arange(count) % len(names)], names, audit.suspects.clip_id.tolist())
     folder.mkdir(exist_ok=True)
-    return write_audit_page(folder, audit, sounds).read_text(encoding="utf-8")
+    return write_audit_page(folder, audit, sounds, store).read_text(encoding="utf-8")
 
 
 def section(page: str, name: str) -> str:
@@ -220,7 +224,7 @@ def test_long_tables_end_somewhere(tmp_path: Path) -> None:
 
 def test_what_to_do_next_has_commands_that_fit_the_store(store: Store, tmp_path: Path) -> None:
     audit = replace(audit_of([0.5]), run=tmp_path / "my run", store=store.path)
-    page = page_of(audit, tmp_path / "found")
+    page = page_of(audit, tmp_path / "found", store=store)
     commands = [re.sub(r"</?span>", "", text) for text in re.findall(r"<pre>(.*?)</pre>", page)]
     assert [command.split()[1] for command in commands] == ["review", "apply-corrections", "prepare", "train", "compare"]
     rates = ",".join(map(str, store.sample_rates))

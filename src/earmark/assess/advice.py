@@ -62,7 +62,7 @@ def next_steps(run: Run, sounds: ClipSet, metrics: RunMetrics, doubtful: int, mi
     return [*steps[:MOST], Step("Tag new sounds, files or whole folders:", (_command("tag", "SOUNDS", "--model", run.path),))]
 
 
-def steps_after_audit(folder: Path, run: Path, store: Path) -> list[Step]:
+def steps_after_audit(folder: Path, run: Path, store: Store) -> list[Step]:
     """What to do with an audit, in order.
 
     Args:
@@ -70,26 +70,17 @@ def steps_after_audit(folder: Path, run: Path, store: Path) -> list[Step]:
         run: the run that was audited.
         store: its store.
     """
-    try:
-        opened = Store.open(store)
-    except StoreError:
-        opened = None
-    sounds, rates = Path("SOUNDS"), "HZ"
-    if opened is not None:
-        sounds = Path(opened.root).parent if opened.source == "manifest" else Path(opened.root)
-        rates = ",".join(map(str, opened.sample_rates))
-    table, corrected, again = (
-        sounds / f"corrected-{folder.name or 'labels'}.csv",
-        _beside(store, "corrected"),
-        _beside(run, "corrected"),
-    )
+    table = store.sounds / f"corrected-{folder.name or 'labels'}.csv"
+    corrected, again = _beside(store.path, "corrected"), _beside(run, "corrected")
+    rates = ",".join(map(str, store.sample_rates))
+    separator = _separator_of(store.options)
     return [
         Step("Hear the first clips and keep or correct their labels; a page opens in your browser:", (_command("review", folder),)),
         Step(
             "Write what you have heard into a new table of labels, verified, and make a store of it:",
             (
-                _command("apply-corrections", store, folder, "--out", table),
-                _command("prepare", "manifest", table, "--out", corrected, "--sample-rate", rates),
+                _command("apply-corrections", store.path, folder, "--out", table, *separator),
+                _command("prepare", "manifest", table, "--out", corrected, "--sample-rate", rates, *separator),
             ),
         ),
         Step(
@@ -100,6 +91,16 @@ def steps_after_audit(folder: Path, run: Path, store: Path) -> list[Step]:
             ),
         ),
     ]
+
+
+def _separator_of(options: Sequence[str]) -> list[str]:
+    """What a user said of how labels are separated."""
+    for place, option in enumerate(options):
+        if option == "--label-separator":
+            return list(options[place : place + 2])
+        if option.startswith("--label-separator="):
+            return [option]
+    return []
 
 
 def _store(run: Run) -> Store | None:

@@ -13,6 +13,7 @@ from earmark.assess.page import percent, write_page
 from earmark.assess.pictures import PLOT, share_band
 from earmark.audio.spectrogram import spectrogram_png
 from earmark.data.clips import ClipSet
+from earmark.data.store import Store
 
 NAME = "audit.html"
 HEARD = 24  # suspects on the page, at most
@@ -69,13 +70,14 @@ class NoiseBar:
     high: float
 
 
-def write_audit_page(folder: Path, audit: Audit, sounds: ClipSet) -> Path:
+def write_audit_page(folder: Path, audit: Audit, sounds: ClipSet, store: Store) -> Path:
     """Writes the page of an audit.
 
     Args:
         folder: the audit's folder.
         audit: what it says.
         sounds: clips of its store, with their samples, all those of ``audit.suspects`` among them.
+        store: the store.
 
     Returns:
         The path of the page.
@@ -118,7 +120,7 @@ def write_audit_page(folder: Path, audit: Audit, sounds: ClipSet) -> Path:
         duplicate_fold=_folds,
         likely=likely,
         named=NAMED,
-        steps=steps_after_audit(folder, audit.run, audit.store),
+        steps=steps_after_audit(folder, audit.run, store),
     )
 
 

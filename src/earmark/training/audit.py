@@ -51,7 +51,7 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
     check_store(run, store)
     with files.locked(out / ".lock", out):
         write_audit(out, audit, judged, store, judges.key)
-        write_audit_page(out, audit, judges.clips)
+        write_audit_page(out, audit, judges.clips, store)
     return audit
 
 
