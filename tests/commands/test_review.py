@@ -62,7 +62,7 @@ def test_decisions_that_are_damaged(capsys: pytest.CaptureFixture[str], audit: P
     assert "review.sqlite is damaged" in refusal(capsys, audit)
     (audit / "review.sqlite").unlink()
     (audit / "corrections.csv").write_text("clip_id\nx\n", encoding="utf-8")
-    assert "corrections.csv is there without review.sqlite" in refusal(capsys, audit)
+    assert "corrections.csv is there without the review.sqlite" in refusal(capsys, audit)
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "PIL"])
