@@ -13,9 +13,10 @@ import pytest
 
 from earmark import __version__
 from earmark.assess.audit import Judged, judge, make_audit
-from earmark.assess.audit_files import check_audit_out, label_separator, read_audit, write_audit
+from earmark.assess.audit_files import check_audit_out, label_separator, write_audit
 from earmark.assess.audit_result import Audit
 from earmark.assess.duplicates import Duplicate
+from earmark.data.audit_info import read_audit
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.labels import LabelSet
@@ -191,8 +192,3 @@ def test_a_damaged_audit_is_named(change: Callable[[dict[str, object]], str], sa
     refused(out, tmp_path / "run", rf"audit\.json {said}")
     (out / "audit.json").unlink()  # as the message says
     check_audit_out(out, tmp_path / "run")
-
-
-def test_a_folder_without_an_audit_is_none(tmp_path: Path) -> None:
-    with pytest.raises(EarmarkError, match=r"is no audit; `earmark audit RUN --out .*` makes one"):
-        read_audit(tmp_path)

@@ -127,8 +127,9 @@ def test_suspects_go_to_label_studio_and_come_back(store: Store, manifest: Path,
     clips = names(manifest)
     audit = tmp_path / "audit"
     audit.mkdir()
-    facts = {"labels": store.labels.names, "label_separator": ",", "several": False, "cut": 1}
-    place = {"store": str(store.path), "store_fingerprint": store.fingerprint}
+    facts = {"version": 1, "labels": store.labels.names, "label_separator": ",", "several": False, "cut": 1}
+    facts |= {"vectors": None, "strategy": "By ear."}
+    place = {"run": "/nowhere", "store": str(store.path), "store_fingerprint": store.fingerprint}
     (audit / "audit.json").write_text(json.dumps(facts | place))
     (audit / "suspects.csv").write_text(
         f"rank,clip_id,given,suggested,score,probability,verified,reason\n1,{clips[1]},wind,siren,2,0.9,0,wrong label\n"
@@ -148,4 +149,4 @@ def test_suspects_go_to_label_studio_and_come_back(store: Store, manifest: Path,
     row = next(line for line in (tmp_path / "m2.csv").read_text().splitlines() if line.startswith(clips[1]))
     assert row.split(",")[1:3] == ["siren", "1"] and "user 2,2026-01-31T12:00:00Z," in row
     assert cli.run(["data", "label-studio", str(tmp_path), "--out", str(out)]) == 2
-    assert "is no folder of an audit" in capsys.readouterr().err
+    assert "is not the folder of an audit" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Independent truth: manifests of a few rows, corrected by hand."""
 
 import csv
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -418,12 +419,24 @@ def test_a_store_without_its_data_set_and_places_in_it_are_refused(store: Store,
 @pytest.mark.parametrize("where", ["folder", "table"])
 def test_the_folder_of_an_audit_says_what_separates_labels(tmp_path: Path, where: str) -> None:
     write_corrections(tmp_path / "corrections.csv", [said("a.wav", "dog, small", "cat")], ";")
-    (tmp_path / "audit.json").write_text('{"label_separator": ";"}')
+    info = {
+        "version": 1,
+        "run": "r",
+        "store": "s",
+        "store_fingerprint": "f",
+        "labels": ["dog, small", "cat"],
+        "label_separator": ";",
+    }
+    info |= {"several": False, "vectors": None, "strategy": "By ear.", "cut": 1}
+    (tmp_path / "audit.json").write_text(json.dumps(info))
     path = tmp_path if where == "folder" else tmp_path / "corrections.csv"
     assert load_corrections(path, ",").corrections[0].labels == ("dog, small", "cat")
-    for damaged in ("{}", "[]", '{"label_separator": 3}', "{"):
+    for damaged in ("{}", "[]", json.dumps(info | {"label_separator": 3}), "{"):
         (tmp_path / "audit.json").write_text(damaged)
-        assert load_corrections(path, "|").corrections[0].labels == ("dog, small;cat",)
+        with pytest.raises(EarmarkError, match=r"audit\.json is damaged"):
+            load_corrections(path, "|")
+    (tmp_path / "audit.json").unlink()
+    assert load_corrections(path, "|").corrections[0].labels == ("dog, small;cat",)
 
 
 def test_corrections_of_no_kind(tmp_path: Path) -> None:

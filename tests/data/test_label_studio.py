@@ -10,7 +10,7 @@ import pytest
 
 from earmark.data.label_studio import read_export, write_tasks
 from earmark.data.store import Store
-from earmark.errors import ManifestError, StoreError
+from earmark.errors import EarmarkError, ManifestError, StoreError
 
 
 def choices(*texts: str, name: str = "labels", **value: Any) -> dict[str, Any]:
@@ -187,6 +187,9 @@ def write_audit(folder: Path, store: Store, *rows: str, **changed: Any) -> Path:
     folder.mkdir(exist_ok=True)
     info = {
         "version": 1,
+        "run": "/nowhere",
+        "vectors": None,
+        "strategy": "By ear.",
         "store": str(store.path.resolve()),
         "store_fingerprint": store.fingerprint,
         "labels": list(store.labels.names),
@@ -283,6 +286,14 @@ def test_what_a_team_chooses_comes_back(audit: Path, tmp_path: Path) -> None:
     assert [said.sha256 for said in read.corrections] == [made["data"]["sha256"] for made in tasks]
 
 
+def test_a_rank_that_a_spreadsheet_made_a_decimal_number(audit: Path, store: Store, tmp_path: Path) -> None:
+    names = store.rows(8000)["clip_id"].to_pylist()
+    write_audit(audit, store, f"2.0,{names[1]},whistle,,1.0,0.6,0,", f"3.0,{names[3]},whistle,siren,0.9,0.5,0,")
+    assert write_tasks(audit, tmp_path / "tasks.json")[0] == 1
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    assert (task["data"]["rank"], task["data"]["clip_id"]) == (2, names[1])
+
+
 def test_no_task_is_written_where_something_is_wrong(audit: Path, store: Store, tmp_path: Path) -> None:
     def refused(message: str, out: str = "tasks.json", error: type[Exception] = ManifestError, first: int | None = None) -> None:
         with pytest.raises(error, match=message):
@@ -303,6 +314,6 @@ def test_no_task_is_written_where_something_is_wrong(audit: Path, store: Store, 
     write_audit(audit, replace(store, path=tmp_path / "gone"))
     refused("is no store", error=StoreError)
     (audit / "audit.json").write_text("{}")
-    refused("audit.json is damaged|audit.json: is damaged")
+    refused("audit.json is damaged", error=EarmarkError)
     (audit / "audit.json").unlink()
-    refused("is no folder of an audit")
+    refused("is not the folder of an audit", error=EarmarkError)

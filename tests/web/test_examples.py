@@ -4,9 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
+from earmark.data.audit_info import GUESSES
 from earmark.data.embeddings import load_vectors
 from earmark.web.examples import Examples
-from earmark.web.folder import GUESSES, Audit
+from earmark.web.folder import Audit
 from earmark.web.guesses import Guesses
 from tests.web.conftest import KEY, LABELS, Place
 

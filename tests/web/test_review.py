@@ -15,7 +15,7 @@ from earmark.web.desk import Desk
 from earmark.web.folder import Audit
 from earmark.web.review import review_app
 from earmark.web.security import HEADERS, Access
-from tests.web.conftest import LABELS, Browser, Place, until
+from tests.web.conftest import LABELS, POST, Browser, Place, until
 
 
 @pytest.fixture
@@ -231,6 +231,12 @@ def test_several_labels_where_clips_may_have_them(place: Place) -> None:
     desk.close()
     with desk.corrections.open(encoding="utf-8", newline="") as file:
         assert next(csv.DictReader(file))["labels"] == "cello,bark"
+
+
+def test_half_a_character_is_no_key(browser: Browser) -> None:
+    content = b'{"rank": 1, "action": "none", "key": "\\ud800"}'
+    answer = browser.ask("POST", "/api/decisions", content=content, headers=POST | {"Content-Type": "application/json"})
+    assert answer.status_code == 400 and answer.json()["error"].startswith("key: ")
 
 
 def test_the_same_key_again_saves_nothing_twice(browser: Browser) -> None:

@@ -10,20 +10,18 @@ from typing import Any
 from earmark import __version__, files
 from earmark.assess.audit import Judged
 from earmark.assess.audit_result import Audit
+from earmark.data.audit_info import GUESSES, NAME, SUSPECTS, VERSION, read_audit
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.labels import LabelSet
 from earmark.runs.predictions import NO_VIEW, Block, write_predictions
 
-VERSION = 1
 COLUMNS = ("rank", "clip_id", "given", "suggested", "score", "probability", "verified", "reason")
 SEPARATORS = (",", ";", "|")
-MOST_BYTES = 2**30
 DEMO = "demo"  # folder in a run where the demo has its own things, an audit too
-TEXTS = ("run", "store", "store_fingerprint", "label_separator")  # of audit.json
 #: What an audit and a review put into its folder, finished or stopped on the way.
-OWN_FILES = frozenset({"suspects.csv", "guesses.parquet", "audit.json", "audit.html", "corrections.csv", "lost+found"})
+OWN_FILES = frozenset({SUSPECTS, GUESSES, NAME, "audit.html", "corrections.csv", "lost+found"})
 OWN_FILES |= {f"review.sqlite{ending}" for ending in ("", "-wal", "-shm")}
 
 
@@ -52,7 +50,7 @@ def check_audit_out(out: Path, run: Path) -> None:
         return
     if not out.is_dir():
         raise EarmarkError(f"{out} is no folder; choose another --out")
-    if (out / "audit.json").exists():
+    if (out / NAME).exists():
         owner = read_audit(out)["run"]
         if owner != str(run.resolve()):
             raise EarmarkError(f"{out} has the audit of {owner}; choose another --out")
@@ -60,33 +58,6 @@ def check_audit_out(out: Path, run: Path) -> None:
     names = sorted(child.name for child in out.iterdir() if not child.name.startswith(".") and child.name not in OWN_FILES)
     if names:
         raise EarmarkError(f"{out} is no audit and has {', '.join(names[:3])} already; choose another --out")
-
-
-def read_audit(folder: Path) -> dict[str, Any]:
-    """The content of an ``audit.json``.
-
-    Raises:
-        EarmarkError: the folder is no audit, of another version, or damaged.
-    """
-    path = folder / "audit.json"
-    try:
-        data = files.read_json(path, MOST_BYTES)
-        version = data["version"]
-        if version == VERSION and not all(isinstance(data[name], str) for name in TEXTS):
-            raise ValueError(f"{', '.join(TEXTS)} are to be texts")
-    except FileNotFoundError:
-        raise EarmarkError(f"{folder} is no audit; `earmark audit RUN --out {folder}` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        fault = f"it has no {error}" if isinstance(error, KeyError) else str(error)[:100]
-        raise EarmarkError(
-            f"{path} is damaged ({fault}); remove that file, and `earmark audit RUN --out {folder}` makes it anew"
-        ) from None
-    if version != VERSION:
-        raise EarmarkError(
-            f"{path} is of version {str(version)[:20]}; this earmark reads version {VERSION}: remove that file, and make the audit anew"
-        )
-    content: dict[str, Any] = data
-    return content
 
 
 def write_audit(out: Path, audit: Audit, judged: Judged, store: Store, vectors: str | None) -> None:
@@ -101,9 +72,9 @@ def write_audit(out: Path, audit: Audit, judged: Judged, store: Store, vectors: 
     """
     out.mkdir(parents=True, exist_ok=True)
     labels = judged.clips.labels
-    write_predictions(out / "guesses.parquet", labels, [Block(judged.clips.clip_id, judged.guesses, "audit", NO_FOLD, "", NO_VIEW)])
+    write_predictions(out / GUESSES, labels, [Block(judged.clips.clip_id, judged.guesses, "audit", NO_FOLD, "", NO_VIEW)])
     separator = label_separator(labels)
-    with files.replacing(out / "suspects.csv") as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with files.replacing(out / SUSPECTS) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         files.write_rows(file, _rows(audit, separator))
     data = {
         "version": VERSION,
@@ -126,7 +97,7 @@ def write_audit(out: Path, audit: Audit, judged: Judged, store: Store, vectors: 
         "mix_ups": [asdict(row) for row in audit.mix_ups],
         "duplicates": [asdict(row) for row in audit.duplicates],
     }
-    files.write_text(out / "audit.json", json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    files.write_text(out / NAME, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Find the labels that are probably wrong: a list, the most doubtful first, and a page to look at."""
-    from earmark.assess.audit_files import read_audit
+    from earmark.data.audit_info import read_audit
     from earmark.runs.data import open_store
     from earmark.runs.run import Run
     from earmark.training.audit import audit_run

@@ -61,6 +61,7 @@ def load_corrections(path: Path, label_separator: str) -> Corrections:
 
     Raises:
         ManifestError: there is no such file, or it cannot be read at all. What is wrong in it is among the result's faults.
+        EarmarkError: the audit in whose folder the corrections lie does not say what separates labels, since it is damaged.
     """
     if path.suffix.lower() == ".json" and not path.is_dir():
         return read_export(path)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from earmark import files
+from earmark.data.audit_info import NAME as AUDIT
+from earmark.data.audit_info import read_info
 from earmark.data.cells import Cell, labels_of, split_text, text_of
 from earmark.data.tables import read_table, require_columns, write_table
 from earmark.errors import ManifestError
@@ -213,10 +214,9 @@ def in_words(correction: Correction) -> str:
 
 
 def separator_beside(path: Path, label_separator: str) -> str:
-    """What separates the labels in the tables of an audit's folder; where there is no audit, what the user says."""
-    try:
-        audit = files.read_json(path.parent / "audit.json", 1 << 30)
-        separator = audit["label_separator"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return label_separator
-    return separator if isinstance(separator, str) and separator else label_separator
+    """What separates the labels in the tables of an audit's folder; where there is no audit, what the user says.
+
+    Raises:
+        EarmarkError: it is the folder of an audit whose ``audit.json`` is damaged or of another version.
+    """
+    return read_info(path.parent).label_separator if (path.parent / AUDIT).exists() else label_separator

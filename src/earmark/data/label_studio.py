@@ -13,7 +13,10 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
+
 from earmark import files
+from earmark.data.audit_info import SUSPECTS, read_info
 from earmark.data.cells import split_text, whole_number
 from earmark.data.corrections import CLIP_COLUMNS, NONE, REMOVE, UNUSABLE, Correction, Corrections, labels_in, normal_time
 from earmark.data.store import Store
@@ -25,7 +28,7 @@ NONE_CHOICE = "none of these"
 WORDS = {NONE_CHOICE: NONE, UNUSABLE: UNUSABLE, REMOVE: UNUSABLE}  # choices that are no labels, in lower case
 CONTROL, SOUND = "labels", "audio"  # names in the labelling interface that is written here
 LOCAL = "/data/local-files/?d="  # how Label Studio calls files of its own machine
-SUSPECTS = ("rank", "clip_id", "given", "suggested", "probability", "verified", "reason")
+SUSPECT_COLUMNS = ("rank", "clip_id", "given", "suggested", "probability", "verified", "reason")
 
 
 @dataclass(frozen=True)
@@ -201,51 +204,54 @@ def write_tasks(audit: Path, out: Path, first: int | None = None, audio_url: str
         The number of tasks, and the path of the interface.
 
     Raises:
-        ManifestError: the folder is no audit, or its tables are damaged; a class has the name of a choice that is no label; ``out`` has
+        EarmarkError: the folder is no audit, or its ``audit.json`` is damaged.
+        ManifestError: the list of suspects is damaged; a class has the name of a choice that is no label; ``out`` has
             another ending, or there is nothing to hear.
         StoreError: the store of the audit is not there, or was prepared anew since.
     """
     if out.suffix.lower() != ".json":
         raise ManifestError(str(out), ["does not end in .json"])
-    try:
-        info = files.read_json(audit / "audit.json", MOST_BYTES)
-        labels, separator, several = [str(label) for label in info["labels"]], str(info["label_separator"]), bool(info["several"])
-        store, fingerprint, cut = Path(info["store"]), info["store_fingerprint"], int(info["cut"])
-        if not separator:
-            raise ValueError("label_separator is empty")
-    except FileNotFoundError:
-        raise ManifestError(str(audit), ["is no folder of an audit: `earmark audit RUN --out DIR` makes one"]) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(str(audit / "audit.json"), [f"is damaged ({error}): make the audit anew"]) from None
+    info = read_info(audit)
     if faults := [
-        f"a class is called {label!r}, which would mean something else here" for label in labels if label.lower() in WORDS
+        f"a class is called {label!r}, which would mean something else here"
+        for label in info.labels.names
+        if label.lower() in WORDS
     ]:
         raise ManifestError(str(audit), faults)
+    store = Path(info.store)
     opened = Store.open(store)
-    if opened.fingerprint != fingerprint:
+    if opened.fingerprint != info.store_fingerprint:
         raise StoreError(f"{store} was prepared anew since {audit} was made: make the audit anew")
-    count = cut if first is None else first
+    count = info.cut if first is None else first
     if count < 1:
         raise ManifestError(str(audit), ["the audit proposes to hear no clip: --first says how many are wanted all the same"])
     folder = opened.sounds.absolute()
     before = f"{LOCAL}{quote(folder.name)}/" if audio_url is None else audio_url
-    wanted = [row for _, row in _suspects(audit / "suspects.csv") if int(row["rank"]) <= count]
-    clips = {clip["clip_id"]: clip for clip in opened.rows(min(opened.sample_rates)).to_pylist()}
+    wanted = _suspects(audit / SUSPECTS, count)
+    names = {row["clip_id"] for row in wanted}
+    stored = opened.rows(min(opened.sample_rates))
+    rows = [number for number, name in enumerate(stored["clip_id"].to_pylist()) if name in names]
+    clips = {clip["clip_id"]: clip for clip in stored.take(np.array(rows, np.int64)).to_pylist()}
     if lost := [row["clip_id"] for row in wanted if row["clip_id"] not in clips]:
-        raise ManifestError(str(audit / "suspects.csv"), [f"clip {name!r} is not in {store}" for name in lost])
-    tasks = [_task(row, clips[row["clip_id"]], separator, before) for row in wanted]
+        raise ManifestError(str(audit / SUSPECTS), [f"clip {name!r} is not in {store}" for name in lost])
+    tasks = [_task(row, clips[row["clip_id"]], info.label_separator, before) for row in wanted]
     interface = out.with_suffix(".xml")
-    files.write_text(interface, _interface(labels, several))
+    files.write_text(interface, _interface(info.labels.names, info.several))
     files.write_text(out, json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
     return len(tasks), interface
 
 
-def _suspects(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _suspects(path: Path, first: int) -> list[dict[str, str]]:
+    """The rows of so many suspects, the most doubtful."""
     header, lines = read_csv(path)
-    require_columns(path, header, SUSPECTS)
-    rows = list(lines)
-    faults = [f"row {number}: rank is {row['rank']!r}, not a whole number" for number, row in rows if not whole_number(row["rank"])]
-    for number, row in rows:
+    require_columns(path, header, SUSPECT_COLUMNS)
+    faults, wanted = [], []
+    for number, row in lines:
+        rank = whole_number(row["rank"])
+        if rank is None:
+            faults.append(f"row {number}: rank is {row['rank']!r}, not a whole number")
+        elif rank <= first:
+            wanted.append(row | {"rank": str(rank)})
         try:
             if row["probability"] and not 0 <= float(row["probability"]) <= 1:
                 raise ValueError
@@ -253,7 +259,7 @@ def _suspects(path: Path) -> list[tuple[int, dict[str, str]]]:
             faults.append(f"row {number}: probability is {row['probability']!r}, not 0 to 1")
     if faults:
         raise ManifestError(str(path), faults)
-    return rows
+    return wanted
 
 
 def _task(row: Mapping[str, str], clip: Mapping[str, Any], separator: str, before: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
+from earmark.data.audit_info import GUESSES
 from earmark.data.corrections import ACTIONS
 from earmark.data.corrections import NAME as CORRECTIONS
 from earmark.errors import EarmarkError
@@ -16,7 +17,7 @@ from earmark.web.columns import Mask, whole_column
 from earmark.web.corrections import Exporter, refuse_orphan, write_corrections
 from earmark.web.decisions import NAME, Decision, Decisions
 from earmark.web.examples import Examples
-from earmark.web.folder import GUESSES, Audit
+from earmark.web.folder import Audit
 from earmark.web.guesses import Guesses
 from earmark.web.ledger import Ledger
 from earmark.web.queues import Filters, Queues

@@ -1,6 +1,5 @@
 """The folder of an audit, as the review page reads it: ``audit.json``, ``suspects.csv``, and the store that they are about."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,11 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from earmark import files
+from earmark.data.audit_info import NAME, SUSPECTS, AuditInfo, audit_again, read_info
 from earmark.data.store import Store
 from earmark.errors import EarmarkError, one_line
-from earmark.labels import LabelSet
 from earmark.web.columns import Lists, Mask, Numbers, UnknownNameError, split_column, whole_column
 
-VERSION = 1
-INFO, SUSPECTS, GUESSES = "audit.json", "suspects.csv", "guesses.parquet"
-MOST_BYTES = 2**30  # of audit.json, which has the names of all classes
 REASON_SEPARATOR = "; "
 TEXT, NUMBER = pyarrow.string(), pyarrow.float64()
 COLUMNS = {
@@ -32,31 +28,6 @@ COLUMNS = {
     "verified": pyarrow.int8(),
     "reason": TEXT,
 }
-
-
-@dataclass(frozen=True)
-class AuditInfo:
-    """What ``audit.json`` says.
-
-    Attributes:
-        store: folder of the store, absolute.
-        store_fingerprint: of the store that was audited.
-        labels: the classes.
-        label_separator: stands between the labels of a cell of ``suspects.csv``.
-        several: whether a clip may have several labels.
-        vectors: key of the embeddings that tell which clips sound alike; None if there are none.
-        strategy: how the audit went about it, a sentence.
-        cut: number of suspects that it proposes to hear.
-    """
-
-    store: str
-    store_fingerprint: str
-    labels: LabelSet
-    label_separator: str
-    several: bool
-    vectors: str | None
-    strategy: str
-    cut: int
 
 
 @dataclass(frozen=True)
@@ -141,56 +112,6 @@ class Audit:
         return self.rows[name][row].as_py()
 
 
-def audit_again(path: Path) -> str:
-    """The command that writes an audit's folder anew, as a remedy in messages."""
-    return f"`earmark audit RUN --out {shlex.quote(str(path))}` writes it anew"
-
-
-def read_info(path: Path) -> AuditInfo:
-    """Reads ``audit.json``.
-
-    Raises:
-        EarmarkError: the folder is none of an audit, or the file is damaged or of another version.
-    """
-    place = path / INFO
-    try:
-        content = files.read_json(place, MOST_BYTES)
-    except PermissionError:
-        raise EarmarkError(f"{place}: no permission to read it") from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise EarmarkError(
-            f"{path} is not the folder of an audit (it has no {INFO}); `earmark audit RUN --out {shlex.quote(str(path))}` makes one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EarmarkError(f"{place} is damaged ({one_line(str(error))}); {audit_again(path)}") from None
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != VERSION:
-        raise EarmarkError(f"{place} is of version {version!r}; this earmark reads version {VERSION}: {audit_again(path)}")
-    try:
-        info = AuditInfo(
-            store=_text(content, "store"),
-            store_fingerprint=_text(content, "store_fingerprint"),
-            labels=LabelSet(tuple(map(str, content["labels"]))),
-            label_separator=_text(content, "label_separator"),
-            several=bool(content["several"]),
-            vectors=None if content["vectors"] is None else _text(content, "vectors"),
-            strategy=_text(content, "strategy"),
-            cut=int(content["cut"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EarmarkError(f"{place} is damaged ({one_line(str(error))}); {audit_again(path)}") from None
-    if info.vectors is not None and ("/" in info.vectors or info.vectors.startswith(".")):
-        raise EarmarkError(f"{place} is damaged (vectors is {info.vectors!r}, no name of a folder); {audit_again(path)}")
-    return info
-
-
-def _text(content: dict[str, Any], name: str) -> str:
-    value = content[name]
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} is {value!r}, no text")
-    return value
-
-
 def read_suspects(path: Path, info: AuditInfo, rows: pyarrow.Table) -> Suspects:
     """Reads ``suspects.csv``; 200,000 clips take a fraction of a second.
 
@@ -228,7 +149,7 @@ def read_suspects(path: Path, info: AuditInfo, rows: pyarrow.Table) -> Suspects:
         raise EarmarkError(f"{path} has no {SUSPECTS}; {audit_again(path)}") from None
     except UnknownNameError as error:
         raise EarmarkError(
-            f"{place} row {error.row + 1}: {error.text!r} is none of the labels of {INFO}; {audit_again(path)}"
+            f"{place} row {error.row + 1}: {error.text!r} is none of the labels of {NAME}; {audit_again(path)}"
         ) from None
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

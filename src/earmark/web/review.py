@@ -40,7 +40,7 @@ class Decided(BaseModel):
     clip_id: str | None = None
     action: str = Field(max_length=20)
     labels: list[str] = Field(default=[], max_length=1000)
-    key: str | None = Field(default=None, min_length=1, max_length=64)
+    key: str | None = Field(default=None, max_length=64, pattern="^[ -~]+$")
 
 
 def reviewer_name(text: str) -> str:
