@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.assess.comparison import ClassDifference, Comparison, LeftOut, Metric, Side
+from earmark.assess.connected import Connected
 from earmark.assess.joined import Joined, out_of_fold
 from earmark.assess.metrics import METRICS, Positive, Scores, Values, clip_sums, hits, label_ranking_precision
 from earmark.assess.paired import Difference, difference, holm
@@ -119,17 +120,10 @@ def join_groups(first: Sequence[str] | Array, second: Sequence[str] | Array) -> 
     """
     names, mine = np.unique(first, return_inverse=True)
     other_names, others = np.unique(second, return_inverse=True)
-    parent = list(range(len(names) + len(other_names)))
-
-    def root(group: int) -> int:
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]  # shortens the way for the next
-            group = parent[group]
-        return group
-
-    for group, other in np.unique(np.stack([mine, others + len(names)], axis=1), axis=0).tolist():
-        parent[root(other)] = root(group)
-    return np.array([root(group) for group in range(len(names))], np.int64)[mine]
+    joined = Connected(len(names) + len(other_names))
+    for pair in np.unique(np.stack([mine, others + len(names)], axis=1), axis=0).tolist():
+        joined.join(pair)
+    return joined.lowest()[mine]
 
 
 def compare_scores(

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from earmark.assess.alike import Indices, mutual_neighbours
+from earmark.assess.connected import Connected
 from earmark.assess.copies import are_copies, compared_seconds
 from earmark.data.clips import ClipSet
 from earmark.data.table import Array
@@ -106,33 +107,12 @@ def _equal(codes: Array) -> Iterator[Indices]:
 def _recordings(group: Array, content_hash: Array) -> Indices:
     """A number for the recording of each clip: that of its group, and of all groups that have parts of equal files."""
     recording = np.unique(group, return_inverse=True)[1].astype(np.int64)
-    joined = _Joined(int(recording.max(initial=-1)) + 1)
+    joined = Connected(int(recording.max(initial=-1)) + 1)
     contents = np.unique(content_hash, return_inverse=True)[1]
     for rows in _equal(contents):
         if content_hash[rows[0]]:
             joined.join(np.unique(recording[rows]).tolist())
-    return joined.all()[recording]
-
-
-class _Joined:
-    """Numbers that are joined to sets."""
-
-    def __init__(self, count: int) -> None:
-        self.above = list(range(count))
-
-    def first(self, number: int) -> int:
-        while self.above[number] != number:
-            self.above[number] = number = self.above[self.above[number]]
-        return number
-
-    def join(self, numbers: Iterable[int]) -> None:
-        firsts = [self.first(number) for number in numbers]
-        for number in firsts:
-            self.above[number] = min(firsts)
-
-    def all(self) -> Indices:
-        """The lowest number of each number's set."""
-        return np.array([self.first(number) for number in range(len(self.above))], np.int64)
+    return joined.lowest()[recording]
 
 
 def _same_samples(clips: ClipSet) -> list[Indices]:
@@ -167,10 +147,10 @@ def _copies(clips: ClipSet, vectors: Array, recording: Indices, chosen: Array, n
         notes.append(
             f"Of {len(pairs):,} pairs of clips that sound alike, the {len(compared):,} most alike were compared for copies."
         )
-    joined = _Joined(len(clips))
+    joined = Connected(len(clips))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         proven = in_order(pool, lambda pair: are_copies(clips, *pair), compared.tolist(), ahead=64)
         for pair, copies in zip(compared.tolist(), proven, strict=True):
             if copies:
                 joined.join(pair)
-    return list(_equal(joined.all()))
+    return list(_equal(joined.lowest()))
