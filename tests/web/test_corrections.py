@@ -7,7 +7,7 @@ import pytest
 
 from earmark.data.corrections import NAME, read_corrections
 from earmark.errors import EarmarkError
-from earmark.web.corrections import Exporter, refuse_orphan, write_corrections
+from earmark.web.corrections import Exporter, refuse_orphan, write_decided
 from earmark.web.decisions import NAME as DECISIONS
 from earmark.web.decisions import Decisions
 from tests.web.conftest import until
@@ -28,7 +28,7 @@ def test_the_table_has_what_stands_in_the_end(tmp_path: Path) -> None:
     file.undo("bo")
     times = [made.when for made in file.since(0)]
     file.close()
-    assert write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: [clip[0] for clip in clips], "|") == 3
+    assert write_decided(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: [clip[0] for clip in clips], "|") == 3
     assert rows_of(tmp_path / NAME) == [
         ["clip_id", "given", "labels", "action", "by", "when", "sha256", "disagrees"],
         ['odd\r\nname, "1".wav', "x", "y|z", "accept", "ann", times[0], "o", ""],
@@ -44,7 +44,7 @@ def test_the_table_can_be_read_as_corrections(tmp_path: Path) -> None:
     file.add("b.wav", "ann", "none", ["x"], [])
     made = file.since(0)
     file.close()
-    write_corrections(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: ["0" * 32] * len(clips), ";")
+    write_decided(tmp_path / NAME, tmp_path / DECISIONS, lambda clips: ["0" * 32] * len(clips), ";")
     read = read_corrections(tmp_path / NAME, ";")
     assert read.faults == ()
     one, two = read.corrections
@@ -96,14 +96,14 @@ def test_two_servers_do_not_write_over_newer_rows(tmp_path: Path) -> None:
     with (tmp_path / f".{NAME}.partial").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(EarmarkError, match="is being written by another"):
-            write_corrections(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
+            write_decided(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
 
 
 def test_decisions_that_were_moved_away_are_not_begun_anew(tmp_path: Path) -> None:
     """A file without decisions would make a table without corrections."""
     (tmp_path / NAME).write_text("what was decided", encoding="utf-8")
     with pytest.raises(EarmarkError, match=r"review\.sqlite cannot be"):
-        write_corrections(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
+        write_decided(tmp_path / NAME, tmp_path / DECISIONS, list, ",")
     assert not (tmp_path / DECISIONS).exists()
     assert (tmp_path / NAME).read_text(encoding="utf-8") == "what was decided"
 

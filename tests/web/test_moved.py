@@ -32,7 +32,6 @@ def test_found_by_content_wherever_it_lies_and_whatever_it_is_called(root: Path)
     assert finder.find(content, size, ".wav", patience=5) == new
     assert finder.find(content, size, ".wav", patience=0) == new
     assert MovedFiles(root).find(content, None, ".flac", patience=5) == new  # neither size nor ending help
-    assert not finder.is_looking(content)
 
 
 def test_nowhere_is_remembered_and_looked_for_again_later(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +40,6 @@ def test_nowhere_is_remembered_and_looked_for_again_later(root: Path, monkeypatc
     shutil.move(path, root.parent / f"{root.name}.away")
     finder = MovedFiles(root)
     assert finder.find(content, size, ".wav", patience=5) is None
-    assert not finder.is_looking(content)
     shutil.move(root.parent / f"{root.name}.away", root / "back.wav")
     assert finder.find(content, size, ".wav", patience=5) is None
     monkeypatch.setattr(moved, "LOOK_AGAIN", 0.0)
@@ -73,7 +71,6 @@ def test_nobody_waits_for_a_slow_search(root: Path, monkeypatch: pytest.MonkeyPa
     begun = time.monotonic()
     assert finder.find(content, size, ".ogg", patience=0.05) is None
     assert time.monotonic() - begun < 0.4
-    assert finder.is_looking(content)
     assert finder.find(content, size, ".ogg", patience=5) == path
 
 

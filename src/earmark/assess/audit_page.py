@@ -130,7 +130,7 @@ def promise_words(promise: Promise) -> str:
     >>> promise_words(Promise(first=50, wrong=31.2, low=24.9, high=36.0))
     'Of the first 50 about 31 (25–36) are wrong.'
     """
-    return f"Of the first {promise.first:,} about {promise.wrong:,.0f} ({promise.low:,.0f}–{promise.high:,.0f}) are wrong."
+    return f"Of the first {promise.first:,} {promise.in_words()} are wrong."
 
 
 def likely(probability: float) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from earmark import files
 from earmark.data.audit_info import NAME as AUDIT
 from earmark.data.audit_info import read_info
 from earmark.data.cells import Cell, labels_of, split_text, text_of
-from earmark.data.tables import read_table, require_columns, write_table
+from earmark.data.tables import read_table, require_columns, require_separable
 from earmark.errors import ManifestError
 from earmark.labels import label_faults, normal_label
 
@@ -127,16 +128,35 @@ def read_corrections(path: Path, label_separator: str) -> Corrections:
     return Corrections(str(path), kept, (*faults, *twice), frozenset(words))
 
 
-def write_corrections(path: Path, corrections: Iterable[Correction], label_separator: str) -> None:
+def write_corrections(path: Path, corrections: Iterable[Correction], label_separator: str) -> int:
     """Writes a ``corrections.csv``, a row a correction in the given order, completely or not at all.
+
+    Args:
+        path: the table.
+        corrections: the corrections; asked for only while no other process writes the table, so that none of them is older than what is
+            written over.
+        label_separator: stands between labels.
+
+    Returns:
+        The number of corrections.
 
     Raises:
         ManifestError: a label holds the separator.
+        EarmarkError: another process is writing the table.
+        OSError: it cannot be written.
     """
-    corrections = list(corrections)
-    columns: dict[str, list[object]] = {name: [getattr(correction, name) for correction in corrections] for name in COLUMNS}
-    columns["disagrees"] = [NAMES_SEPARATOR.join(correction.disagrees) for correction in corrections]
-    write_table(path, columns, label_separator)
+    with files.replacing(path) as partial:
+        written = list(corrections)
+        labels = {name: [getattr(said, name) for said in written] for name in ("given", "labels")}
+        require_separable(path, labels, label_separator)
+        rows: list[tuple[str, ...]] = [COLUMNS]
+        for said in written:
+            given, after = (label_separator.join(names or ()) for names in (said.given, said.labels))
+            others = NAMES_SEPARATOR.join(said.disagrees)
+            rows.append((said.clip_id, given, after, said.action, said.by, said.when, said.sha256, others))
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            files.write_rows(file, rows)
+    return len(written)
 
 
 def labels_in(texts: Sequence[str], faults: list[str]) -> tuple[str, ...]:

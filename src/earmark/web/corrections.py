@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from earmark import files
-from earmark.data.corrections import COLUMNS, NAME, NAMES_SEPARATOR
+from earmark.data.corrections import NAME, Correction, write_corrections
 from earmark.errors import EarmarkError
 from earmark.web.decisions import read_decisions
 from earmark.web.ledger import settled
@@ -14,7 +14,7 @@ from earmark.web.ledger import settled
 PAUSE = 0.3  # seconds in which further decisions are waited for, so that one file has them all
 
 
-def write_corrections(path: Path, decisions: Path, content_hashes: Callable[[Sequence[str]], Sequence[str]], separator: str) -> int:
+def write_decided(path: Path, decisions: Path, content_hashes: Callable[[Sequence[str]], Sequence[str]], separator: str) -> int:
     """Writes the table: a row a clip, the latest decision on it that is not undone.
 
     Args:
@@ -30,17 +30,14 @@ def write_corrections(path: Path, decisions: Path, content_hashes: Callable[[Seq
         EarmarkError: another process is writing the table, or the file of decisions cannot be read.
         OSError: the table cannot be written.
     """
-    with files.replacing(path) as partial:  # read only now: another server may have written what this one does not know yet
+
+    def latest() -> Iterator[Correction]:  # runs when the table is held: another server may have written what is not known here yet
         standing = list(settled(read_decisions(decisions)))
         hashes = content_hashes([made.clip_id for made, _ in standing])
-        rows: list[tuple[str, ...]] = [COLUMNS]
         for (made, others), content in zip(standing, hashes, strict=True):
-            given, labels = separator.join(made.given), separator.join(made.labels)
-            who = NAMES_SEPARATOR.join(others)
-            rows.append((made.clip_id, given, labels, made.action, made.by, made.when, content, who))
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            files.write_rows(file, rows)
-    return len(standing)
+            yield Correction(made.clip_id, made.labels, made.action, made.given, made.by, made.when, content, tuple(others))
+
+    return write_corrections(path, latest(), separator)
 
 
 def refuse_orphan(folder: Path, decisions: Path) -> None:

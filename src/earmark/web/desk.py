@@ -14,7 +14,7 @@ from earmark.data.corrections import ACTIONS
 from earmark.data.corrections import NAME as CORRECTIONS
 from earmark.errors import EarmarkError
 from earmark.web.columns import Mask, whole_column
-from earmark.web.corrections import Exporter, refuse_orphan, write_corrections
+from earmark.web.corrections import Exporter, refuse_orphan, write_decided
 from earmark.web.decisions import NAME, Decision, Decisions
 from earmark.web.examples import Examples
 from earmark.web.folder import Audit
@@ -304,7 +304,7 @@ class Desk:
         ]
 
     def _export(self) -> int:
-        return write_corrections(self.corrections, self._place, self._hashes_of, self.audit.info.label_separator)
+        return write_decided(self.corrections, self._place, self._hashes_of, self.audit.info.label_separator)
 
     def _hashes_of(self, clip_ids: Sequence[str]) -> list[str]:
         names, hashes = (whole_column(self.audit.rows, name) for name in ("clip_id", "content_hash"))

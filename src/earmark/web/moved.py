@@ -62,11 +62,6 @@ class MovedFiles:
             if place is not None:
                 self._hashed.discard(place)
 
-    def is_looking(self, content: str) -> bool:
-        """Whether a file with this content is being looked for."""
-        with self._changed:
-            return content in self._wanted
-
     @staticmethod
     def _is_old(moment: float) -> bool:
         return time.monotonic() - moment > LOOK_AGAIN
