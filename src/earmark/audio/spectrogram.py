@@ -86,23 +86,6 @@ def colours() -> NDArray[np.uint8]:
     return np.stack([np.rint(np.interp(shares, known, part)) for part in np.array(COLOURS).T], axis=1).astype(np.uint8)
 
 
-def height_of(hz: float, sample_rate: int, scale: Scale = "mel", top_hz: float | None = None) -> float:
-    """Where a frequency is in a spectrogram: 0 at the lower edge, 1 at the upper; for marks beside the image.
-
-    Args:
-        hz: the frequency.
-        sample_rate: of the clip, in Hz.
-        scale: as for `spectrogram_png`.
-        top_hz: likewise.
-
-    Raises:
-        ValueError: the scale is unknown.
-    """
-    low, high = _limits(sample_rate, scale, top_hz)
-    places = _to_scale(np.array([low, hz, high]), scale)
-    return float((places[1] - places[0]) / (places[2] - places[0]))
-
-
 def _limits(sample_rate: int, scale: Scale, top_hz: float | None) -> tuple[float, float]:
     """The lower and the upper edge of the image, in Hz."""
     high = min(top_hz or math.inf, sample_rate / 2)

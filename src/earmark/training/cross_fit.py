@@ -7,10 +7,11 @@ have; in the guesses which that rests on, the judged part had no say either.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ QUICK_WORK = 4e11  # multiplications and additions of all fits together: about 2
 MOST_WORK = 1e13  # with more, the fits learn from some of the clips
 STRENGTH = 10.0  # see `earmark.assess.label_noise.confusion`
 LIKELY = 0.5  # probability from which a label is taught
+
+Task = TypeVar("Task")
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,10 @@ def _teaching(clips: ClipTable, leaning: Array) -> Array:
     return mask
 
 
-def _worked(work, material: Material, tasks: Iterable) -> Iterator[NDArray[np.float32]]:  # type: ignore[no-untyped-def, type-arg]
+def _worked(
+    work: Callable[[Material, Task], NDArray[np.float32]], material: Material, tasks: Iterable[Task]
+) -> Iterator[NDArray[np.float32]]:
+    """What a function makes of each task, in the order of the tasks, which are worked on in threads."""
     cores = os.cpu_count() or 1
     # A fit a thread, which computes alone: so the results do not depend on the number of cores.
     with threads_kept(), ThreadPoolExecutor(cores, initializer=compute_with, initargs=(1,)) as pool:

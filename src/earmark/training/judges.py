@@ -135,8 +135,6 @@ def _statistics(store: Store, sounds: ClipSet, notes: list[str]) -> tuple[str, A
     try:
         embed_store(store, embedder, 0)
         return embedder.key, load_vectors(store, embedder.key, 0, len(sounds))
-    except (
-        EarmarkError
-    ) as error:  # the store may only be read, there is no room, or another process computes the same, among others
+    except EarmarkError as error:  # such as a store that may only be read, no room, or another process that computes the same
         notes.append(f"There are no regressions on built-in statistics: {error}.")
         return None
