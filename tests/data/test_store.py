@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet
@@ -6,6 +7,7 @@ import pytest
 
 from earmark.data.clips import load_clips
 from earmark.data.manifest import read_manifest
+from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.errors import StoreError
 
@@ -26,3 +28,24 @@ def test_a_missing_rate_is_refused_with_the_command_that_adds_it(store: Store, r
     with pytest.raises(StoreError) as caught:
         load_clips(store, 32000)
     assert f"`earmark prepare manifest {rendered} --out {store.path} --sample-rate 32000` adds it" in str(caught.value)
+
+
+def test_where_the_files_are(tmp_path: Path, rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(rendered.parent, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    prepare(read_manifest(Path("data", rendered.name)), f"data/{rendered.name}", Path("deep/store"), [8000])
+    store = Store.open(tmp_path / "deep" / "store")
+    assert (store.sounds, store.table) == (Path("data"), Path("data", rendered.name))
+    monkeypatch.chdir("/")
+    assert (store.sounds, store.table) == (tmp_path / "data", tmp_path / "data" / rendered.name)
+
+
+def test_a_folder_that_is_there_everywhere_is_the_one_with_the_files(
+    tmp_path: Path, rendered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(rendered.parent, tmp_path / "data")
+    monkeypatch.chdir(tmp_path / "data")
+    prepare(read_manifest(Path(rendered.name)), rendered.name, Path("own"), [8000])
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert Store.open(tmp_path / "data" / "own").sounds == tmp_path / "data"

@@ -13,7 +13,7 @@ from earmark.data.manifest import Clip, read_manifest, write_manifest
 from earmark.data.prepare import prepare
 from earmark.data.store import Store
 from earmark.errors import AudioError
-from earmark.web.sounds import Sounds, folder_of
+from earmark.web.sounds import Sounds
 from tests.web.conftest import RATE, Place
 
 
@@ -185,13 +185,3 @@ def test_many_at_once_get_the_same(place: Place, monkeypatch: pytest.MonkeyPatch
         thread.join()
     assert not wrong
     assert len(sounds._kept) == 1
-
-
-def test_where_the_files_are(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert folder_of(Store.open(place.store)) == place.sounds
-    monkeypatch.chdir(tmp_path)
-    prepare(read_manifest(Path("data/manifest.csv")), "data/manifest.csv", Path("deep/store"), [RATE])
-    store = Store.open(tmp_path / "deep" / "store")
-    assert folder_of(store) == Path("data")
-    monkeypatch.chdir("/")
-    assert folder_of(store) == tmp_path / "data"

@@ -70,7 +70,8 @@ def read_rows(path: Path, label_separator: str) -> ManifestRows:
 
 def _of_store(path: Path) -> ManifestRows:
     store = Store.open(path)
-    if not store.sounds.is_dir():
+    folder = store.sounds
+    if not folder.is_dir():
         raise StoreError(
             f"{path} was made from {store.root}, which is not there: start this where `earmark prepare` was started, or give the manifest"
         )
@@ -98,9 +99,8 @@ def _of_store(path: Path) -> ManifestRows:
                 clip["end"],
             )
         )
-    table = Path(store.root) if store.source == "manifest" else None
     hashes = {clip["clip_id"]: clip["content_hash"] for clip in stored}
-    return ManifestRows(path, table, store.sounds, header, tuple(rows), tuple(clips), store.labels, hashes, store.bad_count)
+    return ManifestRows(path, store.table, folder, header, tuple(rows), tuple(clips), store.labels, hashes, store.bad_count)
 
 
 def _given_name(name: str, own: set[str]) -> str:

@@ -21,6 +21,7 @@ from earmark.labels import LabelSet
 VERSION = 1
 MOST_BYTES = 2**30  # of store.json, which has the names of all classes
 PCM = np.dtype("<i2")
+SOME = 10  # files that a folder is known by
 
 
 def pcm_name(sample_rate: int) -> str:
@@ -96,8 +97,23 @@ class Store:
 
     @property
     def sounds(self) -> Path:
-        """The folder that the clips' file names are relative to. It need not be there any more."""
-        return Path(self.root).parent if self.source == "manifest" else Path(self.root)
+        """The folder that the clips' file names are relative to. It need not be there any more.
+
+        Where the user wrote a relative path, it is sought from the working directory, then from the folders above the store: the first
+        that has some of the files, else the first that is there.
+        """
+        root = Path(self.root).parent if self.source == "manifest" else Path(self.root)
+        places = [root, *(folder / root for folder in self.path.resolve().parents)] if not root.is_absolute() else []
+        there = [place for place in places if place.is_dir()]
+        if len(there) < 2:
+            return there[0] if there else root
+        names = self._some_files()
+        return next((place for place in there if any((place / name).exists() for name in names)), there[0])
+
+    @property
+    def table(self) -> Path | None:
+        """The manifest that the store was made from; None if it was made from another kind of data set."""
+        return self.sounds / Path(self.root).name if self.source == "manifest" else None
 
     def damage(self) -> str | None:
         """What is wrong with the store's files; None if all are there, and as long as ``clips.parquet`` says."""
@@ -142,6 +158,14 @@ class Store:
         if int(ends.max(initial=0)) > len(pcm):
             raise self._damaged(f"{pcm_name(sample_rate)} is shorter than clips.parquet says")
         return rows, pcm
+
+    def _some_files(self) -> list[str]:
+        """File names of some clips, spread over the store; none where its table cannot be read."""
+        try:
+            names = read_parquet(self.path / "clips.parquet", ["file_name"])["file_name"]
+        except (OSError, ValueError, pyarrow.ArrowException):
+            return []
+        return [names[place].as_py() for place in range(0, len(names), max(1, len(names) // SOME))]
 
     def _damaged(self, reason: object) -> StoreError:
         return StoreError(f"{self.path} is damaged ({reason}); prepare it again: what is missing is made anew")

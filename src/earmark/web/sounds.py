@@ -37,7 +37,7 @@ class Sounds:
     def __init__(self, store: Store, rows: pyarrow.Table) -> None:
         self._store = store
         self._rows = rows
-        self.root = folder_of(store)
+        self.root = store.sounds
         self._moved = MovedFiles(self.root)
         self._hashes: dict[tuple[int, str], str] = {}  # content by the state of a file
         self._states: pyarrow.Table | None = None
@@ -144,14 +144,6 @@ class Sounds:
             return playable(np.array(pcm[None], np.int16), rate, "store", why)
         samples = pcm.astype(np.float32) * np.float32(scale / FULL_SCALE)
         return playable(samples[None], rate, "store", why)
-
-
-def folder_of(store: Store) -> Path:
-    """The folder that the file names of a store are relative to; where a relative one is not here, as seen from the store's folder."""
-    root = store.sounds
-    if root.is_absolute() or root.exists():
-        return root
-    return next((path for path in (folder / root for folder in store.path.resolve().parents) if path.exists()), root)
 
 
 def _sentence(error: EarmarkError) -> str:
