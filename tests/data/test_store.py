@@ -46,6 +46,12 @@ def test_a_folder_that_is_there_everywhere_is_the_one_with_the_files(
     shutil.copytree(rendered.parent, tmp_path / "data")
     monkeypatch.chdir(tmp_path / "data")
     prepare(read_manifest(Path(rendered.name)), rendered.name, Path("own"), [8000])
+    prepare(read_manifest(Path(rendered.name)), rendered.name, tmp_path / "beside", [8000])
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    assert Store.open(tmp_path / "data" / "own").sounds == tmp_path / "data"
+    for place in (tmp_path / "data" / "own", tmp_path / "beside"):
+        assert Store.open(place).sounds == tmp_path / "data"
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    assert Store.open(tmp_path / "beside").sounds == Path()
+    assert Store.open(tmp_path / "moved" / "own").sounds == Path()

@@ -153,6 +153,7 @@ def _prepare(
             "version": VERSION,
             "source": manifest.source,
             "root": root,
+            "folder": str(manifest.root.resolve()),
             "options": manifest.options,
             "sample_rates": rates,
             "labels": manifest.labels.names,

@@ -44,6 +44,7 @@ class Store:
         fingerprint: changes when the data set's tables or files change.
         licence: licence of the data; empty if unknown.
         options: what the user said of how to read the data set, word for word.
+        folder: the folder that the clips' file names were relative to when the store was made; empty if it does not say.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Store:
     fingerprint: str
     licence: str
     options: tuple[str, ...] = ()
+    folder: str = ""
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -91,6 +93,7 @@ class Store:
                 info["fingerprint"],
                 info["licence"],
                 tuple(map(str, info.get("options", ()))),  # a store of an earlier version has none
+                str(info.get("folder", "")),  # likewise
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path / 'store.json'} is damaged ({error}); prepare it again into another folder") from None
@@ -99,16 +102,17 @@ class Store:
     def sounds(self) -> Path:
         """The folder that the clips' file names are relative to. It need not be there any more.
 
-        Where the user wrote a relative path, it is sought from the working directory, then from the folders above the store: the first
-        that has some of the files, else the first that is there.
+        Where the user wrote a relative path, it is sought from the working directory, from the folders above the store, and where it
+        was when the store was made: the first place that has some of the files.
         """
         root = Path(self.root).parent if self.source == "manifest" else Path(self.root)
-        places = [root, *(folder / root for folder in self.path.resolve().parents)] if not root.is_absolute() else []
-        there = [place for place in places if place.is_dir()]
-        if len(there) < 2:
-            return there[0] if there else root
+        if root.is_absolute():
+            return root
+        made = [Path(self.folder)] if self.folder else []
+        places = [root, *(folder / root for folder in self.path.resolve().parents), *made]
         names = self._some_files()
-        return next((place for place in there if any((place / name).exists() for name in names)), there[0])
+        has_some = (place for place in places if any((place / name).exists() for name in names))
+        return next(has_some, None) or next((place for place in (*made, *places) if place.is_dir()), root)
 
     @property
     def table(self) -> Path | None:
