@@ -13,10 +13,10 @@ import pytest
 
 from earmark import __version__
 from earmark.assess.audit import Judged, judge, make_audit
-from earmark.assess.audit_files import check_audit_out, label_separator, write_audit
+from earmark.assess.audit_files import check_audit_out, write_audit
 from earmark.assess.audit_result import Audit
 from earmark.assess.duplicates import Duplicate
-from earmark.data.audit_info import read_audit
+from earmark.data.audit_info import label_separator, read_audit
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
 from earmark.labels import LabelSet

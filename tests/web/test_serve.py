@@ -131,8 +131,8 @@ def test_two_servers_at_once_and_an_end_by_ctrl_c(place: Place) -> None:
             said, told = process.communicate(timeout=15)
             assert process.returncode == 0
             assert f"clips heard: {place.audit / 'corrections.csv'}" in said
-            corrected = place.sounds / "corrected.csv"
-            command = f"earmark apply-corrections {place.sounds / 'manifest.csv'} {place.audit} --out {corrected}"
+            corrected = place.sounds / f"corrected-{place.audit.name}.csv"
+            command = f"earmark apply-corrections {place.store} {place.audit} --out {corrected}"
             assert said.splitlines()[-1] == f"{command} makes a corrected manifest"
             assert cli.run(command.split()[1:]) == 0
             assert corrected.exists()

@@ -11,6 +11,7 @@ import numpy as np
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.page import short
 from earmark.assess.pictures import MixUp
+from earmark.data.audit_info import label_separator
 from earmark.data.clips import ClipSet
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
@@ -70,19 +71,10 @@ def steps_after_audit(folder: Path, run: Path, store: Store) -> list[Step]:
         run: the run that was audited.
         store: its store.
     """
-    table = store.sounds / f"corrected-{folder.name or 'labels'}.csv"
     corrected, again = _beside(store.path, "corrected"), _beside(run, "corrected")
-    rates = ",".join(map(str, store.sample_rates))
-    separator = _separator_of(store.options)
     return [
         Step("Hear the first clips and keep or correct their labels; a page opens in your browser:", (_command("review", folder),)),
-        Step(
-            "Write what you have heard into a new table of labels, verified, and make a store of it:",
-            (
-                _command("apply-corrections", store.path, folder, "--out", table, *separator),
-                _command("prepare", "manifest", table, "--out", corrected, "--sample-rate", rates, *separator),
-            ),
-        ),
+        Step("Write what you have heard into a new table of labels, verified, and make a store of it:", correcting(folder, store)),
         Step(
             "Train again, and see whether it is better on the same clips:",
             (
@@ -93,14 +85,20 @@ def steps_after_audit(folder: Path, run: Path, store: Store) -> list[Step]:
     ]
 
 
-def _separator_of(options: Sequence[str]) -> list[str]:
-    """What a user said of how labels are separated."""
-    for place, option in enumerate(options):
-        if option == "--label-separator":
-            return list(options[place : place + 2])
-        if option.startswith("--label-separator="):
-            return [option]
-    return []
+def correcting(audit: Path, store: Store) -> tuple[str, str]:
+    """The commands that write what was heard into a new table of labels, and make a store of it.
+
+    Args:
+        audit: folder of the audit with what was heard.
+        store: the store that was audited.
+    """
+    mark = label_separator(store.labels)
+    separator = () if mark == "," else ("--label-separator", mark)
+    table, rates = store.sounds / f"corrected-{audit.name or 'labels'}.csv", ",".join(map(str, store.sample_rates))
+    return (
+        _command("apply-corrections", store.path, audit, "--out", table, *separator),
+        _command("prepare", "manifest", table, "--out", _beside(store.path, "corrected"), "--sample-rate", rates, *separator),
+    )
 
 
 def _store(run: Run) -> Store | None:

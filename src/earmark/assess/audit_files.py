@@ -10,27 +10,17 @@ from typing import Any
 from earmark import __version__, files
 from earmark.assess.audit import Judged
 from earmark.assess.audit_result import Audit
-from earmark.data.audit_info import GUESSES, NAME, SUSPECTS, VERSION, read_audit
+from earmark.data.audit_info import GUESSES, NAME, SUSPECTS, VERSION, label_separator, read_audit
 from earmark.data.manifest import NO_FOLD
 from earmark.data.store import Store
 from earmark.errors import EarmarkError
-from earmark.labels import LabelSet
 from earmark.runs.predictions import NO_VIEW, Block, write_predictions
 
 COLUMNS = ("rank", "clip_id", "given", "suggested", "score", "probability", "verified", "reason")
-SEPARATORS = (",", ";", "|")
 DEMO = "demo"  # folder in a run where the demo has its own things, an audit too
 #: What an audit and a review put into its folder, finished or stopped on the way.
 OWN_FILES = frozenset({SUSPECTS, GUESSES, NAME, "audit.html", "corrections.csv", "lost+found"})
 OWN_FILES |= {f"review.sqlite{ending}" for ending in ("", "-wal", "-shm")}
-
-
-def label_separator(labels: LabelSet) -> str:
-    """What separates labels in a cell: a comma, unless a label has one."""
-    for separator in SEPARATORS:
-        if not any(separator in name for name in labels.names):
-            return separator
-    return "\t"
 
 
 def check_audit_out(out: Path, run: Path) -> None:

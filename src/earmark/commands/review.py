@@ -1,6 +1,5 @@
 """``earmark review``."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +33,7 @@ def review(
         raise EarmarkError(
             f"the review page needs {error.name}, which is not installed; pip install 'earmark[serve]' brings it"
         ) from None
+    from earmark.assess.advice import correcting
     from earmark.web.desk import Desk
     from earmark.web.folder import Audit
     from earmark.web.review import reviewer_name
@@ -58,10 +58,7 @@ def review(
             heard = desk.close()
     say(f"{heard:,} clips heard: {desk.corrections}")
     if heard:
-        audited = audit.store
-        manifest = audited.root if audited.source == "manifest" else str(audited.path)
-        to = ["--out", str(audited.sounds / "corrected.csv")]
-        say(f"{shlex.join(['earmark', 'apply-corrections', manifest, str(folder), *to])} makes a corrected manifest")
+        say(f"{correcting(folder, audit.store)[0]} makes a corrected manifest")
 
 
 def _user() -> str:

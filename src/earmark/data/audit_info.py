@@ -12,6 +12,7 @@ from earmark.labels import LabelSet
 NAME, SUSPECTS, GUESSES = "audit.json", "suspects.csv", "guesses.parquet"
 VERSION = 1
 MOST_BYTES = 2**30  # it has the names of all classes
+SEPARATORS = (",", ";", "|")
 TEXTS = ("run", "store", "store_fingerprint", "label_separator")
 
 
@@ -38,6 +39,14 @@ class AuditInfo:
     vectors: str | None
     strategy: str
     cut: int
+
+
+def label_separator(labels: LabelSet) -> str:
+    """What separates labels in the cells of an audit's tables: a comma, unless a label has one."""
+    for separator in SEPARATORS:
+        if not any(separator in name for name in labels.names):
+            return separator
+    return "\t"
 
 
 def read_audit(folder: Path) -> dict[str, Any]:
