@@ -49,6 +49,9 @@ def test_a_store_that_is_gone_or_other(capsys: pytest.CaptureFixture[str], audit
 
 def test_names_and_ports(capsys: pytest.CaptureFixture[str], audit: Path) -> None:
     assert "the reviewer's name 'a;b'" in refusal(capsys, audit, "--by", "a;b")
+    assert r"the reviewer's name 'bo\udcff'" in refusal(
+        capsys, audit, "--by", "bo\udcff"
+    )  # a byte of the command line that is no UTF-8
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

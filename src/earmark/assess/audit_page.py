@@ -28,7 +28,7 @@ PICTURE = (320, 96)  # pixels of a spectrogram
 
 
 @dataclass(frozen=True)
-class Heard:
+class PlayedSuspect:
     """A suspect with its sound.
 
     Attributes:
@@ -86,8 +86,8 @@ def write_audit_page(folder: Path, audit: Audit, sounds: ClipSet, store: Store) 
     unverified, verified = suspects.unverified, suspects.doubtful_verified
     index_of = {clip_id: i for i, clip_id in enumerate(sounds.clip_id.tolist())}
 
-    def heard(rows: Sequence[Suspect]) -> list[Heard]:
-        return [_heard(row, sounds, index_of[row.clip_id]) for row in rows]
+    def played(rows: Sequence[Suspect]) -> list[PlayedSuspect]:
+        return [_played(row, sounds, index_of[row.clip_id]) for row in rows]
 
     bars, most = noise_bars(audit.classes)
     return write_page(
@@ -102,11 +102,11 @@ def write_audit_page(folder: Path, audit: Audit, sounds: ClipSet, store: Store) 
         curve=share_band([_shares(point) for point in audit.curve], audit.cut) if audit.curve else None,
         plot=PLOT,
         promises=[promise_words(promise) for promise in audit.promise],
-        suspects=heard(suspects.shown(HEARD, unverified)),
+        suspects=played(suspects.shown(HEARD, unverified)),
         in_sight=IN_SIGHT,
-        verified=heard(suspects.shown(IN_SIGHT, verified)),
+        verified=played(suspects.shown(IN_SIGHT, verified)),
         doubtful_verified_count=int(verified.sum()),
-        unlabelled=heard(suspects.shown(IN_SIGHT, suspects.unlabelled)),
+        unlabelled=played(suspects.shown(IN_SIGHT, suspects.unlabelled)),
         bars=bars,
         most=percent(most),
         classes_in_sight=CLASSES_IN_SIGHT,
@@ -166,9 +166,11 @@ def _folds(duplicate: Duplicate) -> str:
     return ", ".join("test" if fold < 0 else str(fold) for fold in duplicate.folds)
 
 
-def _heard(suspect: Suspect, sounds: ClipSet, index: int) -> Heard:
+def _played(suspect: Suspect, sounds: ClipSet, index: int) -> PlayedSuspect:
     samples, rate = sounds.samples(index), sounds.sample_rate
     played = samples[: int(PLAYED_SECONDS * rate)]
     width, height = PICTURE
     picture = spectrogram_png(played, rate, width=width, height=height)
-    return Heard(suspect, len(samples) / rate, len(played) / rate, rate / 2, ogg(sounds, index), base64.b64encode(picture).decode())
+    return PlayedSuspect(
+        suspect, len(samples) / rate, len(played) / rate, rate / 2, ogg(sounds, index), base64.b64encode(picture).decode()
+    )

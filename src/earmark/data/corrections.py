@@ -5,7 +5,7 @@
 `COLUMNS` are read where a table has them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,8 +162,9 @@ def write_corrections(path: Path, corrections: Iterable[Correction], label_separ
 def labels_in(texts: Sequence[str], faults: list[str]) -> tuple[str, ...]:
     """Labels as they are kept; what is wrong with them is added to the faults."""
     labels = tuple(map(normal_label, texts))
-    faults += [fault for label in dict.fromkeys(labels) for fault in label_faults(label)]
-    faults += [f"label {label!r} stands {labels.count(label)} times" for label in dict.fromkeys(labels) if labels.count(label) > 1]
+    counts = Counter(labels)
+    faults += [fault for label in counts for fault in label_faults(label)]
+    faults += [f"label {label!r} stands {count} times" for label, count in counts.items() if count > 1]
     return labels
 
 

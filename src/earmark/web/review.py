@@ -50,8 +50,11 @@ def reviewer_name(text: str) -> str:
         RequestError: it is empty, too long, or has characters that a table or a terminal could not show.
     """
     name = normalize("NFC", text).strip()
-    if not name or len(name) > LONGEST_NAME or ";" in name or CONTROL.search(name):
-        raise RequestError(f"the reviewer's name {name[:LONGEST_NAME]!r} must have 1 to {LONGEST_NAME} characters and no ;")
+    is_text = name == name.encode("utf-8", "replace").decode()  # no bytes of a command line that are no UTF-8
+    if not name or len(name) > LONGEST_NAME or ";" in name or CONTROL.search(name) or not is_text:
+        raise RequestError(
+            f"the reviewer's name {name[:LONGEST_NAME]!r} must have 1 to {LONGEST_NAME} characters, none of them ; or one that cannot be shown"
+        )
     return name
 
 
