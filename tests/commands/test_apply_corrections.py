@@ -92,6 +92,10 @@ def test_an_unreadable_request_is_one_line(manifest: Path, tmp_path: Path, capsy
         assert apply(manifest_, corrections, out=out) == 2, message
         printed = capsys.readouterr()
         assert message in printed.err and printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    heard.rename(tmp_path / "corrections.csv")
+    assert apply(manifest, tmp_path, out="corrections.csv") == 2
+    assert "is the table of corrections itself" in capsys.readouterr().err
+    (tmp_path / "corrections.csv").rename(heard)
     assert apply(manifest, heard, "--unverified") == 2
     assert "says of every clip whether its labels were checked" in capsys.readouterr().err
     assert apply(manifest, heard, "--label-separator", "") == 2

@@ -108,6 +108,7 @@ def test_pages_that_send(headers: dict[str, str], passes: bool) -> None:
         (POST | {"Content-Type": "text/plain"}, 415),
         (POST | {"Content-Type": "application/x-www-form-urlencoded"}, 415),
         (JSON | {"Content-Length": "70000"}, 413),
+        (JSON | {"Content-Length": "2", "Transfer-Encoding": "chunked"}, 411),
         (JSON | {"Content-Length": "-1"}, 411),
     ],
 )

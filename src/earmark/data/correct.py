@@ -159,18 +159,19 @@ def require_place(out: Path, source: ManifestRows, *read: Path) -> None:
     Args:
         out: the place.
         source: what is corrected.
-        read: other files that it is made from.
+        read: other files that it is made from, or the folder of an audit with the corrections.
 
     Raises:
         ManifestError: its name ends neither in ``.csv`` nor in ``.parquet``; it, or the table of removed clips beside it, would replace
             what it is made from; or it lies where its file names would lead to other files.
     """
     require_ending(out)
-    own = [path for path in (source.where, source.table, *read) if path is not None]
+    tables = (path / NAME if path.is_dir() else path for path in read)
+    own = [path for path in (source.where, source.table, *tables) if path is not None]
     for written in (out, removed_path(out)):
         for path in own:
             if written.exists() and path.exists() and written.samefile(path):
-                what = "the manifest" if path in own[:2] else "the table of corrections"
+                what = "the manifest" if path in (source.where, source.table) else "the table of corrections"
                 raise ManifestError(str(written), [f"is {what} itself; write to another file"])
     if source.where.is_dir() and out.resolve().is_relative_to(source.where.resolve()):
         raise ManifestError(str(out), [f"lies in the store {source.where}; write it beside the sounds"])

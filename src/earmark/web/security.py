@@ -157,7 +157,7 @@ class Guarded:
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _refused(415, "application/json is needed")
         length = headers.get("content-length", "")
-        if not (length.isascii() and length.isdigit()):
+        if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):  # what comes in chunks has no length
             return _refused(411, "the length of the content is missing")
         if int(length) > MOST_BODY:
             return _refused(413, f"more than {MOST_BODY:,} bytes")
