@@ -91,6 +91,11 @@ def test_labels_with_commas_have_another_separator_in_the_commands() -> None:
     )
 
 
+def test_what_was_corrected_before_is_not_written_over() -> None:
+    store = Store(Path("store"), "manifest", "sounds/corrected-audit.csv", (8000,), LabelSet(("a", "b")), 80, 0, "f", "")
+    assert correcting(Path("audit"), store)[0].endswith("--out sounds/corrected-audit-again.csv")
+
+
 def with_verified(clips: ClipSet, count: int) -> ClipSet:
     """All clips of the first class are verified, and so many of the second."""
     second = np.cumsum(clips.positive[:, 1]) * clips.positive[:, 1]

@@ -94,7 +94,10 @@ def correcting(audit: Path, store: Store) -> tuple[str, str]:
     """
     mark = label_separator(store.labels)
     separator = () if mark == "," else ("--label-separator", mark)
-    table, rates = store.sounds / f"corrected-{audit.name or 'labels'}.csv", ",".join(map(str, store.sample_rates))
+    rates = ",".join(map(str, store.sample_rates))
+    table = store.sounds / f"corrected-{audit.name or 'labels'}.csv"
+    if store.source == "manifest" and Path(store.root).name == table.name:  # corrected before, and now once more
+        table = table.with_stem(f"{table.stem}-again")
     return (
         _command("apply-corrections", store.path, audit, "--out", table, *separator),
         _command("prepare", "manifest", table, "--out", _beside(store.path, "corrected"), "--sample-rate", rates, *separator),
