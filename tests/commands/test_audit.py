@@ -25,7 +25,7 @@ def places(store: Store, finished_run: Path, tmp_path_factory: pytest.TempPathFa
 
 def test_what_it_finds_is_printed_and_as_json(places: tuple[Run, Store], tmp_path: Path, capsys: Capture) -> None:
     run, _ = places
-    out = tmp_path / "out"
+    out = tmp_path / "what it says"
     assert cli.run(["audit", str(run.path), "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     data = json.loads((out / "audit.json").read_text(encoding="utf-8"))
@@ -38,7 +38,7 @@ def test_what_it_finds_is_printed_and_as_json(places: tuple[Run, Store], tmp_pat
     assert lines[-3:] == [
         f"suspects: {out / 'suspects.csv'}",
         f"page: {out / 'audit.html'}",
-        f"to hear and correct them: earmark review {out}",
+        f"to hear and correct them: earmark review '{out}'",
     ]
     assert (out / "audit.html").is_file() and (out / "suspects.csv").is_file()
     assert cli.run(["audit", str(run.path), "--out", str(out), "--json"]) == 0

@@ -1,5 +1,6 @@
 """``earmark audit``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,4 +31,4 @@ def audit(
         say(line)
     say(f"suspects: {out / 'suspects.csv'}")
     say(f"page: {out / 'audit.html'}")
-    say(f"to hear and correct them: earmark review {out}")
+    say(f"to hear and correct them: {shlex.join(['earmark', 'review', str(out)])}")

@@ -1,6 +1,7 @@
 """Applying corrections to a manifest: what was heard is verified, what is unusable is removed, and where it came from is kept."""
 
 import posixpath
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ def load_corrections(path: Path, label_separator: str) -> Corrections:
         return read_export(path)
     table = path / NAME if path.is_dir() else path
     if not table.exists():
-        why = f"no {NAME} in it: `earmark review {path}` writes it" if path.is_dir() else NO_SUCH_FILE
+        why = f"no {NAME} in it: `earmark review {shlex.quote(str(path))}` writes it" if path.is_dir() else NO_SUCH_FILE
         raise ManifestError(str(path), [why])
     return read_corrections(table, separator_beside(table, label_separator) if table.name == NAME else label_separator)
 

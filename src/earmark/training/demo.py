@@ -1,5 +1,6 @@
 """The demo, on synthetic sounds: what wrong labels do to a tagger, what each way to learn gets back, and what it brings to find some by ear."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def run_demo(out: Path, say: Callable[[str], None], embedding: Path | None = Non
     say("tagging five new sounds:")
     for line in _tag_new_sounds(run, folder / "new"):
         say("  " + line)
-    say(f"to hear doubtful sounds yourself: earmark review {folder / 'audit'}")
+    say(f"to hear doubtful sounds yourself: {shlex.join(['earmark', 'review', str(folder / 'audit')])}")
     say(f"report: {report}")
     return table
 
