@@ -1,12 +1,16 @@
 import json
+import shlex
 import shutil
 import socket
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from earmark import cli
+from earmark.data.manifest import read_manifest
 from earmark.data.store import Store
 from tests.audits import make_audit
 
@@ -85,3 +89,41 @@ def test_a_store_that_was_moved_is_named(audit: Path, store: Store, tmp_path: Pa
     assert cli.run(["review", str(audit), "--store", str(tmp_path / "moved"), "--no-browser"]) == 0
     assert served == [tmp_path / "moved"]
     assert (audit / "corrections.csv").read_text(encoding="utf-8").count("\n") == 1
+
+
+def applied(capsys: pytest.CaptureFixture[str], store: Path, audit: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command that a review with a decision prints at its end."""
+    monkeypatch.setattr("earmark.web.serve.serve", lambda desk, *_: desk.decide("ann", 1, "unusable"))
+    assert cli.run(["review", str(audit), "--store", str(store), "--no-browser"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("earmark apply-corrections ") and line.endswith(" makes a corrected manifest")
+    return shlex.split(line.removesuffix(" makes a corrected manifest"))[1:]
+
+
+def test_the_command_at_the_end_works_as_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "my data"
+    data.mkdir()
+    lines = ["file_name,labels"]
+    for number in range(8):
+        soundfile.write(data / f"{number}.wav", np.random.default_rng(number).uniform(-1, 1, 800), 8000)
+        lines.append(f'{number}.wav,"{("Bell, ringing", "drum;Bell, ringing")[number % 2]}"')
+    (data / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    options = ["--sample-rate", "8000", "--label-separator", ";"]
+    table = "labels.csv"
+    for turn in range(3):
+        monkeypatch.chdir(data)
+        assert cli.run(["prepare", "manifest", table, "--out", f"../store {turn}", *options]) == 0
+        monkeypatch.chdir("/")
+        store = Store.open(tmp_path / f"store {turn}")
+        audit = make_audit(store, tmp_path / str(turn) / "my audit", several=True)
+        command = applied(capsys, store.path, audit, monkeypatch)
+        assert cli.run(command) == 0
+        assert capsys.readouterr().err == ""
+        made = Path(command[command.index("--out") + 1]).resolve()
+        manifest = read_manifest(made, label_separator=";")
+        assert {clip.labels for clip in manifest.clips} == {("Bell, ringing",), ("drum", "Bell, ringing")}
+        assert len(manifest.clips) == store.clip_count - 1
+        assert made.parent == data and made.name != table
+        table = made.name
