@@ -51,7 +51,7 @@ def check_audit_out(out: Path, run: Path) -> None:
 
 
 def write_audit(out: Path, audit: Audit, judged: Judged, store: Store, vectors: str | None) -> None:
-    """Writes all files of an audit but the page; ``audit.json`` last.
+    """Writes all files of an audit but the page, which comes before; ``audit.json`` is the last of all.
 
     Args:
         out: the folder.

@@ -50,8 +50,8 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
     )
     check_store(run, store)
     with files.locked(out / ".lock", out):
-        write_audit(out, audit, judged, store, judges.key)
         write_audit_page(out, audit, judges.clips, store)
+        write_audit(out, audit, judged, store, judges.key)
     return audit
 
 
