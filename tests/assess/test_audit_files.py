@@ -175,6 +175,17 @@ def test_the_audit_of_another_run_is_left_alone(tmp_path: Path) -> None:
     refused(out, tmp_path / "other", f"has the audit of {re.escape(str(tmp_path / 'run'))}; choose another --out")
 
 
+def test_after_all_has_moved_the_audit_of_a_run_that_is_gone_is_made_anew(tmp_path: Path) -> None:
+    _, _, out = written(tmp_path)
+    moved, fingerprint = tmp_path / "moved" / "run", store_of(tmp_path).fingerprint
+    check_audit_out(out, moved, fingerprint)
+    with pytest.raises(EarmarkError, match="has the audit of"):
+        check_audit_out(out, moved, "of another store")
+    (tmp_path / "run").mkdir()  # it is there after all
+    with pytest.raises(EarmarkError, match="has the audit of"):
+        check_audit_out(out, moved, fingerprint)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +24,14 @@ OWN_FILES = frozenset({SUSPECTS, GUESSES, NAME, "audit.html", "corrections.csv",
 OWN_FILES |= {f"review.sqlite{ending}" for ending in ("", "-wal", "-shm")}
 
 
-def check_audit_out(out: Path, run: Path) -> None:
+def check_audit_out(out: Path, run: Path, fingerprint: str = "") -> None:
     """Checks that a folder can take an audit: a new or empty one, or that of an earlier audit of the same run. Nothing is written.
+
+    Args:
+        out: the folder.
+        run: the run.
+        fingerprint: that of the run's store: if the run of the earlier audit is gone, as where all was moved, and was of this store, its
+            folder is taken, so that what was decided there stays.
 
     Raises:
         EarmarkError: it is something else, or the audit of another run.
@@ -41,8 +48,10 @@ def check_audit_out(out: Path, run: Path) -> None:
     if not out.is_dir():
         raise EarmarkError(f"{out} is no folder; choose another --out")
     if (out / NAME).exists():
-        owner = read_audit(out)["run"]
-        if owner != str(run.resolve()):
+        earlier = read_audit(out)
+        owner = earlier["run"]
+        moved = not os.path.exists(owner) and earlier["store_fingerprint"] == fingerprint
+        if owner != str(run.resolve()) and not moved:
             raise EarmarkError(f"{out} has the audit of {owner}; choose another --out")
         return
     names = sorted(child.name for child in out.iterdir() if not child.name.startswith(".") and child.name not in OWN_FILES)

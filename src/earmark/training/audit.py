@@ -33,7 +33,7 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
         StoreError: the store is damaged.
         EmbeddingError: the run's embedding cannot be used.
     """
-    check_audit_out(out, run.path)
+    check_audit_out(out, run.path, store.fingerprint)
     if not run.finished():
         raise run.unfinished_error()
     judges = gather_judges(run, store)
