@@ -262,5 +262,5 @@ def test_duplicates_are_further_reasons_each_of_them_once(clear: tuple[World, Ju
     assert audit.suspects.reasons[-1] == ("duplicate", "two folds", "two labels")
     assert audit_of(judged, [parts]).suspects.reasons[-1] == ("two folds",)
     assert audit.duplicates == [same, parts]
-    assert "duplicates: 1; sounds that lie in two folds: 2; sounds under two labels: 1" in audit.lines()
+    assert "duplicates: 1; sounds that lie in two folds: 1; sounds under two labels: 1" in audit.lines()
     assert audit.lines()[:2] == ["By ear.", "A note."]

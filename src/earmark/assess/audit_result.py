@@ -224,7 +224,9 @@ class Audit:
         if unlabelled := int(suspects.unlabelled.sum()):
             lines.append(f"unlabelled: {unlabelled:,} clips")
         copies = sum(row.kind != "one recording" for row in self.duplicates)
-        two_folds, two_labels = sum(row.two_folds for row in self.duplicates), sum(row.two_labels for row in self.duplicates)
+        # Clips that are the same file and, by that, one recording are in two rows.
+        two_folds = len({row.clips for row in self.duplicates if row.two_folds})
+        two_labels = len({row.clips for row in self.duplicates if row.two_labels})
         if self.duplicates:
             lines.append(
                 f"duplicates: {copies:,}; sounds that lie in two folds: {two_folds:,}; sounds under two labels: {two_labels:,}"
