@@ -264,3 +264,9 @@ def test_duplicates_are_further_reasons_each_of_them_once(clear: tuple[World, Ju
     assert audit.duplicates == [same, parts]
     assert "duplicates: 1; sounds that lie in two folds: 1; sounds under two labels: 1" in audit.lines()
     assert audit.lines()[:2] == ["By ear.", "A note."]
+
+
+def test_no_label_and_a_single_label_are_told_as_such(clear: tuple[World, Judged, Audit]) -> None:
+    audit = clear[2]
+    for cut, said in ((0, "no label is"), (1, "the first is"), (1200, "the first 1,200 are")):
+        assert f"{said} wrong rather than right" in replace(audit, cut=cut).lines()

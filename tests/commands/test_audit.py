@@ -34,7 +34,8 @@ def test_what_it_finds_is_printed_and_as_json(places: tuple[Run, Store], tmp_pat
     assert lines[1] == (
         f"unverified: {whole['first']} labels, about {whole['wrong']:,.0f} ({whole['low']:,.0f}–{whole['high']:,.0f}) of them wrong"
     )
-    assert f"the first {data['cut']} are wrong rather than right" in lines
+    first = {0: "no label is", 1: "the first is"}.get(data["cut"], f"the first {data['cut']} are")
+    assert f"{first} wrong rather than right" in lines
     assert lines[-3:] == [
         f"suspects: {out / 'suspects.csv'}",
         f"page: {out / 'audit.html'}",

@@ -216,7 +216,8 @@ class Audit:
             lines.append(f"unverified: {unverified:,} labels, {self.whole.in_words()} of them wrong")
             firsts = [promise for promise in self.promise[:PROMISES_SAID] if promise.first < unverified]
             lines += [f"of the first {promise.first:,} {promise.in_words()} are wrong" for promise in firsts]
-            lines.append(f"the first {self.cut:,} are wrong rather than right")
+            first = {0: "no label is", 1: "the first is"}.get(self.cut, f"the first {self.cut:,} are")
+            lines.append(f"{first} wrong rather than right")
         if verified:
             lines.append(
                 f"verified: {verified:,} clips, the labels of {int(suspects.doubtful_verified.sum()):,} are doubtful all the same"
