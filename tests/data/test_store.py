@@ -55,3 +55,5 @@ def test_a_folder_that_is_there_everywhere_is_the_one_with_the_files(
     monkeypatch.chdir(tmp_path / "moved")
     assert Store.open(tmp_path / "beside").sounds == Path()
     assert Store.open(tmp_path / "moved" / "own").sounds == Path()
+    monkeypatch.chdir("/")
+    assert Store.open(tmp_path / "beside").sounds == tmp_path / "data"  # not the working directory, which has none of the files

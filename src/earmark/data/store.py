@@ -103,7 +103,7 @@ class Store:
         """The folder that the clips' file names are relative to. It need not be there any more.
 
         Where the user wrote a relative path, it is sought from the working directory, from the folders above the store, and where it
-        was when the store was made: the first place that has some of the files.
+        was when the store was made: the first place that has some of the files. If none has, it is where it was.
         """
         root = Path(self.root).parent if self.source == "manifest" else Path(self.root)
         if root.is_absolute():
@@ -112,7 +112,8 @@ class Store:
         places = [root, *(folder / root for folder in self.path.resolve().parents), *made]
         names = self._some_files()
         has_some = (place for place in places if any((place / name).exists() for name in names))
-        return next(has_some, None) or next((place for place in (*made, *places) if place.is_dir()), root)
+        there = (place for place in places if place.is_dir())  # of a store that does not say where it was
+        return next(has_some, None) or next(iter(made), None) or next(there, root)
 
     @property
     def table(self) -> Path | None:
