@@ -46,7 +46,7 @@ ROWS = (
     (Protocol("related", 0.6, 0.1), 10),  # of the classes are taken out of the vocabulary
 )
 PROMISED = (50, 100, 200)
-DRAWS = 500  # of recordings, for intervals
+DRAWS, SMOKE_DRAWS = 500, 10  # of recordings, for intervals
 MEASURES = ("AUROC", "average precision", "precision at k", "F1 of the cut")
 
 
@@ -153,12 +153,12 @@ def measured(found: Found, wrong: np.ndarray) -> list[float]:
     return values
 
 
-def with_interval(parts: list[tuple[Found, np.ndarray, np.ndarray]]) -> list[str]:
-    """The measures of a way, means over the plantings, with 95 % intervals over recordings."""
+def with_interval(parts: list[tuple[Found, np.ndarray, np.ndarray]], count: int) -> list[str]:
+    """The measures of a way, means over the plantings, with 95 % intervals over recordings, by so many draws."""
     rng = np.random.default_rng(1)
     values = np.mean([measured(found, wrong) for found, wrong, _ in parts], axis=0)
     draws = []
-    for _ in range(DRAWS):
+    for _ in range(count):
         drawn = []
         for found, wrong, group in parts:
             names, of_clip = np.unique(group, return_inverse=True)
@@ -225,7 +225,7 @@ def main() -> None:
             show(
                 f"{title}; seeds {given.seeds}",
                 ("", *(column for measure in MEASURES for column in (measure, "95 %"))),
-                [(name, *with_interval(part)) for name, part in parts.items()],
+                [(name, *with_interval(part, SMOKE_DRAWS if given.smoke else DRAWS)) for name, part in parts.items()],
             )
         said, of_all = ([row for row in promises if (row[2] in PROMISED) == few] for few in (True, False))
         title = f"Promises: {sum(row[-1] for row in said)} of {len(said)} inside for the first {', '.join(map(str, PROMISED))}"

@@ -28,6 +28,7 @@ from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
 from earmark.training import floor
 from earmark.training.floor import floor_metrics
+from earmark.training.splits import drawn
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_vectors_are_kept_in_the_store_where_it_can_be_written_to(run: Run, stor
 
 @pytest.mark.parametrize(("rates", "chosen"), [([8000], 8000), ([8000, 22050, 44100], 22050), ([8000, 16000, 44100], 16000)])
 def test_statistics_of_sounds_at_other_rates(rates: list[int], chosen: int, store: Store) -> None:
-    assert floor._rate(replace(store, sample_rates=tuple(rates))) == chosen
+    assert floor.statistics_rate(replace(store, sample_rates=tuple(rates))) == chosen
     sound = np.random.default_rng(2).normal(0, 0.1, 2 * chosen).astype(np.float32)
     embedder = Statistics(chosen)
     assert embedder.key == ("statistics-2" if chosen == 16000 else f"statistics-2-of-{chosen}")
@@ -238,10 +239,10 @@ def test_a_run_without_a_floor_says_why(run: Run, store: Store, clips: ClipSet, 
 def test_many_clips_are_cut_down_evenly() -> None:
     label = np.array([0] * 600 + [1] * 300 + [2] * 90 + [3] * 10)
     table = table_of(np.eye(4, dtype=int)[label].tolist(), [0] * 1000)
-    drawn = floor._drawn(np.arange(1000), table, 100)
-    assert len(set(drawn.tolist())) == 100 and np.bincount(label[drawn]).tolist() == [60, 30, 9, 1]
-    assert (floor._drawn(np.arange(1000), table, 100) == drawn).all()
-    assert (floor._drawn(np.arange(100), table, 100) == np.arange(100)).all()
+    chosen = drawn(np.arange(1000), table, 100)
+    assert len(set(chosen.tolist())) == 100 and np.bincount(label[chosen]).tolist() == [60, 30, 9, 1]
+    assert (drawn(np.arange(1000), table, 100) == chosen).all()
+    assert (drawn(np.arange(100), table, 100) == np.arange(100)).all()
 
 
 @pytest.mark.parametrize(("classes", "clips", "folds"), [(10, 600, 2), (50, 2000, 5), (80, 5000, 5), (200, 40000, 5)])

@@ -330,14 +330,14 @@ def test_twenty_thousand_suspects_stay_fluid(serve: Any, open_page: Open, record
     review = serve(doubtful=20_000, parts=500)
     screen = open_page(review)
     screen.watch()
-    for number in range(60):
+    for number in range(40):
         screen.press("ArrowUp" if number % 2 else "ArrowDown")
         screen.page.wait_for_timeout(120)
     times = screen.page.evaluate("times")
-    assert len(times) == 60
+    assert len(times) == 40
     middle, worst = statistics.median(times), max(times)
     record_property("median_ms", round(middle))
     record_property("worst_ms", round(worst))
     assert middle < 1000 and worst < 5000  # a slow machine with other work; tens of milliseconds are usual
-    assert len(review.decided()) == 60
+    assert len(review.decided()) == 40
     assert (review.folder / NAME).exists()

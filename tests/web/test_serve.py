@@ -63,7 +63,7 @@ def ranks_of(place: Place, clips: Sequence[str]) -> list[int]:
 @pytest.mark.slow
 def test_nothing_is_lost_if_the_server_is_killed_after_every_decision(place: Place) -> None:
     answered = []
-    for _ in range(10):
+    for _ in range(4):
         with started(place) as (process, address), httpx.Client(base_url=address) as client:
             answered.append(decide(client, "ann"))
             process.kill()  # SIGKILL: nothing of the program runs any more
