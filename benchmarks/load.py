@@ -138,7 +138,7 @@ def main() -> None:
     share_the_cores()  # for the workers; here torch is loaded already
     with tempfile.TemporaryDirectory() as scratch:
         store = store_for(given, Path(scratch)).path
-        for recipe in given.recipes.split(","):
+        for recipe in given.recipes.split(",")[: 1 if given.smoke else None]:
             with ExitStack() as stack:
                 workers = [[Worker(one, recipe, store, given.smoke) for _ in range(one.nets)] for one in CONTENDERS]
                 for worker in (worker for of in workers for worker in of):
