@@ -1,1 +1,1 @@
-"""Comparing scores with labels: metrics, the report, submission files. Imports torch only to score."""
+"""Comparing scores with labels: metrics, reports, the audit of labels, runs side by side, submission files."""
