@@ -1,5 +1,5 @@
 # make demo   sounds with planted wrong labels → tagger, report and scores, in demo-run/
-# make test   the test suite, in about eight minutes on two cores; make test-fast leaves out the slow tests
+# make test   the test suite, in about nine minutes on two cores; make test-fast leaves out the slow tests
 # Each sets up .venv by itself; only Python (3.11 or newer) and make are needed.
 
 PYTHON ?= python3
