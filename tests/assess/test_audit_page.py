@@ -15,6 +15,8 @@ from earmark.data.store import Store
 from earmark.labels import LabelSet
 from tests.assess.test_report import HOSTILE, Links, clip_set
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 NAN = float("nan")
 
 

@@ -20,6 +20,8 @@ from earmark.recipe import Recipe, load_recipe
 from earmark.runs.predictions import Block, write_predictions
 from earmark.runs.run import Run, RunInfo
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 CLIPS, LABELS = 60, ("x", "y", "z")
 Rows = list[dict[str, Any]]
 

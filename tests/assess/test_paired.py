@@ -12,6 +12,8 @@ from earmark.assess import paired
 from earmark.assess.metrics import clip_sums
 from earmark.assess.paired import difference, holm, swapped
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 def drawn_interval(value: Callable[[np.ndarray], float], group: np.ndarray) -> tuple[float, float]:
     """2.5 and 97.5 % of what ``value(rows)`` gives for the clips of recordings that are drawn one by one."""

@@ -11,6 +11,8 @@ from earmark.assess.doubt import ClassNoiseModel, LabelNoiseModel
 from earmark.assess.promise import DRAWS, Calibration, WrongDraws, calibrate, draw_wrong
 from tests.assess.worlds import World, world
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 FIRSTS = (50, 100, 200)
 TABLE = np.array([[0.8, 0.2], [0.3, 0.7]])
 NOTHING = np.zeros((0, 2)), np.zeros((0, 2), bool), np.zeros(0, str)

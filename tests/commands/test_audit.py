@@ -11,6 +11,8 @@ from earmark.data.store import Store
 from earmark.runs.run import Run
 from tests.training.test_audit import run_of
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 Capture = pytest.CaptureFixture[str]
 
 

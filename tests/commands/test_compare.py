@@ -16,6 +16,8 @@ from earmark.recipe import Recipe
 from earmark.runs.predictions import read_predictions, write_predictions
 from earmark.runs.run import Run
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -14,6 +14,8 @@ from earmark.data.manifest import read_manifest
 from earmark.data.store import Store
 from tests.audits import make_audit
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 @pytest.fixture
 def audit(store: Store, tmp_path: Path) -> Path:

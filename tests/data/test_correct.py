@@ -22,6 +22,8 @@ from earmark.data.store import Store
 from earmark.data.table import load_table
 from earmark.errors import EarmarkError, ManifestError, StoreError
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 MANIFEST = """\
 file_name,note,labels,verified,fold,split
 a.wav,first,dog,0,1,train

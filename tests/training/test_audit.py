@@ -21,6 +21,8 @@ from earmark.runs.run import Run
 from earmark.training import audit as module
 from earmark.training.audit import audit_run
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 FILES = {"suspects.csv", "guesses.parquet", "audit.json", "audit.html"}
 WRONG = 10
 

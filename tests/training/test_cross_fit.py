@@ -13,6 +13,8 @@ from earmark.training import cross_fit
 from earmark.training.cross_fit import Material, cross_fitted, leaning_classes
 from tests.assess.worlds import World, table_of, world
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 PARTS = 4
 
 

@@ -28,6 +28,8 @@ from earmark.training.judges import gather_judges
 from earmark.training.train import TrainRequest, train
 from tests.embedding.models import write_model
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 OWN, ON_STATISTICS = "the run's own nets, of other folds", "regressions on built-in statistics"
 
 

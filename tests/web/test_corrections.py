@@ -12,6 +12,8 @@ from earmark.web.decisions import NAME as DECISIONS
 from earmark.web.decisions import Decisions
 from tests.web.conftest import until
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 def rows_of(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as file:

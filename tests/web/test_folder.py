@@ -15,6 +15,8 @@ from earmark.web.folder import Audit
 from tests.audits import make_audit
 from tests.web.conftest import RATE, Place, small_clips
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 def cells_of(folder: Path) -> list[dict[str, str]]:
     with (folder / "suspects.csv").open(encoding="utf-8", newline="") as file:

@@ -7,6 +7,8 @@ from earmark.web.columns import order_of
 from earmark.web.folder import Audit
 from earmark.web.queues import Count, Filters, Queues
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 @pytest.mark.parametrize("verified", [None, False, True])
 @pytest.mark.parametrize("label", [None, 0, 2])

@@ -17,6 +17,8 @@ from earmark.web.review import review_app
 from earmark.web.security import HEADERS, Access
 from tests.web.conftest import LABELS, POST, Browser, Place, until
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 @pytest.fixture
 def second(audit: Audit) -> Iterator[Browser]:

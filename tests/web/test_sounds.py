@@ -16,6 +16,8 @@ from earmark.errors import AudioError
 from earmark.web.sounds import Sounds
 from tests.web.conftest import RATE, Place
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 
 def sounds_of(path: Path) -> Sounds:
     store = Store.open(path)

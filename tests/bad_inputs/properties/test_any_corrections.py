@@ -16,6 +16,8 @@ from tests.bad_inputs.properties.judge import examples, judge
 from tests.bad_inputs.properties.test_any_manifest import parquet_columns, seldom, tables
 from tests.bad_inputs.properties.values import changed
 
+pytestmark = pytest.mark.slow  # together they take seconds
+
 HEADERS = (
     ["clip_id", "labels"],
     ["clip", "labels", "by"],
