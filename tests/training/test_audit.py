@@ -206,3 +206,22 @@ def test_clips_with_several_labels_are_audited(store: Store, finished_run: Path,
     audit = audit_run(run_of(several, finished_run, tmp_path / "run"), several, tmp_path / "out")
     assert audit.several and json.loads((tmp_path / "out/audit.json").read_text())["several"]
     assert any("," in row["given"] for row in rows_of(tmp_path / "out"))
+
+
+def test_a_full_disk_is_named_and_what_was_there_stays(
+    run: Run, noisy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    audit_run(run, noisy, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_rows", full)
+    monkeypatch.setattr(module, "write_audit_page", lambda *_: None)
+    with pytest.raises(
+        EarmarkError, match=f"cannot write {re.escape(str(out))}: No space left on device; start the same command again"
+    ):
+        audit_run(run, noisy, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -59,7 +59,7 @@ def judge(clips: ClipTable, guesses: Sequence[Array]) -> Judged:
         clips: N training clips.
         guesses: of each judge ``[N, K]``: judges that no clip they guess has taught anything.
     """
-    exclusive = bool((clips.positive.sum(axis=1) <= 1).all())
+    exclusive = not clips.several
     given = clips.positive.any(axis=1)
     unverified, checked = given & ~clips.verified, clips.verified & (given if exclusive else np.ones(len(clips), bool))
     together = blended(guesses, clips.positive, checked, exclusive)

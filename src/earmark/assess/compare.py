@@ -24,7 +24,7 @@ from earmark.runs.run import Run
 
 def metric_of(clips: ClipTable) -> Metric:
     """The metric to compare by: accuracy where every clip has one label, else lwlrap."""
-    return "accuracy" if (clips.positive.sum(axis=1) <= 1).all() else "lwlrap"
+    return "accuracy" if not clips.several else "lwlrap"
 
 
 def compare_runs(first: Run, second: Run, first_store: Path | None = None, second_store: Path | None = None) -> Comparison:

@@ -16,9 +16,8 @@ from earmark.assess.label_noise import (
 )
 from earmark.data.table import Array
 
-STRENGTH = (
-    100.0  # clips of each class with which the estimate leans on all together; of 10 to 1000 as good as any, on planted labels
-)
+# Clips of each class with which the estimate leans on all together; of 10 to 1000 as good as any, on planted labels.
+STRENGTH = 100.0
 MOST_CLIPS = 50_000  # that the estimate is made with, at most
 SURE = 30.0  # log odds, at most
 

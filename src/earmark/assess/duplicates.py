@@ -77,10 +77,9 @@ def find_duplicates(
         made += [
             _duplicate("near-duplicate", clips, rows) for rows in _copies(clips, vectors, recording, once & (clips.peak > 0), notes)
         ]
-    several = bool((clips.positive.sum(axis=1) > 1).any())
     for rows in _equal(recording):
         parts = _duplicate("one recording", clips, rows)
-        if parts.two_folds or (parts.two_labels and not several):
+        if parts.two_folds or (parts.two_labels and not clips.several):
             made.append(parts)
     return sorted(made, key=lambda row: (not row.two_labels, not row.two_folds, KINDS.index(row.kind), row.clips))
 

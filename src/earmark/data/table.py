@@ -68,6 +68,11 @@ class ClipTable:
         return ~self.positive.any(axis=1) & self.verified
 
     @property
+    def several(self) -> bool:
+        """Whether some clip has several labels."""
+        return bool((self.positive.sum(axis=1) > 1).any())
+
+    @property
     def judgeable(self) -> Array:
         """Whether a clip has labels that its scores can be compared with, bool ``[N]``."""
         return self.positive.any(axis=1) & self.scored

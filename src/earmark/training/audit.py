@@ -10,6 +10,7 @@ from earmark.assess.audit_result import Audit
 from earmark.assess.duplicates import find_duplicates
 from earmark.data.store import Store
 from earmark.data.table import Array
+from earmark.errors import EarmarkError
 from earmark.runs.data import check_store
 from earmark.runs.run import Run
 from earmark.training.cross_fit import leaning_classes
@@ -28,7 +29,7 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
         out: a new or empty folder, or that of an earlier audit of the same run; what has been decided there stays.
 
     Raises:
-        EarmarkError: ``out`` is something else, or in use.
+        EarmarkError: ``out`` is something else, in use, or cannot be written to.
         RunError: no net is finished, the store has other data, or nothing can judge the clips.
         StoreError: the store is damaged.
         EmbeddingError: the run's embedding cannot be used.
@@ -50,8 +51,11 @@ def audit_run(run: Run, store: Store, out: Path) -> Audit:
     )
     check_store(run, store)
     with files.locked(out / ".lock", out):
-        write_audit_page(out, audit, judges.clips, store)
-        write_audit(out, audit, judged, store, judges.key)
+        try:
+            write_audit_page(out, audit, judges.clips, store)
+            write_audit(out, audit, judged, store, judges.key)
+        except OSError as error:
+            raise EarmarkError(f"cannot write {out}: {error.strerror or error}; start the same command again") from error
     return audit
 
 

@@ -79,8 +79,7 @@ def cross_fitted(clips: ClipTable, vectors: Array) -> NDArray[np.float32]:
     """
     leaning = leaning_classes(clips)
     parts, most = _parts_and_clips(clips, _teaching(clips, leaning), vectors.shape[1] * vectors.shape[2])
-    exclusive = bool((clips.positive.sum(axis=1) <= 1).all())
-    material = Material(clips, vectors, deal(clips, parts, clips.verified), exclusive, leaning, most)
+    material = Material(clips, vectors, deal(clips, parts, clips.verified), not clips.several, leaning, most)
     guesses = np.zeros(clips.positive.shape, np.float32)
     first: dict[tuple[int, int], NDArray[np.float32]] = {}
     pairs = list(combinations(range(parts), 2))
