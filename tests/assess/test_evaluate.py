@@ -16,6 +16,7 @@ from earmark.data.table import load_table
 from earmark.nets.member import new_net
 from earmark.recipe import InputSettings, load_recipe
 from earmark.runs.run import Run
+from earmark.tagging.tagger import Tagger
 from tests.conftest import read_mono, scores_of
 
 
@@ -39,7 +40,7 @@ def test_the_bundle_tags_a_file_as_the_run_scored_the_clip(finished_run: Path, s
     """Of the two nets, the one of the clip's own fold made its out-of-fold score."""
     run = Run.open(finished_run)
     clips = load_table(store)
-    tagger = load(finished_run / "bundle")
+    tagger = Tagger.load(finished_run / "bundle", runtime="torch")
     found = out_of_fold(run, clips).members["logmel"]
     for i in (0, 3, 20):
         fold = int(found.clips.fold[i])

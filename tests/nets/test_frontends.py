@@ -246,7 +246,8 @@ def test_standardised_mel_power_and_decibels_are_librosas(published: Standardise
     power = published.power(wave)
     expected = librosas_power(wave)
     assert power.shape == expected.shape == (2, 128, 1 + samples // 347)
-    assert np.allclose(power, expected, rtol=1e-4, atol=1e-9)
+    # The rounding of float32, which processors do differently, is some 1e-12 of the loudest band's power.
+    assert np.allclose(power, expected, rtol=1e-4, atol=1e-12 * float(expected.max()))
     for one, found in zip(expected, published.decibels(power), strict=True):
         decibels = librosa.power_to_db(one, ref=1.0, amin=1e-10, top_db=80)
         assert np.allclose(found, decibels, atol=1e-3)

@@ -17,7 +17,8 @@ from earmark.tagging.tagger import MAX_SECONDS, Tagger
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
     bundle = finished_run / "bundle"
     names = sorted(path.name for path in bundle.iterdir())
-    assert names == ["README.md", "config.json", "logmel-fold0.safetensors", "logmel-fold1.safetensors"]
+    nets = [f"logmel-fold{fold}.{ending}" for fold in (0, 1) for ending in ("onnx", "safetensors")]
+    assert names == ["README.md", "config.json", *nets]
     config = json.loads((bundle / "config.json").read_text())
     assert config["labels"][:2] == ["bell", "chirps"]
     assert {(m["fold"], m["activation"], m["weight"], tuple(m["views"])) for m in config["members"]} == {
@@ -68,7 +69,9 @@ def test_weights_lie_in_the_bundles_own_folder(file: str, finished_run: Path, tm
 
 def test_all_missing_weights_are_named(finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((finished_run / "bundle/config.json").read_bytes())
-    with pytest.raises(BundleError, match=r": logmel-fold0\.safetensors, logmel-fold1\.safetensors is missing$"):
+    with pytest.raises(
+        BundleError, match=r": logmel-fold0\.safetensors, logmel-fold0\.onnx, logmel-fold1\.safetensors … is missing$"
+    ):
         read_bundle(tmp_path)
 
 

@@ -26,7 +26,8 @@ def test_tags_are_the_ensembles_best_labels_whatever_form_the_sound_comes_in(fin
 
     waveform = audio.model_input(samples, 16000)
     with torch.inference_mode():
-        each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in (scorer.net for scorer in tagger.scorers)]
+        nets = (scorer.net for scorer in Tagger.load(finished_run, runtime="torch").scorers)
+        each = [net(torch.from_numpy(waveform[None]))[0].numpy() for net in nets]
     assert np.allclose(combine(each, [1, 1], "geometric_mean"), scores, atol=1e-6)
 
 

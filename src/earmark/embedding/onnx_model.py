@@ -13,6 +13,7 @@ import numpy as np
 from earmark import audio
 from earmark.embedding.embedder import Embedder, Vector
 from earmark.errors import NO_SUCH_FILE, AudioError, EmbeddingError, NoRateError
+from earmark.runtime import first_line, open_session
 
 NEEDED = (
     "needed: one input with the waveform, float32 [samples], [batch, samples] or [batch, 1, samples], "
@@ -78,7 +79,7 @@ class OnnxModel(Embedder):
         try:
             vector = self._session.run([self.output], {self._input.name: waveform})[0]
         except Exception as error:  # ONNX Runtime's errors have no common class but this
-            raise AudioError(f"{self.title} cannot take {len(samples)} samples: {_first_line(error)}") from None
+            raise AudioError(f"{self.title} cannot take {len(samples)} samples: {first_line(error)}") from None
         vector = np.asarray(vector, np.float64)
         if vector.ndim > 1:
             vector = vector[0]  # the batch has one sound
@@ -190,22 +191,10 @@ def further_files(path: Path) -> list[Path]:
 
 
 def _opened(path: Path) -> Any:
-    import onnxruntime  # here, since it takes a while
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # whole sounds are shared out over threads instead
-    options.enable_mem_pattern = False  # patterns are kept for every length of a sound, and memory would grow
-    options.log_severity_level = 4  # its errors come as exceptions
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise EmbeddingError(f"{path}: no ONNX model that can be run: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error, without ONNX Runtime's own number before it."""
-    lines = str(error).strip().splitlines()
-    return lines[0].split(" : ")[-1].strip() if lines else type(error).__name__
+        return open_session(path)
+    except ValueError as error:
+        raise EmbeddingError(f"{path}: no ONNX model that can be run: {error}") from None
 
 
 def _dimensions(shape: list[Any]) -> str:

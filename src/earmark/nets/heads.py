@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from earmark.nets.arguments import checked
 from earmark.recipe.basics import BelowOne, Epsilon, Few, Share, Size
+
+if TYPE_CHECKING:
+    from earmark.nets.drawing.graph import Graph
 
 
 class Head(nn.Module):
@@ -19,6 +22,7 @@ class Head(nn.Module):
             probability of one class.
         outputs: what ``forward`` returns: ``probabilities``, which are already the scores, or ``logits``, whose losses are exact.
         tasks: the tasks of ``forward``; the first task is the task that tags.
+        channels: C, numbers of a sound after `pooled`.
         split: name of the first stage of the backbone that the noisy task has a copy of; None if the tasks share all stages.
 
     Shape:
@@ -28,7 +32,20 @@ class Head(nn.Module):
     activation: Literal["softmax", "sigmoid"]
     outputs: Literal["probabilities", "logits"]
     tasks: tuple[str, ...] = ("curated",)
+    channels: int
     split: str | None = None
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """A backbone's map ``[B, C, F, N]`` → what the last layers see of it, ``[B, C]``: the net's embedding of the sound."""
+        raise NotImplementedError
+
+    def draw_pooled(self, graph: "Graph", image: str) -> str:
+        """Draws `pooled` in an ONNX graph."""
+        raise NotImplementedError
+
+    def draw(self, graph: "Graph", pooled: str) -> str:
+        """Draws the layers behind `pooled` in an ONNX graph: ``[B, C]`` → outputs ``[B, K]`` of the task that tags."""
+        raise NotImplementedError
 
     def activate(self, outputs: Tensor) -> Tensor:
         """Outputs of ``forward`` ``[B, K]`` → scores ``[B, K]``."""
@@ -70,7 +87,7 @@ class MeanOfSoftmax(Head):
     @checked
     def __init__(self, in_channels: int, classes: int, heads: Few = 8, epsilon: Epsilon = 1e-3, momentum: Share = 0.01) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.channels = heads, in_channels
         self.norm = nn.BatchNorm2d(in_channels, epsilon, momentum)
         self.linear = nn.Linear(in_channels, heads * classes)
 
@@ -82,10 +99,21 @@ class MeanOfSoftmax(Head):
 
     def forward(self, image: Tensor, task: str = "curated") -> Tensor:
         self.check_task(task)
-        pooled = torch.relu(self.norm(image)).mean(dim=(2, 3))
+        pooled = self.pooled(image)
         with torch.autocast(pooled.device.type, enabled=False):  # 8 bits are too few for probabilities near 1
             logits = nn.functional.linear(pooled.float(), self.linear.weight.float(), self.linear.bias.float())
             return logits.unflatten(1, (self.heads, -1)).softmax(dim=-1).mean(dim=1)
+
+    def pooled(self, image: Tensor) -> Tensor:
+        return torch.relu(self.norm(image)).mean(dim=(2, 3))
+
+    def draw_pooled(self, graph: "Graph", image: str) -> str:
+        active = graph.node("Relu", graph.draw(self.norm, image))
+        return graph.reduced("ReduceMean", active, (2, 3), keep=False)
+
+    def draw(self, graph: "Graph", pooled: str) -> str:
+        logits = graph.reshape(graph.linear(self.linear, pooled), [0, self.heads, -1])
+        return graph.reduced("ReduceMean", graph.node("Softmax", logits, axis=2), (1,), keep=False)
 
     def activate(self, outputs: Tensor) -> Tensor:
         return outputs
@@ -110,6 +138,9 @@ class FullyConnected(nn.Module):
         hidden = self.hidden(pooled)
         with torch.autocast(hidden.device.type, enabled=False):  # 8 bits are too few for probabilities near 0 and 1
             return nn.functional.linear(hidden.float(), self.last.weight.float(), self.last.bias.float())
+
+    def draw(self, graph: "Graph", pooled: str) -> str:
+        return graph.draw(self.last, graph.draw(self.hidden, pooled))
 
 
 class CuratedNoisy(Head):
@@ -152,7 +183,7 @@ class CuratedNoisy(Head):
         super().__init__()
         if split is not None and not noisy:
             raise ValueError("split says where the noisy task parts from the curated one, but noisy is false")
-        self.activation, self.split = activation, split
+        self.activation, self.split, self.channels = activation, split, in_channels
         self.curated = FullyConnected(in_channels, classes, hidden, dropout)
         if noisy:
             self.tasks = ("curated", "noisy")
@@ -167,7 +198,16 @@ class CuratedNoisy(Head):
     def forward(self, image: Tensor, task: str = "curated") -> Tensor:
         self.check_task(task)
         stack = self.noisy if task == "noisy" else self.curated
-        return stack(image.amax(dim=(2, 3)))
+        return stack(self.pooled(image))
+
+    def pooled(self, image: Tensor) -> Tensor:
+        return image.amax(dim=(2, 3))
+
+    def draw_pooled(self, graph: "Graph", image: str) -> str:
+        return graph.reduced("ReduceMax", image, (2, 3), keep=False)
+
+    def draw(self, graph: "Graph", pooled: str) -> str:
+        return self.curated.draw(graph, pooled)
 
     def activate(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1) if self.activation == "softmax" else outputs.sigmoid()
@@ -199,7 +239,7 @@ class Linear(Head):
         self, in_channels: int, classes: int, activation: Literal["sigmoid", "softmax"] = "softmax", noisy: bool = False
     ) -> None:
         super().__init__()
-        self.activation = activation
+        self.activation, self.channels = activation, in_channels
         self.curated = nn.Linear(in_channels, classes)
         if noisy:
             self.tasks = ("curated", "noisy")
@@ -218,9 +258,18 @@ class Linear(Head):
     def forward(self, image: Tensor, task: str = "curated") -> Tensor:
         self.check_task(task)
         layer = self.noisy if task == "noisy" else self.curated
-        pooled = image.mean(dim=(2, 3))
+        pooled = self.pooled(image)
         with torch.autocast(pooled.device.type, enabled=False):  # 8 bits are too few for probabilities near 0 and 1
             return nn.functional.linear(pooled.float(), layer.weight.float(), layer.bias.float())
+
+    def pooled(self, image: Tensor) -> Tensor:
+        return image.mean(dim=(2, 3))
+
+    def draw_pooled(self, graph: "Graph", image: str) -> str:
+        return graph.reduced("ReduceMean", image, (2, 3), keep=False)
+
+    def draw(self, graph: "Graph", pooled: str) -> str:
+        return graph.linear(self.curated, pooled)
 
     def activate(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1) if self.activation == "softmax" else outputs.sigmoid()

@@ -79,6 +79,14 @@ class TagNet(nn.Module):
         outputs: Tensor = self.head(features, task)
         return self.head.activate(outputs) if activate else outputs
 
+    def scores_and_embedding(
+        self, sound: Tensor, domain: Literal["waveform", "power", "embedding"] = "waveform"
+    ) -> tuple[Tensor, Tensor]:
+        """Scores ``[B, K]``, and what the head's last layers see of each sound, ``[B, C]``; see `forward` for the arguments."""
+        power = self.frontend.power(sound) if domain == "waveform" else sound
+        features = self.backbone(self.frontend.compress(power).contiguous(memory_format=torch.channels_last))
+        return self.head.activate(self.head(features)), self.head.pooled(features)
+
     def _features(self, image: Tensor, task: str) -> Tensor:
         """The backbone's map ``[B, C, F, N]``; the noisy task's copies of stages are used for the noisy task."""
         if task != "noisy" or self.noisy_stages is None:

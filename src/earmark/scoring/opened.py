@@ -1,4 +1,4 @@
-"""Opening a scorer: which kind it is follows from the net's front end."""
+"""Opening a scorer with PyTorch: which kind it is follows from the net's front end."""
 
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from earmark.nets.member import load_net
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import InputSettings, MemberSettings, Part
 from earmark.scoring.scorer import Scorer
-from earmark.scoring.torch_scorer import TorchScorer
+from earmark.scoring.torch_scorer import TorchScorer, score_vectors
 from earmark.scoring.vector_scorer import VectorScorer
 
 
@@ -34,7 +34,8 @@ def scorer_of(
         folder: folder that the file of a pre-trained model is relative to; the current folder by default.
     """
     if net.frontend.takes_vectors:
-        return VectorScorer(net, input, classes, partial(open_embedder, frontend.arguments, input.sample_rate, folder), precision)
+        opening = partial(open_embedder, frontend.arguments, input.sample_rate, folder)
+        return VectorScorer(input, classes, net.activation, opening, partial(score_vectors, net, precision))
     return TorchScorer(net, input, classes, precision)
 
 

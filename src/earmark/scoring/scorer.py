@@ -1,4 +1,4 @@
-"""Sounds → scores, with any library that runs nets: PyTorch today, see `torch_scorer`."""
+"""Sounds → scores, with any library that runs nets: PyTorch (`torch_scorer`) or ONNX Runtime (`onnx_scorer`)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark import audio
@@ -42,6 +43,15 @@ class TorchScorer(Scorer):
         with evaluating(self.net), torch.inference_mode(), reduced:
             scores: Scores = score_views(self.net, power_of(self.net, waveforms, self.device), views).float().cpu().numpy()
         return scores
+
+
+def score_vectors(net: TagNet, precision: Literal["float32", "bfloat16"], vectors: NDArray[np.float32]) -> Scores:
+    """Scores of vectors ``[N, D]`` by a net with the front end ``embedding``: float32 ``[N, K]``."""
+    device = next(net.parameters()).device
+    reduced = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    with evaluating(net), torch.inference_mode(), reduced:
+        scores: Scores = net(torch.from_numpy(vectors).to(device), domain="embedding").float().cpu().numpy()
+    return scores
 
 
 @contextmanager

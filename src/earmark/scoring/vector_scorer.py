@@ -1,19 +1,16 @@
-"""Scoring with nets that take vectors, which a frozen model makes of the sounds."""
+"""Scoring with nets that take vectors, which a frozen model makes of the sounds. No torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from earmark import audio
 from earmark.embedding.embedder import Embedder
-from earmark.nets.tagnet import TagNet
 from earmark.recipe import InputSettings, ScoringSettings
 from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer, Scores, Sounds
-from earmark.scoring.torch_scorer import evaluating
 
 ROWS = 8192  # vectors that go through the net together
 
@@ -22,25 +19,25 @@ class VectorScorer(Scorer):
     """A scorer whose net stands on the vectors of an embedder.
 
     Args:
-        net: a net with the front end ``embedding``, on any device.
         input: how a clip becomes the embedder's input.
         classes: number of classes K.
+        activation: what makes the scores, ``softmax`` or ``sigmoid``.
         open_embedder: opens the embedder; called when the first sound is scored that has no vector yet.
-        precision: what the net computes in: ``float32`` or ``bfloat16``.
+        run: the net with the front end ``embedding``: vectors float32 ``[N, D]`` → scores float32 ``[N, K]``.
     """
 
     takes_vectors = True
 
     def __init__(
         self,
-        net: TagNet,
         input: InputSettings,
         classes: int,
+        activation: Literal["softmax", "sigmoid"],
         open_embedder: Callable[[], Embedder],
-        precision: Literal["float32", "bfloat16"] = "float32",
+        run: Callable[[NDArray[np.float32]], Scores],
     ) -> None:
-        super().__init__(input, classes, 1, net.activation)
-        self.net, self.open_embedder, self.precision = net, open_embedder, precision
+        super().__init__(input, classes, 1, activation)
+        self.open_embedder, self.run = open_embedder, run
         self._embedder: Embedder | None = None
 
     @property
@@ -52,13 +49,9 @@ class VectorScorer(Scorer):
 
     def score_vectors(self, vectors: NDArray[np.floating]) -> Scores:
         """Scores of vectors ``[N, D]``: float32 ``[N, K]``."""
-        device = next(self.net.parameters()).device
-        reduced = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         scores = np.zeros((len(vectors), self.classes), np.float32)
-        with evaluating(self.net), torch.inference_mode(), reduced:
-            for first in range(0, len(vectors), ROWS):
-                rows = torch.from_numpy(np.ascontiguousarray(vectors[first : first + ROWS], np.float32)).to(device)
-                scores[first : first + ROWS] = self.net(rows, domain="embedding").float().cpu().numpy()
+        for first in range(0, len(vectors), ROWS):
+            scores[first : first + ROWS] = self.run(np.ascontiguousarray(vectors[first : first + ROWS], np.float32))
         return scores
 
     def score_group(self, waveforms: Sequence[audio.Samples], views: Sequence[str]) -> Scores:

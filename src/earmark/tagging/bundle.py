@@ -1,7 +1,7 @@
 """The bundle: a finished model in a folder, an ensemble of one or more nets. JSON and safetensors only: no code in it can run.
 
 ``config.json`` describes the nets (rate, file, activation, weight, views …), the rule that combines their scores, the labels
-and the training data. Beside it are one ``.safetensors`` file for each net, and ``README.md``, the model card.
+and the training data. Beside it are a ``.safetensors`` file, an ``.onnx`` file or both for each net, and ``README.md``, the model card.
 """
 
 import unicodedata
@@ -26,6 +26,19 @@ CONTROL = ("Cc", "Zl", "Zp")  # kinds of characters that break a line, or that a
 Number = Annotated[Whole, Field(ge=0, lt=2**63)]  # of clips, of parameters, of a fold
 
 
+class Proof(BaseModel):
+    """What was measured when a net was written as ONNX, before its file was kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sounds: Number  # that both gave scores of
+    source: Annotated[str, Field(max_length=LONGEST_LABEL)]  # where the sounds are from
+    difference: Annotated[Real, Field(ge=0)]  # between the scores of PyTorch and of ONNX Runtime, at most
+    bytes: Number  # of the ONNX file
+    seconds: Annotated[Real, Field(ge=0)]  # length of the sound that was timed
+    torch_ms: Annotated[Real, Field(ge=0)]  # for that sound, on one thread
+    onnx_ms: Annotated[Real, Field(ge=0)]
+
+
 class BundleMember(BaseModel):
     """One trained net of a bundle."""
 
@@ -33,22 +46,33 @@ class BundleMember(BaseModel):
     name: str  # of the member in the recipe
     fold: Number  # the fold that the net was not trained on
     snapshot: str = "last"  # name of the weights: best, last, or a snapshot's number
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")]  # in the bundle's folder
+    # Files in the bundle's folder: the weights for PyTorch, and the whole net for ONNX Runtime. One of them may be missing.
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")] | None = None
+    onnx: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")] | None = None
     input: InputSettings
     frontend: Part
     backbone: Part
     head: Part
     activation: Literal["softmax", "sigmoid"]
+    proof: Proof | None = None  # of the ONNX file
     weight: Annotated[Real, Field(ge=1e-15, le=1e6)]  # in the ensemble's mean, all views together
     views: Annotated[
         list[View], Field(min_length=1, max_length=100)
     ]  # versions of a clip that are scored; they share the weight equally
     parameters: Number
 
+    @property
+    def files(self) -> list[str]:
+        """The names of the net's files."""
+        return [name for name in (self.file, self.onnx) if name is not None]
+
 
 def _own_files(members: list[BundleMember]) -> list[BundleMember]:
-    if len({member.file for member in members}) < len(members):
+    names = [name for member in members for name in member.files]
+    if len(set(names)) < len(names):
         raise ValueError("two nets have the same file")
+    if not all(member.files for member in members):
+        raise ValueError("a net has neither file nor onnx")
     return members
 
 
@@ -107,9 +131,10 @@ def read_bundle(path: Path) -> BundleConfig:
         raise BundleError(f"{path / CONFIG}: {'.'.join(str(part)[:100] for part in first['loc'])}: {words(first)}") from None
     if (fault := _fault_of(config.labels)) is not None:
         raise BundleError(f"{path / CONFIG}: labels: {fault}")
-    if missing := [member.file for member in config.members if not (path / member.file).exists()]:
+    names = [name for member in config.members for name in member.files]
+    if missing := [name for name in names if not (path / name).exists()]:
         raise BundleError(f"{path}: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} is missing")
-    if odd := [member.file for member in config.members if not (path / member.file).is_file()]:
+    if odd := [name for name in names if not (path / name).is_file()]:
         raise BundleError(f"{path / odd[0]}: no regular file")
     return config
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from earmark.scoring.ensemble import combine
 from earmark.scoring.finite import is_broken
 from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer
-from earmark.tagging.bundle import BundleConfig, BundleMember, bundle_folder, read_bundle
+from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
+from earmark.tagging.opened import Device, Precision, Runtime, open_scorers
 
 MAX_SECONDS = 600  # of one sound, since a whole sound goes through the net at once, and needs memory
 GROUP_SAMPLES = 4_000_000  # of the sounds that go through a net together
@@ -49,8 +50,9 @@ class Tagger:
     def load(
         cls,
         model: Path | str,
-        precision: Literal["float32", "bfloat16"] = "float32",
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Precision = "float32",
+        device: Device = "auto",
+        runtime: Runtime = "auto",
     ) -> Self:
         """Loads a bundle.
 
@@ -59,14 +61,16 @@ class Tagger:
             precision: what the nets compute in: ``float32`` or ``bfloat16``, which is faster on processors that multiply in it;
                 its scores differ in the third digit.
             device: ``cpu``, ``cuda``, or ``auto``: the GPU if there is one.
+            runtime: what runs the nets: ``onnx`` (ONNX Runtime), ``torch``, or ``auto``: torch where there is a GPU, where bfloat16 is
+                asked for, and where the bundle has no ONNX files.
 
         Raises:
             BundleError: the bundle cannot be loaded.
-            EarmarkError: a GPU was asked for, and there is none.
+            EarmarkError: what is asked for is not here: a GPU, or torch.
         """
         folder = bundle_folder(Path(model))
         config = read_bundle(folder)
-        scorers = tuple(_open_scorer(folder, member, len(config.labels), precision, device) for member in config.members)
+        scorers = open_scorers(folder, config, precision, device, runtime)
         return cls(config, LabelSet(tuple(config.labels)), scorers, folder)
 
     @property
@@ -178,15 +182,3 @@ class Tagger:
                 scores += list(scorer.scores(scorer.sounds(samples), member.views, equal_lengths))
             shares += [member.weight / len(member.views)] * len(member.views)
         return combine(scores, shares, self.config.rule)
-
-
-def _open_scorer(
-    folder: Path, member: BundleMember, classes: int, precision: Literal["float32", "bfloat16"], device: str
-) -> Scorer:
-    # Imported here: no other part of tagging needs torch.
-    from earmark.machine import choose_device
-    from earmark.scoring.opened import scorer_of
-    from earmark.tagging.weights import open_net
-
-    net = open_net(folder, member, classes).to(choose_device(device))
-    return scorer_of(net, member.frontend, member.input, classes, precision, folder)

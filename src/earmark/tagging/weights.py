@@ -33,7 +33,7 @@ def open_net(folder: Path, member: BundleMember, classes: int) -> TagNet:
         BundleError: the net cannot be, or needs more memory than there is; or the weights are missing, damaged, not finite, or
             those of another net.
     """
-    path = folder / member.file
+    path = folder / str(member.file)
     parts = (member.frontend, member.backbone, member.head)
     try:
         shapes, needs = _plan(

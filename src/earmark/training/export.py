@@ -1,6 +1,7 @@
 """The finished nets of a run → the run's bundle."""
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from earmark.assess.metrics import RunMetrics
 from earmark.data.store import Store
 from earmark.embedding.onnx_model import further_files
 from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
-from earmark.errors import RunError
-from earmark.nets.member import check_weights, load_tensors, planned_net, save_tensors
+from earmark.errors import BundleError, EarmarkWarning, RunError
+from earmark.labels import LabelSet
+from earmark.nets.member import check_weights, load_net, load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, write_card
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof, write_card
+from earmark.training.onnx_file import Sounds, sounds_of_store, write_onnx
 
 
 def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
@@ -34,10 +37,11 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     ensemble, votes = next(iter(run.votes().items()))
+    sounds = sounds_of_store(store)
     nets: dict[tuple[str, int, str], list[Vote]] = {}
     for vote in votes:
         nets.setdefault((vote.member, vote.fold, vote.weights), []).append(vote)
-    members = [_put_member(run, partial, len(store.labels), net_votes) for net_votes in nets.values()]
+    members = [_put_member(run, partial, store.labels, net_votes, sounds) for net_votes in nets.values()]
     config = BundleConfig(
         earmark=earmark.__version__,
         recipe=run.recipe.name,
@@ -61,29 +65,34 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
     files.put_folder(partial, final)
 
 
-def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> BundleMember:
-    """Puts a net's weights into the bundle's folder, and returns the net's description.
+def _put_member(run: Run, folder: Path, labels: LabelSet, votes: Sequence[Vote], sounds: Sounds) -> BundleMember:
+    """Puts a net's weights and its ONNX file into the bundle's folder, and returns the net's description.
 
     Args:
         run: the run that the net belongs to.
         folder: folder of the bundle.
-        classes: number of classes K.
+        labels: the classes.
         votes: the votes of the net in the ensemble, one for each view.
+        sounds: sounds to prove the ONNX file on.
     """
     name, fold, weights = votes[0].member, votes[0].fold, votes[0].weights
     settings = run.recipe.members[name]
     tagging_settings = settings.model_copy(update={"head": serving_head(settings.head)})
-    net = planned_net(tagging_settings, classes)
+    net = planned_net(tagging_settings, len(labels))
     # Other weights than the only ones that the member keeps are named: an ensemble may ask for several files of a net.
     file = f"{name}-fold{fold}" + (f"-{weights}" if [weights] != settings.kept_weights else "") + ".safetensors"
     _put_weights(run.weights(name, fold, weights), folder / file, net, complete=tagging_settings.head == settings.head)
+    frontend = _put_model(settings, folder)
+    onnx = _put_onnx(run, folder / file, tagging_settings, labels, sounds)
     return BundleMember(
         name=name,
         fold=fold,
         snapshot=weights,
         file=file,
+        onnx=onnx[0].name if onnx else None,
+        proof=onnx[1] if onnx else None,
         input=settings.input,
-        frontend=_put_model(settings, folder),
+        frontend=frontend,
         backbone=settings.backbone,
         head=tagging_settings.head,
         activation=net.activation,
@@ -91,6 +100,18 @@ def _put_member(run: Run, folder: Path, classes: int, votes: Sequence[Vote]) -> 
         views=[vote.view for vote in votes],
         parameters=parameter_count(net),
     )
+
+
+def _put_onnx(run: Run, weights: Path, settings: MemberSettings, labels: LabelSet, sounds: Sounds) -> tuple[Path, Proof] | None:
+    """Writes a net's ONNX file beside its weights; None, with a warning, if it cannot be, or is not the same net."""
+    path = weights.with_suffix(".onnx")
+    net = load_net(settings, len(labels), weights)
+    facts = {"recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint()}
+    try:
+        return path, write_onnx(path, net, settings.frontend, settings.input, labels.names, sounds, facts)
+    except BundleError as error:
+        warnings.warn(f"{error}; the bundle can be run with torch only", EarmarkWarning, stacklevel=2)
+        return None
 
 
 def _put_model(settings: MemberSettings, folder: Path) -> Part:

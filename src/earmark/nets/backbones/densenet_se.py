@@ -1,7 +1,7 @@
 """The single-block DenseNet with squeeze-and-excitation of Jeong & Lim (§3.2.1 low-level module, §3.2.2, figure 2)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from earmark.nets.arguments import checked
 from earmark.nets.norms import BatchNorm
 from earmark.recipe.basics import Epsilon, Few, Share, Size
+
+if TYPE_CHECKING:
+    from earmark.nets.drawing.graph import Graph
 
 Growth = Annotated[Size, Field(ge=2)]  # squeeze-excitation halves it
 
@@ -38,6 +41,11 @@ class SqueezeExcitation(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return torch.sigmoid(self.expand(torch.relu(self.reduce(_averages(image)))))[:, :, None, None]
 
+    def draw(self, graph: "Graph", image: str) -> str:
+        averages = graph.reduced("ReduceMean", image, (2, 3), keep=False)
+        expanded = graph.draw(self.expand, graph.node("Relu", graph.draw(self.reduce, averages)))
+        return graph.node("Unsqueeze", graph.node("Sigmoid", expanded), graph.constant([2, 3]))
+
 
 class DenseModule(nn.Module):
     """BN → ReLU → 1×1 conv → BN → ReLU → conv → squeeze-excitation → concatenate with the input → max-pool.
@@ -63,6 +71,12 @@ class DenseModule(nn.Module):
         # Image and features are pooled before they are scaled and joined. The values are the same, since pooling acts on each
         # channel separately and no gate is negative, but there is only a quarter as much to multiply and copy.
         return _joined(self.pool(image), self.pool(features) * self.excitation(features))
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        narrow = graph.draw(self.bottleneck, graph.node("Relu", graph.draw(self.input_norm, image)))
+        features = graph.draw(self.conv, graph.node("Relu", graph.draw(self.bottleneck_norm, narrow)))
+        gated = graph.times(graph.draw(self.pool, features), graph.draw(self.excitation, features))
+        return graph.node("Concat", graph.draw(self.pool, image), gated, axis=1)
 
 
 class Backbone(nn.Module):
@@ -111,3 +125,6 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.dense(_joined(image, self.stem(image)))
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        return graph.draw(self.dense, graph.node("Concat", image, graph.draw(self.stem, image), axis=1))

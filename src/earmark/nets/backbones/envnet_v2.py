@@ -1,12 +1,15 @@
 """EnvNet-v2 (Tokozume et al. 2018) as in Akiyama & Sato §3.4.2: max pooling over time makes it take sounds of any length."""
 
 from collections import OrderedDict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
 from earmark.nets.arguments import checked
 from earmark.recipe.basics import Size
+
+if TYPE_CHECKING:
+    from earmark.nets.drawing.graph import Graph
 
 
 class ZeroPad(nn.Module):
@@ -20,6 +23,11 @@ class ZeroPad(nn.Module):
         missing = max(self.min_frames - image.shape[3], 0)
         return nn.functional.pad(image, (missing // 2, missing - missing // 2))
 
+    def draw(self, graph: "Graph", image: str) -> str:
+        missing = graph.node("Max", graph.less(graph.whole(self.min_frames), graph.size(image, 3)), graph.whole(0))
+        left = graph.over(missing, graph.whole(2))
+        return graph.padded(image, left, graph.less(missing, left), 3, 4)
+
 
 class ChannelsToRows(nn.Module):
     """Makes the outputs of C filters the rows of an image: ``[B, C, 1, N]`` → ``[B, 1, C, N]``."""
@@ -27,12 +35,19 @@ class ChannelsToRows(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image.transpose(1, 2)
 
+    def draw(self, graph: "Graph", image: str) -> str:
+        return graph.node("Transpose", image, perm=[0, 2, 1, 3])
+
 
 class MaxOverTime(nn.Module):
     """The largest output of each filter in each row: ``[B, C, F, N]`` → ``[B, C · F, 1, 1]``."""
 
     def forward(self, image: Tensor) -> Tensor:
         return image.amax(dim=3).flatten(1)[:, :, None, None]
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        largest = graph.reduced("ReduceMax", image, (3,), keep=False)
+        return graph.node("Unsqueeze", graph.node("Flatten", largest, axis=1), graph.constant([2, 3]))
 
 
 def convolution(in_channels: int, filters: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -106,6 +121,9 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        return graph.draw(self.stages, image)
 
 
 def _fewest_frames(layers: nn.Sequential) -> int:

@@ -1,13 +1,16 @@
 """Hidden layers for vectors, as the front end `embedding` makes them; without hidden layers a linear head stands on the vectors."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from earmark.nets.arguments import checked
 from earmark.recipe.basics import BelowOne, Size
+
+if TYPE_CHECKING:
+    from earmark.nets.drawing.graph import Graph
 
 
 class Backbone(nn.Module):
@@ -42,3 +45,6 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.layers(image)
         return result
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        return graph.draw(self.layers, image)

@@ -1,13 +1,16 @@
 """ResNet-34 (He et al., table 1) as in Akiyama & Sato §3.4.1: without the final pooling, which the head does."""
 
 from collections import OrderedDict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from earmark.nets.arguments import checked
 from earmark.recipe.basics import Size
+
+if TYPE_CHECKING:
+    from earmark.nets.drawing.graph import Graph
 
 BLOCKS = (3, 4, 6, 3)  # number of blocks in each layer (He et al., table 1)
 
@@ -33,6 +36,11 @@ class BasicBlock(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         residual = self.norm2(self.conv2(torch.relu_(self.norm1(self.conv1(image)))))
         return torch.relu_(residual + self.shortcut(image))
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        inner = graph.node("Relu", graph.draw(self.norm1, graph.draw(self.conv1, image)))
+        residual = graph.draw(self.norm2, graph.draw(self.conv2, inner))
+        return graph.node("Relu", graph.add(residual, graph.draw(self.shortcut, image)))
 
 
 class Backbone(nn.Module):
@@ -88,3 +96,6 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)
+
+    def draw(self, graph: "Graph", image: str) -> str:
+        return graph.draw(self.stages, image)

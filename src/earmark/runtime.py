@@ -1,0 +1,30 @@
+"""ONNX Runtime: opening a model's file, and what its errors say."""
+
+from pathlib import Path
+from typing import Any
+
+
+def open_session(path: Path) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU, for sounds of any length.
+
+    It computes with one thread: whole sounds are shared out over threads instead, which call the same session.
+
+    Raises:
+        ValueError: the file is no model that can be run; the message says why.
+    """
+    import onnxruntime  # here, since it takes a while
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # patterns are kept for every length of a sound, and memory would grow
+    options.log_severity_level = 4  # its errors come as exceptions
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class but this
+        raise ValueError(first_line(error)) from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error of ONNX Runtime's, without its number."""
+    lines = str(error).strip().splitlines()
+    return lines[0].split(" : ")[-1].strip() if lines else type(error).__name__
