@@ -13,6 +13,7 @@ from earmark.commands.compare import compare
 from earmark.commands.corrupt import corrupt
 from earmark.commands.demo import demo
 from earmark.commands.evaluate import evaluate
+from earmark.commands.export import export
 from earmark.commands.info import info
 from earmark.commands.label_studio import label_studio
 from earmark.commands.noise import noise
@@ -41,7 +42,7 @@ data_app = typer.Typer(rich_markup_mode=None, help="Make and change data sets.")
 app.add_typer(data_app, name="data")
 data_app.command()(corrupt)
 data_app.command()(label_studio)
-for command in (prepare, train, evaluate, compare, audit, review, apply_corrections, noise, tag, info):
+for command in (prepare, train, evaluate, compare, audit, review, apply_corrections, noise, export, tag, info):
     app.command()(command)
 
 

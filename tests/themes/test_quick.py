@@ -24,9 +24,9 @@ from earmark.nets.member import load_tensors
 from earmark.recipe import EnsembleSettings, Recipe, VoterSettings, load_recipe
 from earmark.runs.predictions import read_predictions
 from earmark.runs.run import Run
-from earmark.tagging.bundle import read_bundle
 from earmark.scoring.clips import score_clips
 from earmark.scoring.opened import open_scorer
+from earmark.tagging.bundle import read_bundle
 from earmark.training import splits
 from earmark.training.piece import make_piece
 from earmark.training.train import TrainRequest, finish, train

@@ -37,6 +37,9 @@ class Proof(BaseModel):
     seconds: Annotated[Real, Field(ge=0)]  # length of the sound that was timed
     torch_ms: Annotated[Real, Field(ge=0)]  # for that sound, on one thread
     onnx_ms: Annotated[Real, Field(ge=0)]
+    bits: Literal[8, 32] = 32  # of the weights; `difference` is that of the net with 32
+    points: Real | None = None  # of accuracy (lwlrap for several labels) that 8 bits cost on clips that the net was not trained on
+    clips: Number | None = None  # how many these are
 
 
 class BundleMember(BaseModel):

@@ -176,7 +176,7 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
             difference = max(difference, float(np.abs(scores - own_scores).max()))
             if not np.abs(embedding - own_embedding).max() <= MOST_RELATIVE * max(1.0, float(np.abs(own_embedding).max())):
                 raise BundleError(f"{path.name}: ONNX Runtime's embeddings are not PyTorch's; it is not written")
-        milliseconds = [_fastest(partial(run, longest)) for run in (by_torch, by_onnx)]
+        milliseconds = [fastest(partial(run, longest)) for run in (by_torch, by_onnx)]
     return Proof(
         sounds=len(inputs),
         source=source,
@@ -188,7 +188,7 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
     )
 
 
-def _fastest(run: Callable[[], object]) -> float:
+def fastest(run: Callable[[], object]) -> float:
     """Milliseconds of the fastest of some runs."""
     seconds = []
     for _ in range(TIMED):
