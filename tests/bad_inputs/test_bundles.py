@@ -87,7 +87,7 @@ ODD_BUNDLES = (
     bad_bundle("config is a device", replaced("config.json", lambda p: p.symlink_to("/dev/zero")), CONFIG + ": no regular file"),
     bad_bundle("config is a folder", replaced("config.json", Path.mkdir), CONFIG + ": no regular file"),
     bad_bundle("config links to itself", replaced("config.json", lambda p: p.symlink_to(p)), CONFIG + ": <words of the system>"),
-    bad_bundle("config of a gigabyte", replaced("config.json", large), CONFIG + ": larger than 4,096 KiB"),
+    bad_bundle("config of a gigabyte", replaced("config.json", large), CONFIG + ": larger than 16,384 KiB"),
     bad_bundle("weights are a pipe", replaced(WEIGHTS, os.mkfifo), "{here}/bundle/" + WEIGHTS + ": no regular file"),
     bad_bundle(
         "weights are a device",
@@ -161,8 +161,8 @@ ODD_BUNDLES = (
 BAD_BUNDLES = (
     bad_bundle(
         "newer version",
-        config(lambda c: c.update(version=2, earmark="9.0")),
-        "{here}/bundle is a bundle of version 2, made by earmark 9.0; this one reads up to version 1",
+        config(lambda c: c.update(version=3, earmark="9.0")),
+        "{here}/bundle is a bundle of version 3, made by earmark 9.0; this one reads up to version 2",
     ),
     bad_bundle("no JSON", rewritten("config.json", "{no"), "{here}/bundle/config.json is no bundle's: <words of json>"),
     bad_bundle(

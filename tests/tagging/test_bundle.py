@@ -34,7 +34,7 @@ def test_a_bundle_reads_back_as_it_was_written_and_a_run_around_it_will_do(finis
     bundle = finished_run / "bundle"
     config = read_bundle(bundle)
     assert config == BundleConfig.model_validate_json((bundle / "config.json").read_text())
-    assert (config.format, config.version, config.rule, config.recipe) == ("earmark-bundle", 1, "geometric_mean", "tiny")
+    assert (config.format, config.version, config.rule, config.recipe) == ("earmark-bundle", 2, "geometric_mean", "tiny")
     assert [(member.name, member.fold, member.snapshot) for member in config.members] == [
         ("logmel", 0, "last"),
         ("logmel", 1, "last"),

@@ -1,25 +1,27 @@
 """The bundle: a finished model in a folder, an ensemble of one or more nets. JSON and safetensors only: no code in it can run.
 
-``config.json`` describes the nets (rate, file, activation, weight, views …), the rule that combines their scores, the labels
-and the training data. Beside it are a ``.safetensors`` file, an ``.onnx`` file or both for each net, and ``README.md``, the model card.
+``config.json`` describes the nets (rate, file, activation, weight, views …), the rule that combines their scores, the labels,
+the training data, and how far scores are to be trusted (calibration, thresholds). Beside it are a ``.safetensors`` file, an ``.onnx``
+file or both for each net, and ``README.md``, the model card. Version 1 had neither ONNX files nor calibration nor thresholds.
 """
 
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from earmark import files
 from earmark.errors import BundleError
 from earmark.recipe import InputSettings, Part, View
-from earmark.recipe.basics import Real, Whole
+from earmark.recipe.basics import Chance, Real, Whole
 from earmark.recipe.explain import words
 
-VERSION = 1
+VERSION = 2
 CONFIG = "config.json"
-MOST_BYTES = 4 * 2**20  # of config.json: 20,000 labels and 1,000 nets have room
+MOST_BYTES = 16 * 2**20  # of config.json: 20,000 labels with their thresholds and 1,000 nets have room
 LONGEST_LABEL = 1000  # characters
 CONTROL = ("Cc", "Zl", "Zp")  # kinds of characters that break a line, or that a terminal obeys
 
@@ -88,6 +90,38 @@ class BundleData(BaseModel):
     fingerprint: str  # of the store
 
 
+class Calibration(BaseModel):
+    """How much surer the scores are than they are right."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: Annotated[Real, Field(ge=0.05, le=20)]  # above 1: the scores are too sure
+    clips: Number  # verified clips that it was fitted on
+
+
+class Thresholds(BaseModel):
+    """The calibrated scores from which on a label is to be given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    clips: Number  # verified clips that they were chosen on
+    f1: list[Chance]  # [K]: where a class's F1 is highest
+    precisions: Annotated[list[Chance], Field(max_length=100)]  # rising; G precisions to wish for
+    scores: list[list[Chance | None]]  # [K][G]: where a class reaches them; None: nowhere
+
+    @model_validator(mode="after")
+    def _curves(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.precisions)):
+            raise ValueError("the precisions do not rise")
+        if len(self.scores) != len(self.f1) or any(len(row) != len(self.precisions) for row in self.scores):
+            raise ValueError("every class needs a threshold for F1, and one for every precision")
+        if any(_rank(low) > _rank(high) for row in self.scores for low, high in pairwise(row)):
+            raise ValueError("a higher precision has a lower threshold")
+        return self
+
+
+def _rank(score: float | None) -> float:
+    return 2.0 if score is None else score
+
+
 class BundleConfig(BaseModel):
     """The content of ``config.json``."""
 
@@ -102,6 +136,14 @@ class BundleConfig(BaseModel):
     members: Annotated[list[BundleMember], Field(min_length=1), AfterValidator(_own_files)]
     data: BundleData
     licence: str
+    calibration: Calibration | None = None  # None: the scores are as the nets give them
+    thresholds: Thresholds | None = None  # None: none were chosen
+
+    @model_validator(mode="after")
+    def _thresholds_of_the_labels(self) -> Self:
+        if self.thresholds is not None and len(self.thresholds.f1) != len(self.labels):
+            raise ValueError(f"thresholds of {len(self.thresholds.f1):,} classes, and there are {len(self.labels):,} labels")
+        return self
 
 
 def read_bundle(path: Path) -> BundleConfig:
