@@ -1,11 +1,19 @@
 """Signals that ask a program to stop: Ctrl-C, and those of a system that shuts down or of a terminal that is closed."""
 
 import signal
+import threading
 import time
 from types import FrameType
 
 ASKING = (signal.SIGTERM, signal.SIGHUP)
 REPEATED = 1.0  # seconds; a terminal that is closed sends SIGHUP twice, which is no wish to stop without saving
+
+_come = threading.Event()
+
+
+def interrupted() -> bool:
+    """Whether a signal has asked the program to stop: signals reach the main thread alone, so another that waits has to ask."""
+    return _come.is_set()
 
 
 class Interrupts:
@@ -24,6 +32,7 @@ class Interrupts:
 
     def listen(self) -> None:
         """Begins to listen. A signal that the program was told to ignore, as by ``nohup``, stays ignored."""
+        _come.clear()
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._on_interrupt)
         for number in ASKING:
@@ -37,6 +46,7 @@ class Interrupts:
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         self.number = self.number or number
+        _come.set()
         signal.default_int_handler(number, frame)
 
     def _on_asked(self, number: int, frame: FrameType | None) -> None:
@@ -44,6 +54,7 @@ class Interrupts:
         if self._asked_at - before < REPEATED:
             return
         self.number = self.number or number
+        _come.set()
         on_interrupt = signal.getsignal(signal.SIGINT)  # a training's own, while there is one
         if callable(on_interrupt):
             on_interrupt(signal.SIGINT, frame)

@@ -38,9 +38,9 @@ def test_samples_are_libsndfiles_to_the_last_bit(suffix, subtype, in_memory, tmp
     noise = np.random.default_rng(0).uniform(-1, 1, (5000, 2))
     noise[:2] = -1, 1 - 2**-15
     soundfile.write(path, noise, 22050, subtype=subtype)
-    monkeypatch.setattr(audio.decode, "BLOCK", 1999)
+    monkeypatch.setattr(audio.sounds, "BLOCK", 1999)
     if not in_memory:
-        monkeypatch.setattr(audio.decode, "IN_MEMORY", 0)
+        monkeypatch.setattr(audio.opening, "IN_MEMORY", 0)
     expected = soundfile.read(path, dtype="float32")[0].T
     assert np.array_equal(audio.read(path)[0], expected)
     assert np.array_equal(audio.read(path, 0.1, 0.15)[0], expected[:, 2205 : round(0.15 * 22050)])

@@ -32,7 +32,7 @@ def test_a_rate_that_no_recording_has_is_refused(rate: int, usable: bool, tmp_pa
 
 def test_a_sound_is_refused_by_its_header_before_a_sample_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile.write(tmp_path / "x.wav", np.zeros((6000, 2)), 1000)
-    monkeypatch.setattr(audio.decode, "_read_blocks", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(audio.sounds.SingleSound, "blocks", lambda *_: pytest.fail("decoded"))
     with pytest.raises(AudioError, match=r"^longer than 0\.05 minutes: cut it into parts$"):
         audio.read(tmp_path / "x.wav", longest=3)
     monkeypatch.setattr(limits, "MAX_SAMPLES", 11_999)
@@ -62,7 +62,7 @@ def test_many_channels_are_decoded_in_small_blocks(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         soundfile.SoundFile, "read", lambda file, frames, **how: (asked.append(frames), read(file, frames, **how))[1]
     )
-    monkeypatch.setattr(audio.decode, "BLOCK", 1000)
+    monkeypatch.setattr(audio.sounds, "BLOCK", 1000)
     assert audio.read(tmp_path / "x.wav")[0].shape == (1000, 100)
     assert max(asked) * 1000 <= 8 * 1000
 
@@ -77,7 +77,7 @@ def test_libsndfile_that_cannot_read_the_disk_is_told_from_a_bad_file(tmp_path: 
     monkeypatch.setattr(soundfile, "SoundFile", fail)
     with pytest.raises(AudioError, match=r"not readable as audio \(System error\)"):
         audio.read(tmp_path / "x.wav")
-    monkeypatch.setattr(audio.decode, "content_hash", lambda _: (_ for _ in ()).throw(OSError(5, os.strerror(5))))
+    monkeypatch.setattr(audio.sounds, "content_hash", lambda _: (_ for _ in ()).throw(OSError(5, os.strerror(5))))
     with pytest.raises(MachineError, match="Input/output error"):
         audio.read(tmp_path / "x.wav")
 

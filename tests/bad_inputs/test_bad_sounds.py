@@ -72,7 +72,6 @@ BAD_SOUNDS = (
     BadSound("half.ogg", cut(0.5, "OGG"), "cut off: the Ogg stream has no last page"),
     BadSound("cut.ogg", cut(-10, "OGG"), "cut off within the last Ogg page"),
     BadSound("cut.flac", cut(0.5, "FLAC"), "<words of libsndfile>"),
-    BadSound("cut.mp3", cut(0.5, "MP3"), "cut off: <number> of 16000 samples can be decoded"),
     BadSound("cut.caf", cut(0.5, "CAF"), "<words of libsndfile>"),
     # libsndfile reads these three without a word, as it does WAV.
     BadSound("cut.aiff", cut(0.5, "AIFF"), "cut off<words>"),

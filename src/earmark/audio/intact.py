@@ -2,6 +2,7 @@
 
 import os
 from io import BytesIO, FileIO
+from typing import Protocol
 
 from earmark.errors import AudioError
 
@@ -11,7 +12,17 @@ OGG_TAIL = 65536 + 512  # bytes: an Ogg page is at most 65,307 long, so the last
 MAX_CHUNKS = 10_000  # of a WAV file before its samples; behind them libsndfile is left to judge
 
 
-def refuse_cut_off(raw: RawBytes) -> None:
+class Readable(Protocol):
+    """Bytes that can be read from any place."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Moves to a position, and returns it."""
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, all of them by default."""
+
+
+def refuse_cut_off(raw: Readable) -> None:
     """Refuses a file that is empty or whose end is missing, in the formats whose files say how long they are.
 
     Args:

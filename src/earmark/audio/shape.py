@@ -11,6 +11,8 @@ from earmark.audio.limits import refuse_size
 from earmark.errors import AudioError
 
 HALF_STEP = 0.5 / 32768  # samples below this become zero with 16 bits: digital silence
+QUALITY = "HQ"  # of soxr
+INFINITE = "resampling makes infinite samples: they are near the limit of float32"
 LEAST_SCALE = 2.0**-96  # of samples of 16 bits; a sound below that is silent, and float32 could not hold the factor
 
 
@@ -32,12 +34,22 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     if from_rate == to_rate:
         return samples
     refuse_size(len(samples) * to_rate / from_rate, 1, to_rate)
-    resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
+    resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality=QUALITY)
     if not len(resampled):
-        raise AudioError(f"too short: {len(samples)} samples at {from_rate} Hz leave none at {to_rate} Hz")
+        raise too_short(len(samples), from_rate, to_rate)
     if not np.isfinite(resampled).all():
-        raise AudioError("resampling makes infinite samples: they are near the limit of float32")
+        raise AudioError(INFINITE)
     return resampled
+
+
+def resampler(from_rate: int, to_rate: int) -> soxr.ResampleStream:
+    """Resamples a mono sound block by block as `resample` does it as a whole."""
+    return soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=QUALITY)
+
+
+def too_short(length: int, from_rate: int, to_rate: int) -> AudioError:
+    """What is said of a sound that leaves no sample at another rate."""
+    return AudioError(f"too short: {length} samples at {from_rate} Hz leave none at {to_rate} Hz")
 
 
 def to_16_bits(samples: Samples | Steps) -> tuple[Steps, float]:
