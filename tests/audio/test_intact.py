@@ -30,7 +30,7 @@ def test_a_whole_file_of_any_format_is_one(form: str) -> None:
     refuse_cut_off(io.BytesIO(whole(form)))
 
 
-@pytest.mark.parametrize("form", ["WAV", "OGG", "AIFF", "AU", "RF64", "W64"])
+@pytest.mark.parametrize("form", ["WAV", "OGG", "AIFF", "AU", "RF64", "W64", "CAF"])
 def test_a_file_that_lost_its_last_byte_or_half_of_itself_is_not(form: str) -> None:
     content = whole(form)
     for kept in (len(content) - 1, len(content) // 2):

@@ -72,7 +72,7 @@ BAD_SOUNDS = (
     BadSound("half.ogg", cut(0.5, "OGG"), "cut off: the Ogg stream has no last page"),
     BadSound("cut.ogg", cut(-10, "OGG"), "cut off within the last Ogg page"),
     BadSound("cut.flac", cut(0.5, "FLAC"), "<words of libsndfile>"),
-    BadSound("cut.caf", cut(0.5, "CAF"), "<words of libsndfile>"),
+    BadSound("cut.caf", cut(0.5, "CAF"), "cut off<words>"),
     # libsndfile reads these three without a word, as it does WAV.
     BadSound("cut.aiff", cut(0.5, "AIFF"), "cut off<words>"),
     BadSound("cut.au", cut(0.5, "AU"), "cut off<words>"),

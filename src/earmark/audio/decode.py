@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from earmark.audio.limits import refuse_size
 from earmark.audio.opening import OpenFile, opened
-from earmark.audio.sounds import Block, Sound, block_length, open_sound
+from earmark.audio.sound import Block, Sound
+from earmark.audio.sounds import block_length, open_sound
 from earmark.errors import AudioError
 
 Samples = NDArray[np.float32]

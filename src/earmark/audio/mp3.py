@@ -77,6 +77,11 @@ def find_frames(raw: RawBytes) -> Frames:
     )
 
 
+def is_frame(head: bytes) -> bool:
+    """Whether a frame of MPEG audio begins here."""
+    return _length(head) > 0
+
+
 def _length(frame: bytes) -> int:
     """The length in bytes of the frame that begins here; 0 if none does, or one that does not say its length."""
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:

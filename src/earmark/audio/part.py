@@ -47,8 +47,8 @@ class PartOfFile:
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Fills the buffer with the next bytes, and returns how many they are."""
         room = memoryview(buffer).cast("B")
-        if self._position >= self._claimed - ID3_TAIL and self._begin + self._position >= self._end:
-            count = min(len(room), self._claimed - self._position)  # where the claimed end would be there is no tag
+        if self._position >= max(self._claimed - ID3_TAIL, self._end - self._begin):
+            count = min(len(room), max(self._claimed - self._position, 0))  # where the claimed end would be there is no tag
             room[:count] = bytes(count)
         else:
             count = min(len(room), max(self._end - self._begin - self._position, 0))

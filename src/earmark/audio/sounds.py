@@ -4,22 +4,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from earmark.audio.chained import sounds_in
-from earmark.audio.foreign import refuse_foreign
+from earmark.audio.foreign import kind_of
 from earmark.audio.intact import refuse_cut_off
 from earmark.audio.limits import refuse_rate
 from earmark.audio.mp3 import find_frames
 from earmark.audio.opening import OpenFile, content_hash
 from earmark.audio.part import PartOfFile
+from earmark.audio.pyav import ForeignSound, undecoded_sound
+from earmark.audio.sound import Block, Sound, between
 from earmark.errors import AudioError
-
-Block = NDArray[np.float32] | NDArray[np.int16]  # [samples, channels]
 
 BLOCK = 1 << 20  # samples of each channel that are decoded at once, fewer if there are many channels
 SYSTEM_ERROR = 2  # libsndfile's code
@@ -29,32 +27,6 @@ RUN_UP = 11_520  # samples that are decoded before a part of an MP3 file, whose 
 ENDLESS = 1 << 50  # bytes: libsndfile stops where the length of an MP3 file makes it expect the end
 
 
-class Sound(Protocol):
-    """An open sound.
-
-    Attributes:
-        rate: sample rate in Hz.
-        channels: number of channels.
-        length: samples of each channel, by the header; None if only reading tells.
-    """
-
-    rate: int
-    channels: int
-    length: int | None
-
-    def blocks(self, first: int, last: int | None, most: int) -> Iterator[Block]:
-        """The samples in order, int16 where the file has 16 bits, else float32: blocks ``[samples, channels]``.
-
-        Args:
-            first: index of the first sample.
-            last: index behind the last one; None: to the end. The sound may end before, where its length is None.
-            most: samples of a block.
-
-        Raises:
-            AudioError: the sound is damaged or cut off.
-        """
-
-
 @contextmanager
 def open_sound(file: OpenFile) -> Iterator[Sound]:
     """Opens the sound of a file.
@@ -62,15 +34,22 @@ def open_sound(file: OpenFile) -> Iterator[Sound]:
     Raises:
         AudioError: it is no audio file, is cut off, or has a rate that no recording has.
     """
-    refuse_foreign(file.path)
     refuse_cut_off(file.data)
+    if kind := kind_of(file):
+        yield ForeignSound(file, kind)
+        return
     begins = sounds_in(file.data)
     if len(begins) > 1:
         yield ChainedSound(file, begins)
         return
     # libsndfile reads the file that is open already: opening it a second time could fail, or open another file. Reading through
     # a Python file object would take as long as decoding a WAV file, and longer with several threads.
-    with _opened(file, file.descriptor) as sound:
+    try:
+        sound = _opened(file, file.descriptor)
+    except AudioError as error:
+        yield undecoded_sound(file, error)
+        return
+    with sound:
         yield Mp3Sound(file, sound) if sound.format == "MP3" else SingleSound(file, sound)
 
 
@@ -85,7 +64,8 @@ class SingleSound:
     def __init__(self, file: OpenFile, sound: soundfile.SoundFile, part: PartOfFile | None = None) -> None:
         self._file, self._sound, self._part = file, sound, part
         self.rate, self.channels = int(sound.samplerate), int(sound.channels)
-        self.length: int | None = None if sound.frames == UNKNOWN_LENGTH else int(sound.frames)
+        counted = sound.frames != UNKNOWN_LENGTH and not sound.subtype.startswith("MPEG")  # MP3 in WAV is counted as badly
+        self.length: int | None = int(sound.frames) if counted else None
         refuse_rate(self.rate)
 
     def blocks(self, first: int, last: int | None, most: int) -> Iterator[Block]:
@@ -159,18 +139,6 @@ class Mp3Sound:
             held = rest[max(len(rest) - tail, 0) :]
         if len(held) and count != self._frames.counted:
             yield held
-
-
-def between(blocks: Iterator[Block], skipped: int, wanted: int | None) -> Iterator[Block]:
-    """The samples of the blocks without the first ``skipped`` ones, and no more than ``wanted``."""
-    for block in blocks:
-        kept = block[skipped:][:wanted]
-        skipped = max(skipped - len(block), 0)
-        wanted = None if wanted is None else wanted - len(kept)
-        if len(kept):
-            yield kept
-        if wanted == 0:
-            return
 
 
 class ChainedSound:

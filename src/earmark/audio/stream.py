@@ -10,7 +10,8 @@ import soxr
 from earmark.audio.decode import Samples, full_scale
 from earmark.audio.faults import judged
 from earmark.audio.shape import INFINITE, resampler, to_mono, too_short
-from earmark.audio.sounds import Sound, block_length, open_sound
+from earmark.audio.sound import Sound
+from earmark.audio.sounds import block_length, open_sound
 from earmark.audio.spool import opened_or_spooled
 from earmark.errors import AudioError
 
