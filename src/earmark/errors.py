@@ -71,6 +71,10 @@ class NoRateError(EmbeddingError):
     """The file of a pre-trained model does not say its sample rate."""
 
 
+class WindowError(EarmarkError, ValueError):
+    """A timeline that cannot be made: its window, its hop, or what is asked of its parts."""
+
+
 class BundleError(EarmarkError):
     """A model cannot be loaded."""
 

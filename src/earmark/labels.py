@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -27,6 +28,13 @@ def label_faults(label: str) -> list[str]:
     return [f"label {label!r} has a control character"] if CONTROL.search(label) else []
 
 
+class Tag(NamedTuple):
+    """A label and how sure the model is of it, 0..1."""
+
+    label: str
+    score: float
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """The K classes of a data set or a model, in the order of the scores.
@@ -35,7 +43,7 @@ class LabelSet:
     >>> labels.encode([("Cello",), ("Bark", "Cello"), ()]).tolist()
     [[False, True], [True, True], [False, False]]
     >>> labels.decode(np.array([0.1, 0.9]), top_k=1)
-    [('Cello', 0.9)]
+    [Tag(label='Cello', score=0.9)]
     """
 
     names: tuple[str, ...]
@@ -60,13 +68,16 @@ class LabelSet:
             encoded[row, columns] = True
         return encoded
 
-    def decode(self, scores: NDArray[np.floating], top_k: int | None = None, threshold: float = 0.0) -> list[tuple[str, float]]:
-        """The best labels of a clip with scores ``[K]``, as (name, score), best first.
+    def decode(
+        self, scores: NDArray[np.floating], top_k: int | None = None, threshold: float | NDArray[np.floating] = 0.0
+    ) -> list[Tag]:
+        """The best labels of a clip with scores ``[K]``, best first.
 
         Args:
             scores: the clip's scores, ``[K]``.
             top_k: number of labels, at most; all if None.
-            threshold: labels with lower scores are left out.
+            threshold: labels with lower scores are left out; a number, or a number for every class, ``[K]``.
         """
+        lowest = np.broadcast_to(np.asarray(threshold, scores.dtype), scores.shape)
         best = np.argsort(-scores, kind="stable")[:top_k]
-        return [(self.names[i], float(scores[i])) for i in best if scores[i] >= threshold]
+        return [Tag(self.names[i], float(scores[i])) for i in best if scores[i] >= lowest[i]]

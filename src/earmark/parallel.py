@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import repeat
+from typing import TypeVar, cast
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -36,3 +37,21 @@ def in_order(pool: Executor, work: Callable[[Task], Result], tasks: Iterable[Tas
     finally:
         for future in waiting:
             future.cancel()
+
+
+def made_ahead(items: Iterator[Result], ahead: int) -> Iterator[Result]:
+    """The items of an iterator, which are made in a thread of their own while the caller works on earlier ones.
+
+    Args:
+        items: makes an item at a time.
+        ahead: items that wait for the caller, at most: this bounds the memory.
+
+    >>> list(made_ahead(iter("abc"), ahead=2))
+    ['a', 'b', 'c']
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        for item in in_order(thread, lambda _: next(items, end), repeat(None), ahead):
+            if item is end:
+                return
+            yield cast("Result", item)

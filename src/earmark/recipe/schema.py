@@ -36,7 +36,7 @@ from earmark.recipe.learning import (
 )
 from earmark.recipe.text import as_text
 
-MOST_SECONDS = 600  # of a window; longer sounds are not tagged, since a sound goes through a net at once
+MOST_SECONDS = 600  # of a window, which goes through a net at once
 
 
 class InputSettings(Settings):
