@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earmark.errors import BundleError
-from earmark.recipe.schema import MOST_SECONDS
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle, write_card
-from earmark.tagging.tagger import MAX_SECONDS, Tagger
+from earmark.tagging.tagger import Tagger
 
 
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
@@ -122,7 +121,3 @@ def test_a_config_with_any_value_changed_is_a_bundle_or_none(finished_run: Path,
         except BundleError:
             pass
         assert time.process_time() - before < 5
-
-
-def test_no_window_is_longer_than_the_longest_sound() -> None:
-    assert MOST_SECONDS == MAX_SECONDS

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earmark import audio
 from earmark.errors import AudioError, BundleError
-from earmark.labels import LabelSet
+from earmark.labels import LabelSet, Tag
 from earmark.recipe import ScoringSettings
 from earmark.scoring.ensemble import combine
 from earmark.scoring.finite import is_broken
@@ -18,16 +18,10 @@ from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer
 from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 from earmark.tagging.opened import Device, Precision, Runtime, open_scorers
-
-MAX_SECONDS = 600  # of one sound, since a whole sound goes through the net at once, and needs memory
-GROUP_SAMPLES = 4_000_000  # of the sounds that go through a net together
-
-
-class Tag(NamedTuple):
-    """A label and how sure the model is of it, 0..1."""
-
-    label: str
-    score: float
+from earmark.tagging.parts import Part
+from earmark.tagging.sounds import GROUP_SAMPLES, Request, timeline, whole_scores
+from earmark.tagging.streams import opener_of
+from earmark.tagging.thresholds import calibrated, thresholds
 
 
 @dataclass(frozen=True)
@@ -78,33 +72,68 @@ class Tagger:
         """The sample rates that the nets take, in Hz, in ascending order."""
         return sorted({member.input.sample_rate for member in self.config.members})
 
-    def tag(self, source: Path | str | NDArray[np.floating], sample_rate: int | None = None, top_k: int = 3) -> list[Tag]:
-        """The best labels of one sound.
+    def tag(
+        self,
+        source: Path | str | NDArray[np.floating],
+        sample_rate: int | None = None,
+        top_k: int = 3,
+        threshold: float | NDArray[np.float32] = 0.0,
+    ) -> list[Tag]:
+        """The best labels of a whole sound of any length; how a long one is scored, `tag_sounds` says.
 
         Args:
             source: an audio file, or samples ``[samples]`` or ``[channels, samples]``, −1..1.
             sample_rate: sample rate of the samples, in Hz; must be left out for a file.
-            top_k: number of labels.
+            top_k: number of labels, at most.
+            threshold: lowest score of a label that is given; a number, or a number for every class ``[K]``, see `thresholds`.
 
         Raises:
             AudioError: the sound cannot be used.
             ValueError: samples without a sample rate, a file with one, or samples of another shape.
         """
-        if isinstance(source, np.ndarray):
-            if sample_rate is None:
-                raise ValueError("samples need their sample_rate")
-            samples = np.atleast_2d(source).astype(np.float32)
-            if samples.ndim > 2 or len(samples) > max(samples.shape[1], 1):
-                raise ValueError(f"samples of shape {source.shape}: [samples] or [channels, samples] is needed")
-        else:
-            if sample_rate is not None:
-                raise ValueError("a file brings its own sample rate")
-            samples, sample_rate = audio.read(source, longest=MAX_SECONDS)
-        scores = self.scores(audio.to_mono(samples)[None], sample_rate)[0]
-        return [Tag(*pair) for pair in self.labels.decode(scores, top_k)]
+        (whole,) = timeline(self, source, sample_rate, Request(top_k, threshold))
+        return list(whole.tags)
+
+    def timeline(
+        self,
+        source: Path | str | NDArray[np.floating],
+        window: float,
+        hop: float | None = None,
+        top_k: int = 3,
+        threshold: float | NDArray[np.float32] = 0.0,
+        merge: bool = False,
+        sample_rate: int | None = None,
+    ) -> list[Part]:
+        """The best labels of the parts of a sound of any length, in the order of the parts.
+
+        Args:
+            source: an audio file, or samples ``[samples]`` or ``[channels, samples]``, −1..1.
+            window: length of a part, in seconds; the last one ends where the sound ends, and may be shorter.
+            hop: from the beginning of a part to that of the next, in seconds; by default the window.
+            top_k: number of labels of a part, at most.
+            threshold: as in `tag`.
+            merge: make one part of neighbours with the same label, see `merged`.
+            sample_rate: sample rate of the samples, in Hz; must be left out for a file.
+
+        Raises:
+            AudioError: the sound cannot be used.
+            ValueError: as in `tag`; and window or hop are out of bounds.
+        """
+        return timeline(self, source, sample_rate, Request(top_k, threshold, window, hop, merge))
+
+    def thresholds(self, wish: str | float) -> float | NDArray[np.float32]:
+        """The lowest scores of labels that are given, for `tag` and `timeline`: a number, or a number for every class, float32 ``[K]``.
+
+        Args:
+            wish: a score; or ``auto`` or ``precision:P``, chosen for every class on the clips that the model was measured with.
+
+        Raises:
+            EarmarkError: the wish is none of these, or the bundle cannot fulfil it.
+        """
+        return thresholds(self.config, wish)
 
     def scores(self, batch: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-        """Scores of mono sounds.
+        """Scores of whole mono sounds.
 
         Args:
             batch: B sounds of T samples, float32 ``[B, T]``, −1..1.
@@ -114,16 +143,16 @@ class Tagger:
             float32 ``[B, K]``.
 
         Raises:
-            AudioError: the sounds are empty, not finite, longer than ten minutes, too short to have a sample at a net's rate, or so loud
-                that their scores are not finite.
+            AudioError: the sounds are empty, not finite, too short to have a sample at a net's rate, or so loud that their scores are
+                not finite.
             BundleError: the nets' scores are not finite, whatever the sound.
         """
-        sounds = [self.resampled(samples, sample_rate) for samples in batch]
-        scores = self.combined(sounds)
-        for sound, of_sound in zip(sounds, scores, strict=True):
-            if fault := self.fault(of_sound, sound):
-                raise fault
-        return scores
+        scores = []
+        for sound in whole_scores(self, [opener_of(samples, sample_rate) for samples in batch]):
+            if isinstance(sound, AudioError):
+                raise sound
+            scores.append(sound.result)
+        return np.array(scores, np.float32).reshape(len(batch), len(self.labels))
 
     def fault(self, scores: NDArray[np.float32], sound: Mapping[int, audio.Samples]) -> AudioError | None:
         """What is wrong with a sound whose scores ``[K]`` are not finite; None if they are finite.
@@ -140,22 +169,8 @@ class Tagger:
         peak = max(float(np.abs(samples).max(initial=0)) for samples in sound.values())
         return AudioError(f"its scores are not finite: its loudest sample is {peak:.3g} times full scale")
 
-    def resampled(self, samples: audio.Samples, sample_rate: int) -> dict[int, audio.Samples]:
-        """A mono sound ``[samples]`` at each of `sample_rates`, with 16 bits, as the sounds that the nets learned from.
-
-        Raises:
-            AudioError: see `scores`.
-        """
-        if not len(samples):
-            raise AudioError("no samples")
-        if not np.isfinite(samples).all():
-            raise AudioError("holds NaN or infinite samples")
-        if len(samples) > MAX_SECONDS * sample_rate:
-            raise AudioError(f"longer than {MAX_SECONDS // 60} minutes: cut it into parts")
-        return {rate: audio.of_16_bits(audio.resample(samples, sample_rate, rate)) for rate in self.sample_rates}
-
     def combined(self, sounds: Sequence[Mapping[int, audio.Samples]], group_samples: int = GROUP_SAMPLES) -> NDArray[np.float32]:
-        """The ensemble's scores of mono sounds of any length. Sounds of the same length go through the nets together.
+        """The ensemble's scores of mono sounds, calibrated. Each goes through the nets as it is; those of one length, together.
 
         Args:
             sounds: B sounds, each with its samples ``[samples]`` at all of `sample_rates`.
@@ -181,4 +196,4 @@ class Tagger:
             else:
                 scores += list(scorer.scores(scorer.sounds(samples), member.views, equal_lengths))
             shares += [member.weight / len(member.views)] * len(member.views)
-        return combine(scores, shares, self.config.rule)
+        return calibrated(combine(scores, shares, self.config.rule), self.config)

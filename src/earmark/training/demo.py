@@ -23,8 +23,8 @@ from earmark.data.table import load_table
 from earmark.recipe import Recipe, load_recipe
 from earmark.runs.data import load_run_clips, load_unchanged_inputs
 from earmark.runs.run import Run
-from earmark.tagging.formats import TaggedFile
 from earmark.tagging.formats import render as render_tags
+from earmark.tagging.parts import Part, TaggedSound
 from earmark.tagging.tagger import Tagger
 from earmark.training.begin import check_out, open_run
 from earmark.training.compare import compare_methods
@@ -141,5 +141,7 @@ def _tag_new_sounds(run: Run, folder: Path) -> list[str]:
         path = folder / f"{kind}.wav"
         samples = render(kind, np.random.default_rng(seed))
         soundfile.write(path, samples, RATE)
-        lines.append(render_tags(TaggedFile(path.name, 0, len(samples) / RATE, tagger.tag(path)), "table").rstrip())
+        seconds = len(samples) / RATE
+        sound = TaggedSound(path.name, seconds, RATE / 2, [Part(0, seconds, tagger.tag(path))])
+        lines.append(render_tags(sound, "table").rstrip())
     return lines
