@@ -33,13 +33,13 @@ class Work:
 
     Args:
         title: what is done.
-        total: number of things to do.
+        total: number of things to do; None if nobody knows yet.
         completed: number of things that are done at the beginning.
         unit: what the things are, in the plural: ``batches``.
     """
 
-    def __init__(self, title: str, total: int, completed: int, unit: str) -> None:
-        self._title, self._total, self._unit = title, total, unit
+    def __init__(self, title: str, total: int | None, completed: int, unit: str) -> None:
+        self._title, self._total, self._unit, self._speed = title, total, unit, ""
         self._first = self._completed = completed
         self._begun = monotonic()
 
@@ -48,9 +48,9 @@ class Work:
         _works.append(self)
         tell_if_due()
 
-    def update(self, completed: int) -> None:
-        """Sets how much is done."""
-        self._completed = completed
+    def update(self, completed: int, speed: str = "") -> None:
+        """Sets how much is done, and how fast that is in words."""
+        self._completed, self._speed = completed, speed
         tell_if_due()
 
     def end(self) -> None:
@@ -60,7 +60,10 @@ class Work:
     @property
     def line(self) -> str:
         """How far the work is, and about how long the rest takes at the speed so far."""
-        line = f"{self._title}: {self._completed:,} of {self._total:,} {self._unit}".rstrip()
+        of_all = "" if self._total is None else f" of {self._total:,}"
+        line = f"{self._title}: {self._completed:,}{of_all} {self._unit}".rstrip() + (f", {self._speed}" if self._speed else "")
+        if self._total is None:
+            return line
         done, left = self._completed - self._first, self._total - self._completed
         return f"{line}, about {_words((monotonic() - self._begun) * left / done)} left" if done and left else line
 
