@@ -91,19 +91,19 @@ def test_a_run_that_was_stopped_goes_on(model: StandIn, moment: int) -> None:
     assert not tag().changed
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """In place of a process that is killed: nothing is done any more."""
 
 
 @pytest.fixture
 def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Counts down, and crashes, at every call that changes a file or the journal: before it, in its middle, or after it."""
-    countdown = [10**6, 0]
+    """How many steps are left until a crash: before or after a call that changes a file or the journal, or in its middle."""
+    countdown = [10**6]
 
     def step() -> None:
         countdown[0] -= 1
         if countdown[0] < 0:
-            raise Crash
+            raise CrashError
 
     def crash_around(owner: type, name: str) -> None:
         original = getattr(owner, name)
@@ -133,7 +133,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         countdown[0] -= 1
         if countdown[0] < 0:
             original(file, content[: len(content) // 2])
-            raise Crash
+            raise CrashError
         original(file, content)
 
     monkeypatch.setattr(GrowingFile, "_write", write_half)
@@ -143,6 +143,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield countdown
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("form", ["csv", "raven"])
 def test_a_crash_at_any_step_loses_and_doubles_nothing(here: Path, crashing: list[int], form: str) -> None:
@@ -155,7 +156,7 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(here: Path, crashing: lis
             crashing[0] = last_step
             try:
                 tag(out="out", form=form)
-            except Crash:
+            except CrashError:
                 assert last_step < 300
                 continue
             crashing[0] = 10**6
@@ -170,21 +171,10 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(here: Path, crashing: lis
             1:
         ] if bad.exists() else []
 
-    for start in (1, 3, 10):  # a crash now and then, or at each step
-        shutil.rmtree(here / "out", ignore_errors=True) if form == "raven" else [path.unlink() for path in here.glob("out*")]
-        for number in range(10):
-            (here / f"rec/{number}.wav").write_text(f"bad {number}" if number in (3, 7) else f"tag {number}")
-        for step in range(start, 200, start):
-            crashing[0] = step
-            try:
-                tag(out="out", form=form)
-                break
-            except Crash:
-                pass
-        crashing[0] = 10**6
-        tag(out="out", form=form)
-        rows, bad = result()
-        assert rows == [f"tag {number}" for number in (0, 1, 2, 4, 5, 6, 8, 9)] and len(bad) == 2
+    (here / "rec/5.wav").write_text("tag 5")  # a table without a row would not show
+    crash_everywhere()
+    rows, bad = result()
+    assert rows == [f"tag {number}" for number in (0, 1, 2, 4, 5, 6, 8, 9)] and len(bad) == 2
     (here / "rec/0.wav").unlink()
     (here / "rec/7.wav").unlink()
     (here / "rec/4.wav").write_text("another tag")
@@ -275,7 +265,7 @@ def test_shards_share_the_sounds_out_and_keep_their_own_places() -> None:
     whole = tag()
     shards = [tag(out=f"tags-{number}.csv", shard=(number, 3)) for number in (1, 2, 3)]
     assert sum(shard.tagged for shard in shards) == whole.tagged
-    assert sorted(sum((labels(f"tags-{number}.csv") for number in (1, 2, 3)), [])) == sorted(ALL)
+    assert sorted(label for number in (1, 2, 3) for label in labels(f"tags-{number}.csv")) == sorted(ALL)
     assert not tag(out="tags-3.csv", shard=(0, 3)).changed  # 3/3 is 0/3
     for shard in ((2, 3), (1, 4), None):
         with pytest.raises(EarmarkError, match="the tags of another shard are there"):
@@ -334,7 +324,7 @@ def test_where_output_is_a_link_the_file_that_it_leads_to_is_written() -> None:
 def test_a_sound_is_no_output() -> None:
     os.link("rec/1.wav", "same.wav")
     for inputs in (["rec"], ["rec/1.wav"], ["rec/2.wav", "same.wav"]):
-        with pytest.raises(EarmarkError, match="--out rec/1.wav is one of the sounds to tag"):
+        with pytest.raises(EarmarkError, match=r"--out rec/1.wav is one of the sounds to tag"):
             tag(*inputs, out="rec/1.wav")
     assert Path("rec/1.wav").read_text() == "tag 1" and len(list(Path("rec").iterdir())) == 10
 
@@ -353,7 +343,7 @@ def test_stdin_and_pipes_are_new_every_time(model: StandIn) -> None:
 @pytest.mark.usefixtures("here", "model")
 def test_other_journals_are_refused() -> None:
     Path("tags.csv.journal").write_text("my diary, which is longer than SQLite's header" * 20)
-    with pytest.raises(EarmarkError, match="tags.csv.journal is damaged, or no journal"):
+    with pytest.raises(EarmarkError, match=r"tags.csv.journal is damaged, or no journal"):
         tag()
     assert Path("tags.csv.journal").read_text().startswith("my diary")
 

@@ -58,9 +58,9 @@ def test_the_script_of_an_array_runs_the_command_once_a_shard(tmp_path: Path, fo
         assert shard_path(tmp_path / out, task, 3).read_text() == f"header\n{task}/3 --,{','.join(sounds)}\n"
     join = script.splitlines()[-1].partition("To join the parts: ")[2]
     subprocess.run(["bash", "-c", join], cwd=tmp_path, check=True)
-    rows = [f"{task}/3 --,{','.join(sounds)}".split("\n") for task in (1, 2, 3)]
-    expected = ["header", *sum(rows, [])] if form == "csv" else sum((["header", *row] for row in rows), [])
-    assert (tmp_path / out).read_text().splitlines() == expected
+    parts = [f"{task}/3 --,{','.join(sounds)}\n" for task in (1, 2, 3)]
+    expected = "header\n" + "".join(parts) if form == "csv" else "".join(f"header\n{part}" for part in parts)
+    assert (tmp_path / out).read_text() == expected
 
 
 def test_other_faults_of_a_task_are_its_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from earmark.errors import AudioError, EarmarkError
@@ -28,21 +29,20 @@ class FolderSink(FileSink):
             if not _has_size(self._out / name, size):
                 journal.repeat("number = ?", number)
 
-    def begin(self, journal: Journal, anew: bool) -> bool:
-        """See `Sink.begin`."""
-        is_smaller = super().begin(journal, anew)
-        for name in journal.name_tables(self._ending):
-            if os.path.lexists(self._out / name):
-                raise EarmarkError(
-                    f"{self._out / name} is there already, and earmark's journal does not know it; give a folder of its own as --out"
-                )
-        journal.commit()
-        return is_smaller
-
     def _drop_old(self, journal: Journal) -> bool:
         for name in journal.old():
             self._remove_table(self._out / name)
-        return super()._drop_old(journal)
+        is_smaller = super()._drop_old(journal)
+        self._refuse_unknown([self.ledger] if journal.is_new and self.ledger else [])
+        self._refuse_unknown(self._out / name for name in journal.name_tables(self._ending))
+        return is_smaller
+
+    def _refuse_unknown(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if os.path.lexists(path):
+                raise EarmarkError(
+                    f"{path} is there already, and no journal says that earmark wrote it; give a folder of its own as --out"
+                )
 
     def _remove_table(self, path: Path) -> None:
         """Removes the table of a sound, and the folders that are empty then."""

@@ -226,6 +226,11 @@ class Journal:
                 yield os.fsdecode(name)
 
     @property
+    def is_new(self) -> bool:
+        """Whether no earlier run has asked for a sound."""
+        return self._before == 0
+
+    @property
     def is_begun(self) -> bool:
         """Whether a sound is done."""
         return bool(self._connection.execute("SELECT 1 FROM sounds WHERE state > 0 LIMIT 1").fetchone())

@@ -111,11 +111,11 @@ class FileSink(Sink):
     def begin(self, journal: Journal, anew: bool) -> bool:
         """See `Sink.begin`."""
         rewritten = {state: file for state, file in self._files.items() if anew or journal.has_old(state)}
+        is_smaller = self._drop_old(journal)
         for state, file in rewritten.items():
             journal.move(file.rewrite(journal.kept(state)))
             journal.header[f"{state.name} length"] = file.rewritten
         journal.header["rewritten"] = [state.name for state in rewritten]
-        is_smaller = self._drop_old(journal)
         journal.commit()  # from here on, the next start would do the rest
         self._replace_rewritten(journal)
         for state, file in self._files.items():
