@@ -13,7 +13,8 @@ def load(model: "Path | str") -> "Tagger":
     """Loads a trained model.
 
     Args:
-        model: folder of a bundle, or the run directory that contains it.
+        model: folder of a bundle, the run directory that contains it, or, as text, a model of the Hugging Face Hub: ``USER/MODEL`` or
+            ``USER/MODEL@REVISION``, which needs ``pip install 'earmark[hub]'``.
 
     Raises:
         BundleError: the model cannot be loaded.

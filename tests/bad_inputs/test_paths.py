@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from earmark.tagging.hub import NEEDED
 from tests.bad_inputs.arrange import UNVERIFIED, all_of, bytes_of, copied, folder, link, sound, text
 from tests.bad_inputs.cases import (
     CORRUPT,
@@ -35,7 +36,7 @@ BAD_PATHS = (
     refused("tag: no such file", "tag {here}/no.wav --model {bundle}", "{here}/no.wav: no such file or folder"),
     refused("tag: one of two is not there", "tag {sound} {here}/no.wav --model {bundle}", "{here}/no.wav: no such file or folder"),
     refused("tag: below a file", "tag {sound}/a.wav --model {bundle}", "{sound}/a.wav: no such file or folder"),
-    refused("tag: no such model", "tag {sound} --model {here}/no", no_model("{here}/no")),
+    refused("tag: no such model", "tag {sound} --model {here}/no", "{here}/no: no such folder; " + NEEDED),
     refused("tag: the model is a file", "tag {sound} --model {sound}", no_model("{sound}")),
     refused("info: no such thing", "info nosuch", "no recipe 'nosuch': " + NO_RECIPE),
     refused(

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from earmark.recipe import Recipe, built_in_recipes, load_recipe
-from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
+from earmark.tagging.bundle import BundleConfig, read_bundle
+from earmark.tagging.hub import hub_name, model_folder
 
+RECIPES = (".yaml", ".yml")  # endings of recipes' files
 CLASSES = 50  # if neither the user nor the recipe gives a number
 
 
@@ -19,7 +21,8 @@ def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]
     """Describes a bundle or a recipe.
 
     Args:
-        model_or_recipe: folder of a bundle, a run directory with a bundle, name of a built-in recipe, or a YAML file.
+        model_or_recipe: folder of a bundle, a run directory with a bundle, a model of the Hugging Face Hub (``USER/MODEL``), name of a
+            built-in recipe, or a YAML file.
         classes: number of classes K of a recipe's nets; by default that of the data it was published with. Not used for a bundle.
 
     Returns:
@@ -27,12 +30,12 @@ def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]
         and more.
 
     Raises:
-        BundleError: a folder without a bundle.
+        BundleError: a folder without a bundle, or a model of the Hub that cannot be had.
         RecipeError: anything else that is not a recipe.
     """
     path = Path(model_or_recipe)
-    if path.is_dir():
-        folder = bundle_folder(path)
+    if path.is_dir() or (hub_name(model_or_recipe) and path.suffix not in RECIPES):
+        folder = model_folder(model_or_recipe)
         return _describe_bundle(folder, read_bundle(folder))
     return _describe_recipe(load_recipe(model_or_recipe), classes)
 

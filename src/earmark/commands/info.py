@@ -14,7 +14,7 @@ def info(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A bundle, a run directory, a recipe's name or file; without it, the recipes are listed.",
+            help="A bundle, a run directory, USER/MODEL of the Hugging Face Hub, a recipe's name or file; else the recipes are listed.",
             autocompletion=complete_recipe,
         ),
     ] = None,

@@ -145,6 +145,11 @@ class BundleConfig(BaseModel):
             raise ValueError(f"thresholds of {len(self.thresholds.f1):,} classes, and there are {len(self.labels):,} labels")
         return self
 
+    @property
+    def file_names(self) -> list[str]:
+        """Names of all the nets' files, which lie in the bundle's folder."""
+        return [name for member in self.members for name in member.files]
+
 
 def read_bundle(path: Path) -> BundleConfig:
     """Reads and checks a bundle's ``config.json``; the weights are not opened.
@@ -152,6 +157,16 @@ def read_bundle(path: Path) -> BundleConfig:
     Raises:
         BundleError: the folder is no bundle, its version is newer than this earmark, or something in it is wrong or missing.
     """
+    config = read_config(path)
+    if missing := [name for name in config.file_names if not (path / name).exists()]:
+        raise BundleError(f"{path}: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} is missing")
+    if odd := [name for name in config.file_names if not (path / name).is_file()]:
+        raise BundleError(f"{path / odd[0]}: no regular file")
+    return config
+
+
+def read_config(path: Path) -> BundleConfig:
+    """Reads and checks ``config.json`` alone, whose bundle may have no other file yet; see `read_bundle`."""
     try:
         data = files.read_json(path / CONFIG, MOST_BYTES)
         if not isinstance(data, dict) or data.get("format") != "earmark-bundle":
@@ -176,11 +191,6 @@ def read_bundle(path: Path) -> BundleConfig:
         raise BundleError(f"{path / CONFIG}: {'.'.join(str(part)[:100] for part in first['loc'])}: {words(first)}") from None
     if (fault := _fault_of(config.labels)) is not None:
         raise BundleError(f"{path / CONFIG}: labels: {fault}")
-    names = [name for member in config.members for name in member.files]
-    if missing := [name for name in names if not (path / name).exists()]:
-        raise BundleError(f"{path}: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} is missing")
-    if odd := [name for name in names if not (path / name).is_file()]:
-        raise BundleError(f"{path / odd[0]}: no regular file")
     return config
 
 

@@ -16,7 +16,8 @@ from earmark.scoring.ensemble import combine
 from earmark.scoring.finite import is_broken
 from earmark.scoring.groups import variation_of
 from earmark.scoring.scorer import Scorer
-from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
+from earmark.tagging.bundle import BundleConfig, read_bundle
+from earmark.tagging.hub import model_folder
 from earmark.tagging.opened import Device, Precision, Runtime, open_scorers
 from earmark.tagging.parts import Part
 from earmark.tagging.sounds import GROUP_SAMPLES, Request, timeline, whole_scores
@@ -51,7 +52,8 @@ class Tagger:
         """Loads a bundle.
 
         Args:
-            model: folder of the bundle, or the run directory that contains it.
+            model: folder of the bundle, the run directory that contains it, or the name of a model of the Hugging Face Hub; see
+                `earmark.tagging.hub.model_folder`.
             precision: what the nets compute in: ``float32`` or ``bfloat16``, which is faster on processors that multiply in it;
                 its scores differ in the third digit.
             device: ``cpu``, ``cuda``, or ``auto``: the GPU if there is one.
@@ -62,7 +64,7 @@ class Tagger:
             BundleError: the bundle cannot be loaded.
             EarmarkError: what is asked for is not here: a GPU, or torch.
         """
-        folder = bundle_folder(Path(model))
+        folder = model_folder(model)
         config = read_bundle(folder)
         scorers = open_scorers(folder, config, precision, device, runtime)
         return cls(config, LabelSet(tuple(config.labels)), scorers, folder)
