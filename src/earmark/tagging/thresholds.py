@@ -113,12 +113,22 @@ def thresholds(config: BundleConfig, wish: str | float) -> float | NDArray[np.fl
     parsed = Wish.parse(wish)
     if parsed.score is not None:
         return parsed.score
-    chosen = _thresholds_of(config, str(wish))
-    if parsed.precision is None:
+    return class_thresholds(_thresholds_of(config, str(wish)), parsed.precision)
+
+
+def class_thresholds(chosen: Thresholds, precision: float | None) -> NDArray[np.float32]:
+    """The score from which on each label is given, float32 ``[K]``: infinity for a class that cannot be as precise.
+
+    Args:
+        chosen: the bundle's thresholds.
+        precision: the share of a class's labels that are to be right; the next higher one counts that the bundle has thresholds for.
+            None: where a class's F1 is highest.
+    """
+    if precision is None:
         return np.array(chosen.f1, np.float32)
-    place = int(np.searchsorted(np.array(chosen.precisions), parsed.precision - 1e-9))  # the next higher precision
+    place = int(np.searchsorted(np.array(chosen.precisions), precision - 1e-9))
     if place == len(chosen.precisions):
-        return np.full(len(config.labels), NEVER, np.float32)
+        return np.full(len(chosen.f1), NEVER, np.float32)
     return np.array([NEVER if row[place] is None else row[place] for row in chosen.scores], np.float32)
 
 
