@@ -217,15 +217,14 @@ def test_what_is_kept_is_measured_on_recordings_that_thresholds_were_not_chosen_
     positive = np.repeat(rng.random((30, 3)) < 0.2, 10, axis=0)
     positive[:, 0] |= ~positive.any(axis=1)
     trust = trust_of(joined(scores, positive, group=group), exclusive=False)
-    assert trust.calibration is not None and trust.thresholds is not None and trust.labels is not None
+    assert trust.calibration is not None and trust.thresholds is not None
     auto = trust.kept[0]
     assert auto.wish is None and [kept.wish for kept in trust.kept[1:]] == [0.5, 0.7, 0.8, 0.9, 0.95]
     same = measured(
         None, tempered(scores, trust.calibration.temperature, False) >= class_thresholds(trust.thresholds, None), positive
     )
     assert auto.f1 <= same.f1
-    assert trust.labels.tolist() == positive.sum(axis=0).tolist()
-    assert trust.given is not None and trust.right is not None
-    assert auto.precision == pytest.approx(trust.right.sum() / trust.given.sum())
+    assert [counts.clips for counts in trust.classes] == positive.sum(axis=0).tolist()
+    assert auto.precision == pytest.approx(sum(row.right for row in trust.classes) / sum(row.given for row in trust.classes))
     few = trust_of(joined(scores, positive, group=np.repeat(["a", "b", "c"], 100)), exclusive=False)
-    assert few.thresholds is not None and few.kept == () and few.given is None
+    assert few.thresholds is not None and few.kept == () and few.classes == ()

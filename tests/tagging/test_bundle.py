@@ -1,16 +1,26 @@
 import json
+import shutil
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from earmark.assess import thresholds as assess_thresholds
+from earmark.assess.joined import out_of_fold
+from earmark.assess.thresholds import trust_of
+from earmark.data.store import Store
+from earmark.data.table import load_table
 from earmark.errors import BundleError
-from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle, write_card
+from earmark.runs.run import Run
+from earmark.tagging.bundle import BundleConfig, bundle_folder, read_bundle
 from earmark.tagging.tagger import Tagger
+from earmark.tagging.thresholds import thresholds
+from earmark.training.train import finish
 
 
 def test_a_bundle_has_no_pickle_and_its_card_says_what_it_is(finished_run: Path) -> None:
@@ -43,18 +53,40 @@ def test_a_bundle_reads_back_as_it_was_written_and_a_run_around_it_will_do(finis
     assert bundle_folder(finished_run / "members") == finished_run / "members"  # no model, as reading it will say
 
 
-def test_the_card_adds_up_and_names_rates_rule_and_figures(finished_run: Path, tmp_path: Path) -> None:
-    config = read_bundle(finished_run / "bundle")
-    first = config.members[0]
-    other = first.model_copy(update={"input": first.input.model_copy(update={"sample_rate": 8000}), "parameters": 1000})
-    config = config.model_copy(update={"members": [first.model_copy(update={"parameters": 2345}), other], "licence": ""})
-    write_card(tmp_path, config, ["out-of-fold MAP@3: 0.5"])
-    lines = (tmp_path / "README.md").read_text().splitlines()
-    assert lines[0] == "# tiny"
-    assert "- 2 nets, 3,345 parameters in all, at 8,000 Hz, 16,000 Hz; combined by the geometric mean of their scores" in lines
-    assert "- trained on manifest: 80 clips; licence of the data: not known" in lines
-    assert "- out-of-fold MAP@3: 0.5" in lines
-    assert lines[-1].startswith("Classes: bell, chirps, ")
+def test_a_bundle_of_version_1_opens(finished_run: Path, tmp_path: Path) -> None:
+    """As earmark wrote them before there were ONNX files, calibration and thresholds."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(finished_run / "bundle", bundle)
+    data = json.loads((bundle / "config.json").read_text())
+    for name in ("calibration", "thresholds"):
+        del data[name]
+    del data["data"]["verified"]
+    for member in data["members"]:
+        del member["onnx"], member["proof"]
+    (bundle / "config.json").write_text(json.dumps({**data, "version": 1}))
+    for path in bundle.glob("*.onnx"):
+        path.unlink()
+    config = read_bundle(bundle)
+    assert (config.version, config.calibration, config.thresholds) == (1, None, None)
+    assert Tagger.load(bundle).config == config
+
+
+@pytest.mark.slow
+def test_a_run_with_verified_clips_enough_has_calibration_and_thresholds(
+    finished_run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assess_thresholds, "FEWEST", 20)
+    shutil.copytree(finished_run, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    finish(run, store)
+    config = read_bundle(run.bundle)
+    joined = out_of_fold(run, load_table(store)).main
+    trust = trust_of(joined, exclusive=True)
+    assert trust.thresholds is not None and trust.kept
+    assert (config.calibration, config.thresholds) == (trust.calibration, trust.thresholds)
+    assert config.thresholds is not None and config.thresholds.clips == int(joined.clips.verified.sum())
+    assert np.asarray(thresholds(config, "auto")).shape == (10,)
+    assert "| `precision:0.9` |" in (run.bundle / "README.md").read_text()
 
 
 @pytest.mark.parametrize("file", ["../w.safetensors", "/w.safetensors", "w.pt", ".w.safetensors", "a/w.safetensors"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from earmark.assess.joined import Joined
 from earmark.tagging.bundle import Calibration, Thresholds
+from earmark.tagging.card import ClassCounts, Kept
 from earmark.tagging.thresholds import class_thresholds, tempered
 
 FEWEST = 50  # verified clips: see docs/performance.md
@@ -38,27 +39,6 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What came of a wish, on clips that the thresholds were not chosen on.
-
-    Attributes:
-        wish: the precision; None for ``auto``.
-        precision: share of the given labels that are right; None if no label was given.
-        recall: share of the clips' labels that were given.
-        f1: of all labels together.
-        tagged: share of the clips that were given a label.
-        out_of_reach: number of classes that are never given.
-    """
-
-    wish: float | None
-    precision: float | None
-    recall: float
-    f1: float
-    tagged: float
-    out_of_reach: int
-
-
-@dataclass(frozen=True)
 class Trust:
     """How far a model's scores are to be trusted.
 
@@ -66,17 +46,13 @@ class Trust:
         calibration: None if too few clips are verified.
         thresholds: likewise.
         kept: what comes of the thresholds; empty without thresholds, or if there are too few recordings to measure it.
-        labels: number of verified clips with each class's label, int ``[K]``.
-        given: number of these clips that were given each label with ``auto``, int ``[K]``.
-        right: how many of those rightly, int ``[K]``.
+        classes: likewise, of every class.
     """
 
     calibration: Calibration | None = None
     thresholds: Thresholds | None = None
     kept: tuple[Kept, ...] = ()
-    labels: NDArray[np.int64] | None = None
-    given: NDArray[np.int64] | None = None
-    right: NDArray[np.int64] | None = None
+    classes: tuple[ClassCounts, ...] = ()
 
 
 def trust_of(joined: Joined, exclusive: bool) -> Trust:
@@ -93,11 +69,10 @@ def trust_of(joined: Joined, exclusive: bool) -> Trust:
     temperature = fit_temperature(known.scores, positive, exclusive)
     scores = tempered(known.scores, temperature, exclusive)
     chosen = choose_thresholds(scores, positive)
-    labels = positive.sum(axis=0)
     calibration = Calibration(temperature=float(f"{temperature:.4g}"), clips=len(positive))
     _, recording = np.unique(known.clips.group, return_inverse=True)
     if recording.max() < PARTS - 1:
-        return Trust(calibration, chosen, labels=labels)
+        return Trust(calibration, chosen)
     part = recording % PARTS
     parts = [(part == number, choose_thresholds(scores[part != number], positive[part != number])) for number in range(PARTS)]
     kept, of_auto = [], np.zeros(positive.shape, np.bool_)
@@ -108,7 +83,8 @@ def trust_of(joined: Joined, exclusive: bool) -> Trust:
         never = int(np.isinf(class_thresholds(chosen, precision)).sum())
         kept.append(measured(precision, given, positive, never))
         of_auto = given if precision is None else of_auto
-    return Trust(calibration, chosen, tuple(kept), labels, of_auto.sum(axis=0), (of_auto & positive).sum(axis=0))
+    counts = (positive.sum(axis=0).tolist(), of_auto.sum(axis=0).tolist(), (of_auto & positive).sum(axis=0).tolist())
+    return Trust(calibration, chosen, tuple(kept), tuple(ClassCounts(*row) for row in zip(*counts, strict=True)))
 
 
 def measured(wish: float | None, given: Positive, positive: Positive, out_of_reach: int = 0) -> Kept:

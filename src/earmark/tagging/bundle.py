@@ -87,6 +87,7 @@ class BundleData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     source: str  # kind of data set
     clips: Number  # how many
+    verified: Number | None = None  # how many of them a person checked
     fingerprint: str  # of the store
 
 
@@ -207,33 +208,3 @@ def bundle_folder(path: Path) -> Path:
     """The folder of a bundle; ``path`` is that folder, or the run directory that contains it."""
     inner = path / "bundle"
     return inner if (inner / CONFIG).is_file() and not (path / CONFIG).is_file() else path
-
-
-def write_card(path: Path, config: BundleConfig, lines: list[str]) -> None:
-    """Writes the model card ``README.md``: what the model is, what it was trained on, how good it is.
-
-    Args:
-        path: the bundle's folder.
-        config: the bundle's configuration.
-        lines: further lines of the list, such as the model's figures.
-    """
-    rates = ", ".join(f"{rate:,} Hz" for rate in sorted({member.input.sample_rate for member in config.members}))
-    text = [
-        f"# {config.recipe}",
-        "",
-        f"A sound tagger of {len(config.labels)} classes, trained with earmark {config.earmark}.",
-        "",
-        f"- {len(config.members)} nets, {sum(member.parameters for member in config.members):,} parameters in all, at {rates}; "
-        f"combined by the {config.rule.replace('_', ' ')} of their scores",
-        f"- trained on {config.data.source}: {config.data.clips:,} clips; licence of the data: {config.licence or 'not known'}",
-        f"- recipe fingerprint `{config.fingerprint}`",
-        *(f"- {line}" for line in lines),
-        "",
-        "```",
-        "earmark tag sounds/ --model THIS_FOLDER",
-        "```",
-        "",
-        "Classes: " + ", ".join(config.labels),
-        "",
-    ]
-    files.write_text(path / "README.md", "\n".join(text))

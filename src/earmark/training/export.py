@@ -7,8 +7,12 @@ from pathlib import Path
 
 import earmark
 from earmark import files
+from earmark.assess.card_figures import card_figures
+from earmark.assess.joined import Joined
 from earmark.assess.metrics import RunMetrics
+from earmark.assess.thresholds import trust_of
 from earmark.data.store import Store
+from earmark.data.table import load_table
 from earmark.embedding.onnx_model import further_files
 from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
 from earmark.errors import BundleError, EarmarkWarning, RunError
@@ -18,17 +22,20 @@ from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof, write_card
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof
+from earmark.tagging.card import write_card
+from earmark.tagging.thresholds import exclusive
 from earmark.training.onnx_file import Sounds, sounds_of_store, write_onnx
 
 
-def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
+def write_bundle(run: Run, store: Store, metrics: RunMetrics, scores: Joined) -> None:
     """Writes ``RUN/bundle/``: the nets that vote in the run's own ensemble.
 
     Args:
         run: the run.
         store: the store that the nets were trained on.
         metrics: the run's metrics, for the model card.
+        scores: the out-of-fold scores of the run's own ensemble, which say how far its scores are to be trusted.
 
     Raises:
         RunError: weights are missing or damaged; the bundle that was there stays.
@@ -49,19 +56,18 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics) -> None:
         labels=list(store.labels.names),
         rule=run.recipe.ensembles[ensemble].rule,
         members=members,
-        data=BundleData(source=store.source, clips=store.clip_count, fingerprint=store.fingerprint),
+        data=BundleData(
+            source=store.source,
+            clips=store.clip_count,
+            verified=int(load_table(store).verified.sum()),
+            fingerprint=store.fingerprint,
+        ),
         licence=store.licence,
     )
+    trust = trust_of(scores, exclusive(config))
+    config = config.model_copy(update={"calibration": trust.calibration, "thresholds": trust.thresholds})
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")
-    card_lines = []
-    leak = "; validation labels leaked into the training through pseudo labels" if metrics["leaks"] else ""
-    for title, figure in (("MAP@3", metrics["map@3"]), ("lwlrap", metrics["lwlrap"])):
-        if figure is not None:
-            interval = f"{figure['low']:.3f}–{figure['high']:.3f}"
-            card_lines.append(
-                f"out-of-fold {title} on {figure['clips']:,} verified clips: {figure['value']:.3f} (95 % interval {interval}){leak}"
-            )
-    write_card(partial, config, card_lines)
+    write_card(partial, config, card_figures(metrics, trust))
     files.put_folder(partial, final)
 
 

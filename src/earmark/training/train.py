@@ -171,7 +171,7 @@ def _finish(run: Run, store: Store) -> RunMetrics:
         warnings.warn(text, EarmarkWarning, stacklevel=2)
     metrics: RunMetrics = {**run_metrics(run, scores), **floor_metrics(run, store, sounds, scores)}
     check_store(run, store)
-    write_bundle(run, store, metrics)  # first, since it finds out whether weights are damaged
+    write_bundle(run, store, metrics, scores.main)  # first, since it finds out whether weights are damaged
     run.join_scores()
     write_metrics(run.path / "metrics.json", metrics)
     write_report(run, sounds, scores, metrics)
