@@ -29,6 +29,7 @@ def test_there_is_one_a_question() -> None:
         "scale.py",
         "step.py",
         "tag.py",
+        "thresholds.py",
     ]
 
 
