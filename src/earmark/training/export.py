@@ -1,5 +1,6 @@
 """The finished nets of a run → the run's bundle."""
 
+import filecmp
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof, read_bundle
 from earmark.tagging.card import write_card
+from earmark.tagging.card_files import HEADING, onnx_files
 from earmark.tagging.thresholds import exclusive
 from earmark.training.onnx_file import Sounds, sounds_of_store, write_onnx
 
@@ -67,7 +69,7 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics, scores: Joined) ->
     trust = trust_of(scores, exclusive(config))
     config = config.model_copy(update={"calibration": trust.calibration, "thresholds": trust.thresholds})
     files.write_text(partial / CONFIG, config.model_dump_json(indent=1) + "\n")
-    write_card(partial, config, card_figures(metrics, trust))
+    write_card(partial, config, card_figures(metrics, trust), {HEADING: onnx_files(config)})
     files.put_folder(partial, final)
 
 
@@ -111,6 +113,9 @@ def _put_member(run: Run, folder: Path, labels: LabelSet, votes: Sequence[Vote],
 def _put_onnx(run: Run, weights: Path, settings: MemberSettings, labels: LabelSet, sounds: Sounds) -> tuple[Path, Proof] | None:
     """Writes a net's ONNX file beside its weights; None, with a warning, if it cannot be, or is not the same net."""
     path = weights.with_suffix(".onnx")
+    if (proof := _same_as_before(run, weights)) is not None:
+        files.link_or_copy(run.bundle / path.name, path)
+        return path, proof
     net = load_net(settings, len(labels), weights)
     facts = {"recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint()}
     try:
@@ -118,6 +123,19 @@ def _put_onnx(run: Run, weights: Path, settings: MemberSettings, labels: LabelSe
     except BundleError as error:
         warnings.warn(f"{error}; the bundle can be run with torch only", EarmarkWarning, stacklevel=2)
         return None
+
+
+def _same_as_before(run: Run, weights: Path) -> Proof | None:
+    """What was measured of the ONNX file in the run's present bundle, if it was made of the same weights by this earmark."""
+    try:
+        config = read_bundle(run.bundle)
+    except BundleError:
+        return None
+    old = next((net for net in config.members if net.file == weights.name), None)
+    same = old is not None and (config.earmark, config.fingerprint) == (earmark.__version__, run.recipe.fingerprint())
+    if not same or old is None or old.onnx is None or not filecmp.cmp(run.bundle / weights.name, weights, shallow=False):
+        return None
+    return old.proof
 
 
 def _put_model(settings: MemberSettings, folder: Path) -> Part:

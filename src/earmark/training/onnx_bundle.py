@@ -15,7 +15,9 @@ from earmark.errors import BundleError, EarmarkError
 from earmark.progress import progress_bar
 from earmark.runs.data import open_store
 from earmark.runs.run import Run
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleMember, bundle_folder, read_bundle, write_card
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleMember, bundle_folder, read_bundle
+from earmark.tagging.card import NAME, with_section, write_card
+from earmark.tagging.card_files import HEADING, onnx_files
 from earmark.tagging.weights import open_net
 from earmark.training.int8 import Trial, write_int8
 from earmark.training.onnx_file import Sounds, sounds_of_files, sounds_of_store, write_onnx
@@ -74,12 +76,22 @@ def export_bundle(model: Path, out: Path, clips: Sequence[Path] | None = None, i
                 bar.update(number)
         new = config.model_copy(update={"members": members})
         files.write_text(partial / CONFIG, new.model_dump_json(indent=1) + "\n")
-        write_card(partial, new, [])
+        _put_card(folder, partial, new)
         files.put_folder(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return Exported(new, tuple(notes))
+
+
+def _put_card(folder: Path, partial: Path, config: BundleConfig) -> None:
+    """Writes the model card: the bundle's own, which has figures that are nowhere else, with a new section about the files."""
+    try:
+        text = files.read_small(folder / NAME)
+    except (OSError, ValueError):
+        write_card(partial, config, sections={HEADING: onnx_files(config)})
+        return
+    files.write_text(partial / NAME, with_section(text, HEADING, onnx_files(config)))
 
 
 def _put_net(
