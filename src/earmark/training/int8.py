@@ -70,7 +70,7 @@ def write_int8(path: Path, member: BundleMember, proof: Proof, labels: Sequence[
     learned = clips[_some(np.flatnonzero(~judged & ~clips.test), CALIBRATED)]
     with TemporaryDirectory() as scratch:
         small = Path(scratch) / "int8.onnx"
-        _quantise(path, small, [net_input(learned.samples(i), member.input)[None] for i in range(len(learned))])
+        quantise(path, small, [net_input(learned.samples(i), member.input)[None] for i in range(len(learned))])
         nets = [OnnxScorer(file, member.input, len(labels), member.activation) for file in (path, small)]
         before, after = (_points(net, held_out) for net in nets)
         window = learned.samples(int(learned.length.argmax()))
@@ -118,7 +118,14 @@ class _Inputs:
         return None if sound is None else {WAVEFORM: sound}
 
 
-def _quantise(old: Path, new: Path, sounds: Sequence[NDArray[np.float32]]) -> None:
+def quantise(old: Path, new: Path, sounds: Sequence[NDArray[np.float32]]) -> None:
+    """Writes an ONNX file with 8-bit convolutions and linear layers.
+
+    Args:
+        old: the net's file in float32.
+        new: the file to write.
+        sounds: what the scales are measured on, each ``[1, samples]`` as the net takes it.
+    """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
