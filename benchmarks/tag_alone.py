@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import resource
 import sys
 import time
 import types
@@ -85,7 +84,9 @@ def alone(kind: str, model: Path, paths: list[str], out: Path) -> None:
     begun = time.perf_counter()
     work()
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, in which a process begins with what its parent had.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = int(status["VmHWM"].split()[0]) / 1024
     sys.stdout.write(json.dumps({"seconds": seconds, "peak": peak}) + "\n")
 
 
