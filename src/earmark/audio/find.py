@@ -10,7 +10,7 @@ from earmark.audio.faults import judged
 from earmark.audio.foreign import FOREIGN
 from earmark.errors import AudioError
 
-#: Endings of file names, in lower case, by which audio files are recognised that can be read here.
+#: Endings of file names, in lower case, by which files are recognised that libsndfile reads.
 SUFFIXES = frozenset(
     {f".{name.lower()}" for name in soundfile.available_formats() if name not in ("RAW", "TXW", "MAT4", "MAT5", "HTK")}
     | {".8svx", ".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".mp3", ".mpga", ".oga", ".opus", ".snd", ".sph", ".wave"}
@@ -20,8 +20,8 @@ SUFFIXES = frozenset(
 def find_files(folder: Path) -> Iterator[Path]:
     """The audio files below a folder, in sorted order; links to folders are followed, but never in a circle.
 
-    Media files that cannot be read here are yielded, too, and so is a folder that cannot be opened: reading it raises an error
-    that says why.
+    Media files that only PyAV can read are yielded, too, pipes that are named like sounds, and a folder that cannot be opened. Where
+    one of these cannot be read, reading it raises an error that says why; who wants no pipe from a folder has to refuse it.
 
     Raises:
         MachineError: the system failed, for which the folder is not to blame.

@@ -39,7 +39,7 @@ KINDS = (
     Kind("AVI", (".avi",), "avi", ((8, b"AVI "),), True),
     Kind("Flash video", (".flv",), "flv", ((0, b"FLV\1"),), True),
     Kind("MPEG video", (".mpg", ".mpeg", ".vob"), "mpeg", ((0, b"\0\0\1\xba"),)),
-    Kind("MPEG transport stream", (".ts", ".m2ts", ".mts"), "mpegts", ((0, b"G@"), (4, b"G@"))),
+    Kind("MPEG transport stream", (".m2ts",), "mpegts", ((0, b"G@"), (4, b"G@"))),
     Kind("Dolby audio", (".ac3", ".eac3", ".ec3"), "ac3", ((0, b"\x0bw"),)),
     Kind("DTS", (".dts",), "dts", ((0, b"\x7f\xfe\x80\x01"), (0, b"\xfe\x7f\x01\x80"))),
     Kind("Ogg video", (".ogv", ".ogm"), "ogg", ((28, b"\x80theora"), (28, b"fishead\0"), (28, b"\1video"))),

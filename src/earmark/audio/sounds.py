@@ -21,6 +21,7 @@ from earmark.errors import AudioError
 
 BLOCK = 1 << 20  # samples of each channel that are decoded at once, fewer if there are many channels
 SYSTEM_ERROR = 2  # libsndfile's code
+BAD_FILE = 7  # another, of MP3; it would say that the file does not exist
 SPARE = 1 << 24  # bytes, more than libsndfile takes to open a file
 UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's number of samples for a stream whose header does not give its length
 RUN_UP = 11_520  # samples that are decoded before a part of an MP3 file, whose frames need those before them
@@ -224,6 +225,7 @@ def _explained(file: OpenFile, part: PartOfFile | None) -> Iterator[None]:
         bytearray(SPARE)  # raises MemoryError where there is so little memory that libsndfile may mean that, in whatever words
         if error.code == SYSTEM_ERROR:
             content_hash(file)  # raises the system's own error if the bytes cannot be read; else the header leads nowhere
-        raise AudioError(f"not readable as audio ({error.error_string.rstrip('.')})") from None
+        reason = "no frame of sound in it" if error.code == BAD_FILE else error.error_string.rstrip(".")
+        raise AudioError(f"not readable as audio ({reason})") from None
     except (TypeError, ValueError, RuntimeError) as error:  # a file of raw samples, or nonsense in a header
         raise AudioError(f"not readable as audio ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
