@@ -27,6 +27,7 @@ from earmark.audio.mp3 import find_frames
 from tests.audio.media import MEDIA, Medium, tone, write
 
 RATE = 16000
+LINKS = 10_000  # to a file; file systems allow some 65,000
 TENTHS = range(1, 10)
 SMOKE_TENTHS, SMOKE_MEDIA = (5,), ("aac.m4a", "opus.webm")
 
@@ -191,7 +192,11 @@ def try_places(trial: Trial, entries: int) -> None:
     folder.mkdir()
     soundfile.write(folder / "0.wav", sound_of(seconds=0.1), RATE)
     for i in range(1, entries):
-        os.link(folder / "0.wav", folder / f"{i}.txt")  # in the folder, but no sound by its name
+        if i % LINKS == 1:
+            original = folder / f"{i}.txt"
+            original.write_bytes(good)
+        else:
+            os.link(original, folder / f"{i}.txt")  # in the folder, but no sound by its name
     os.mkfifo(folder / "1.wav")
     (folder / "2.wav").write_bytes(b"")
     trial.add(f"a folder of {entries + 2:,} entries, a sound, a pipe and an empty file among them", trial.tag(folder))

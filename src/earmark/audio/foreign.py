@@ -49,8 +49,10 @@ KINDS = (
     Kind("True Audio", (".tta",), "tta", ((0, b"TTA1"),), True),
     Kind("TAK", (".tak",), "tak", ((0, b"tBaK"),), True),
     Kind("Musepack", (".mpc", ".mpp"), "mpc8", ((0, b"MPCK"),)),
+    Kind("Musepack", (), "mpc", ((0, b"MP+"),)),
     Kind("RealMedia", (".ra", ".rm", ".rmvb"), "rm", ((0, b".RMF"), (0, b".ra\xfd"))),
     Kind("DSD", (".dsf", ".dff"), "dsf", ((0, b"DSD "),)),
+    Kind("DSD", (), "iff", ((0, b"FRM8"),)),
     Kind("GSM", (".gsm",)),
 )
 #: What a file is by the ending of its name, in lower case.

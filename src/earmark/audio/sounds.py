@@ -20,12 +20,16 @@ from earmark.audio.sound import Block, Sound, between
 from earmark.errors import AudioError
 
 BLOCK = 1 << 20  # samples of each channel that are decoded at once, fewer if there are many channels
-SYSTEM_ERROR = 2  # libsndfile's code
+UNRECOGNISED, SYSTEM_ERROR, MALFORMED = 1, 2, 3  # libsndfile's codes
 BAD_FILE = 7  # another, of MP3; it would say that the file does not exist
 SPARE = 1 << 24  # bytes, more than libsndfile takes to open a file
 UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's number of samples for a stream whose header does not give its length
 RUN_UP = 11_520  # samples that are decoded before a part of an MP3 file, whose frames need those before them
 ENDLESS = 1 << 50  # bytes: libsndfile stops where the length of an MP3 file makes it expect the end
+
+
+class UndecodedError(AudioError):
+    """A file that libsndfile knows, but cannot decode."""
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def open_sound(file: OpenFile) -> Iterator[Sound]:
     # a Python file object would take as long as decoding a WAV file, and longer with several threads.
     try:
         sound = _opened(file, file.descriptor)
-    except AudioError as error:
+    except UndecodedError as error:
         yield undecoded_sound(file, error)
         return
     with sound:
@@ -226,6 +230,7 @@ def _explained(file: OpenFile, part: PartOfFile | None) -> Iterator[None]:
         if error.code == SYSTEM_ERROR:
             content_hash(file)  # raises the system's own error if the bytes cannot be read; else the header leads nowhere
         reason = "no frame of sound in it" if error.code == BAD_FILE else error.error_string.rstrip(".")
-        raise AudioError(f"not readable as audio ({reason})") from None
+        kind = AudioError if error.code in (UNRECOGNISED, SYSTEM_ERROR, MALFORMED, BAD_FILE) else UndecodedError
+        raise kind(f"not readable as audio ({reason})") from None
     except (TypeError, ValueError, RuntimeError) as error:  # a file of raw samples, or nonsense in a header
         raise AudioError(f"not readable as audio ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
