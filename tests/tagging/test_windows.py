@@ -123,13 +123,15 @@ class Silent(ArraySound):
     [
         (0.5, [(0, 0.5)]),
         (60, [(0, 60)]),
-        (60.001, [(0, 30.0005), (30.0005, 60.001)]),
-        (120, [(0, 60), (60, 120)]),
-        (121, [(0, 60), (60, 90.5), (90.5, 121)]),
-        (400, [(0, 60), (60, 120), (120, 180), (180, 240), (240, 300), (300, 350), (350, 400)]),
+        (60.001, [(0, 30), (30, 45.0005), (45.0005, 60.001)]),
+        (90, [(0, 30), (30, 60), (60, 90)]),
+        (91, [(0, 30), (30, 60), (60, 75.5), (75.5, 91)]),
+        (200, [(0, 30), (30, 60), (60, 90), (90, 120), (120, 150), (150, 175), (175, 200)]),
     ],
 )
-def test_a_whole_sound_is_cut_into_pieces_of_half_a_minute_to_a_minute(seconds: float, expected: list[tuple[float, float]]) -> None:
+def test_a_whole_sound_is_of_over_a_minute_is_cut_into_pieces_of_a_quarter_to_half_a_minute(
+    seconds: float, expected: list[tuple[float, float]]
+) -> None:
     samples = noise(seconds)
     for sound in (ArraySound(samples, RATE), Blocks(samples), Blocks(samples, late=100)):
         cuts = list(in_one_piece(sound, [RATE]))
@@ -141,7 +143,7 @@ def test_only_what_is_needed_is_in_memory() -> None:
     samples = noise(600)
     for cuts, most in (
         (lambda sound: in_windows(sound, [RATE], 5, 1), 5 + HELD),
-        (lambda sound: in_one_piece(sound, [RATE]), 120 + HELD),
+        (lambda sound: in_one_piece(sound, [RATE]), 60 + HELD),
     ):
         sound = Watched(samples)
         for _ in cuts(sound):

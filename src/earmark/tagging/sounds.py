@@ -62,7 +62,7 @@ def tag_sounds(
 ) -> list[TaggedSound | AudioError]:
     """Tags files, each as a whole or as a timeline.
 
-    A whole sound that is longer than a minute is scored in parts of up to a minute; its scores are the mean of theirs, weighted by their
+    A whole sound that is longer than a minute is scored in pieces of half a minute; its scores are the mean of theirs, weighted by their
     lengths. So the memory does not grow with the length, and nets that learned from clips of seconds never hear hours at once. Parts and
     sounds of equal length are scored together, and files are read while others are scored.
 

@@ -12,6 +12,7 @@ from earmark.recipe.schema import MOST_SECONDS
 from earmark.tagging.streams import Stream
 
 WHOLE_SECONDS = 60  # a sound up to this length is scored in one piece
+PIECE_SECONDS = 30  # a longer one in pieces of this length: nets learn from clips that are not longer, and a piece needs memory
 SHORTEST_WINDOW = 0.01  # seconds: less is no sound to a net
 MOST_PARTS = 1_000_000  # of an hour of sound
 LONGEST_HOP = 86_400  # seconds: a day
@@ -95,9 +96,9 @@ def in_windows(stream: Stream, rates: Sequence[int], window: float, hop: float) 
 
 
 def in_one_piece(stream: Stream, rates: Sequence[int]) -> Iterator[Cut]:
-    """A sound of up to `WHOLE_SECONDS` in one piece; a longer one in pieces of that length, and the rest in two of equal length.
+    """A sound of up to `WHOLE_SECONDS` in one piece; a longer one in pieces of `PIECE_SECONDS`, and the rest in two of equal length.
 
-    So no piece is longer than that, and none is shorter than half of it.
+    So no piece of a longer sound is shorter than half of `PIECE_SECONDS`.
 
     Args:
         stream: the sound.
@@ -113,23 +114,25 @@ def in_one_piece(stream: Stream, rates: Sequence[int]) -> Iterator[Cut]:
         return start * rate
 
     def end(rate: int) -> int:
-        return (start + WHOLE_SECONDS) * rate
+        return (start + PIECE_SECONDS) * rate
 
     def middle(rate: int) -> int:
         return (begin(rate) + tapes.end(rate)) // 2
 
-    def waits(rate: int) -> int:  # the first sample that says that more than two pieces are left
-        return (start + 2 * WHOLE_SECONDS) * rate + 1
+    def enough(
+        rate: int,
+    ) -> int:  # a sample that is there only where the sound is long, and more than a piece is left behind the next
+        return max(start + 2 * PIECE_SECONDS, WHOLE_SECONDS) * rate + 1
 
     for blocks in stream.mono(rates):
         tapes.append(blocks)
-        while tapes.reach(waits):
-            yield tapes.cut(begin, end, start, start + WHOLE_SECONDS)
-            start += WHOLE_SECONDS
+        while tapes.reach(enough):
+            yield tapes.cut(begin, end, start, start + PIECE_SECONDS)
+            start += PIECE_SECONDS
             tapes.forget(begin)
     if tapes.empty():
         raise tapes.too_short()
-    if tapes.frames <= end(stream.rate):
+    if tapes.frames <= WHOLE_SECONDS * stream.rate:
         yield tapes.cut(begin, tapes.end, start, stream.seconds)
         return
     half = (start + stream.seconds) / 2
