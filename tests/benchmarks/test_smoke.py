@@ -24,6 +24,7 @@ def test_there_is_one_a_question() -> None:
         "jobs.py",
         "label_noise.py",
         "load.py",
+        "long.py",
         "mel.py",
         "metrics.py",
         "odd_inputs.py",
