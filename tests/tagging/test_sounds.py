@@ -15,7 +15,7 @@ from earmark.errors import AudioError, BundleError, MachineError
 from earmark.labels import LabelSet, Tag
 from earmark.recipe import InputSettings
 from earmark.scoring.scorer import Scorer, Scores
-from earmark.tagging.sounds import Request, TaggedSound, tag_sounds
+from earmark.tagging.sounds import GROUP_SAMPLES, WAITING_SAMPLES, Request, TaggedSound, tag_sounds
 from earmark.tagging.streams import ArraySound
 from earmark.tagging.tagger import Tagger
 
@@ -235,9 +235,9 @@ def test_memory_does_not_grow_with_the_length(sounds: dict[str, ArraySound]) -> 
         endless.ahead = 0
         (sound,) = tag_sounds(tagger_of(scorer), [Path("endless")], request_)
         assert isinstance(sound, TaggedSound) and sound.seconds == 4500
-        # Four batches of 4,000,000 samples: one that is scored, two that wait, one that is made.
-        assert endless.ahead <= 4 * 4_000_000 / RATE + 3 * 60 + 10
-        assert max(samples for _, samples in scorer.groups) <= 1_000_000
+        # Four batches: one that is scored, two that wait, one that is made; and what is read of the next parts.
+        assert endless.ahead <= 4 * WAITING_SAMPLES / RATE + 3 * 60 + 10
+        assert max(samples for _, samples in scorer.groups) <= GROUP_SAMPLES
 
 
 def test_nothing_is_asked_of_no_files() -> None:
