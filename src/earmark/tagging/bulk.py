@@ -258,7 +258,7 @@ def _scored(
     """Baskets of sounds with their tags, or why they are bad, in order.
 
     Threads take a basket each, and compute alone: threads that share the steps of a small net spend their time on waiting
-    for each other. Where there are fewer files than threads, they do share the steps.
+    for each other. Where there are fewer files than threads, several score the parts of a file.
     """
     if not count:
         return
@@ -266,16 +266,16 @@ def _scored(
     few = -(-count // workers)  # so that every thread has files
     # What is in work at once shares the memory, however many threads there are.
     baskets = _baskets(waiting, min(BASKET_FILES, few), BASKET_BYTES // workers)
-    score = partial(_score_basket, tagger, request, GROUP_SAMPLES // workers)
+    score = partial(_score_basket, tagger, request, threads // workers, GROUP_SAMPLES // workers)
     with threads_kept(), ThreadPoolExecutor(workers, initializer=compute_with, initargs=(threads // workers,)) as pool:
         yield from in_order(pool, score, baskets, ahead=workers + 1)
 
 
 def _score_basket(
-    tagger: Tagger, request: Request, group_samples: int, basket: list[Waiting]
+    tagger: Tagger, request: Request, threads: int, group_samples: int, basket: list[Waiting]
 ) -> list[tuple[Waiting, TaggedSound | AudioError]]:
     paths = [Path(waiting.path) for waiting in basket if waiting.size != UNREAD]
-    tagged = iter(tag_sounds(tagger, paths, request, group_samples=group_samples))
+    tagged = iter(tag_sounds(tagger, paths, request, threads, group_samples))
     unread = OF_THE_FILE[errno.ENXIO]
     return [(waiting, AudioError(unread) if waiting.size == UNREAD else next(tagged)) for waiting in basket]
 
