@@ -25,6 +25,7 @@ from earmark import audio, files
 from earmark.embedding.opened import open_embedder
 from earmark.nets.member import save_tensors
 from earmark.tagging.bundle import CONFIG
+from earmark.training.onnx_bundle import export_bundle
 
 RATE = 32_000  # Hz; a WAV file of more than 4 GB needs another header, and 15 hours at this rate have less
 LOOP_SECONDS = 600  # of different sounds in the recording
@@ -59,12 +60,14 @@ def record(path: Path, clips: list[Path], seconds: float) -> None:
 
 
 def put_bundle(folder: Path, recipe: str, member: str, sets: list[str]) -> Path:
-    """A bundle of an untrained net."""
+    """A bundle of an untrained net, as an ONNX file."""
     tagger = untrained(recipe, member, sets, "float32")
-    folder.mkdir()
-    files.write_text(folder / CONFIG, tagger.config.model_dump_json())
-    save_tensors(folder / tagger.config.members[0].file, tagger.scorers[0].net.state_dict())
-    return folder
+    weights = folder / "weights"
+    weights.mkdir(parents=True)
+    files.write_text(weights / CONFIG, tagger.config.model_dump_json())
+    save_tensors(weights / str(tagger.config.members[0].file), tagger.scorers[0].net.state_dict())
+    export_bundle(weights, folder / "onnx")
+    return folder / "onnx"
 
 
 def bundles(folder: Path, small: bool, embedding: Path | None) -> dict[str, Path]:
