@@ -86,6 +86,8 @@ def test_a_run_with_verified_clips_enough_has_calibration_and_thresholds(
     assert (config.calibration, config.thresholds) == (trust.calibration, trust.thresholds)
     assert config.thresholds is not None and config.thresholds.clips == int(joined.clips.verified.sum())
     assert np.asarray(thresholds(config, "auto")).shape == (10,)
+    assert "How sure the scores are" in (run.path / "report.html").read_text()
+    assert "How sure the scores are" not in (finished_run / "report.html").read_text()
     assert "| `precision:0.9` |" in (run.bundle / "README.md").read_text()
 
 

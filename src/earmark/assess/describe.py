@@ -6,8 +6,10 @@ from typing import Any
 from earmark.recipe import Recipe, built_in_recipes, load_recipe
 from earmark.tagging.bundle import BundleConfig, read_bundle
 from earmark.tagging.hub import hub_name, model_folder
+from earmark.tagging.thresholds import out_of_reach
 
 RECIPES = (".yaml", ".yml")  # endings of recipes' files
+WISHES = (0.5, 0.7, 0.8, 0.9, 0.95)  # whose classes out of reach are told
 CLASSES = 50  # if neither the user nor the recipe gives a number
 
 
@@ -27,7 +29,7 @@ def describe(model_or_recipe: str, classes: int | None = None) -> dict[str, Any]
 
     Returns:
         ``kind``, ``name``, ``parameters`` (the sum over all nets), ``members`` (name, sample_rate, window, parameters, weight …)
-        and more.
+        and more; of a bundle also ``calibration`` and ``thresholds``, None where it has none.
 
     Raises:
         BundleError: a folder without a bundle, or a model of the Hub that cannot be had.
@@ -100,5 +102,14 @@ def _describe_bundle(folder: Path, config: BundleConfig) -> dict[str, Any]:
         "data": config.data.source,
         "licence": config.licence,
         "fingerprint": config.fingerprint,
+        "calibration": config.calibration.model_dump() if config.calibration else None,
+        "thresholds": _thresholds(config) if config.thresholds else None,
         "members": members,
     }
+
+
+def _thresholds(config: BundleConfig) -> dict[str, Any]:
+    """On how many clips the thresholds were chosen, and which classes are never given with which wish."""
+    assert config.thresholds is not None
+    wishes = [f"precision:{precision}" for precision in WISHES]
+    return {"clips": config.thresholds.clips, "never_given": {wish: out_of_reach(config, wish) for wish in wishes}}

@@ -13,8 +13,11 @@ from earmark.assess.methods import MethodTable
 from earmark.assess.metrics import RunMetrics, per_class
 from earmark.assess.page import short, write_page
 from earmark.assess.pictures import CONFUSED, PLOT, confusion, learning_curves
+from earmark.assess.reliability import calibration_error, draw_reliability, reliability
 from earmark.data.clips import ClipSet
 from earmark.runs.run import Run
+from earmark.tagging.bundle import CONFIG, read_bundle
+from earmark.tagging.thresholds import calibrated
 
 HEARD = 24  # clips in a list to listen to, at most
 IN_SIGHT = 9  # of them, without unfolding the rest
@@ -76,6 +79,7 @@ def write_report(
         confused=CONFUSED,
         matrix_in_sight=MATRIX_IN_SIGHT,
         classes=_class_rows(judged),
+        reliability=_reliability(run, verified),
         class_rows=CLASS_ROWS,
         weakest=WEAKEST,
         unverified_count=int(labelled.sum()),
@@ -97,3 +101,13 @@ def _class_rows(judged: Joined) -> list[dict[str, Any]]:
         if values["clips"][k]
     ]
     return sorted(rows, key=lambda row: (row["lwlrap"], row["label"]))
+
+
+def _reliability(run: Run, verified: Joined) -> str:
+    """How sure the scores of verified clips are, before and after the calibration that the run's bundle has, as SVG; empty without one."""
+    config = read_bundle(run.bundle) if (run.bundle / CONFIG).is_file() else None
+    if config is None or config.calibration is None or not len(verified.clips):
+        return ""
+    scores, positive = verified.scores, verified.clips.positive
+    bins = {"as the nets give them": reliability(scores, positive), "calibrated": reliability(calibrated(scores, config), positive)}
+    return draw_reliability({f"{name}: error {calibration_error(of_name):.3f}": of_name for name, of_name in bins.items()})

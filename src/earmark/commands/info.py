@@ -9,6 +9,8 @@ from earmark.commands.shared import JsonOption
 from earmark.console import say, say_data
 from earmark.errors import EarmarkError
 
+FEW = 5  # labels that are named
+
 
 def info(
     model: Annotated[
@@ -41,7 +43,9 @@ def info(
         say_data(description)
         return
     for key, value in description.items():
-        if key != "members" and value not in ("", []):
+        if key in TOLD:
+            say(f"{key}: {TOLD[key](value) if value else 'none'}")
+        elif key != "members" and value not in ("", []):
             say(f"{key}: {_shown(value)}")
     for member in description["members"]:
         say("  " + "  ".join(f"{key} {_shown(value)}" for key, value in member.items() if value != ""))
@@ -52,6 +56,22 @@ def _show_recipes(recipes: list[dict[str, str]]) -> None:
     for recipe in recipes:
         say(f"{recipe['name']:{width}}  {recipe['about']}")
     say("earmark info RECIPE shows more of one; earmark train RECIPE --store STORE --out RUN trains it")
+
+
+def _calibration(values: dict[str, Any]) -> str:
+    return f"temperature {values['temperature']:g}, fitted on {values['clips']:,} verified clips"
+
+
+def _thresholds(values: dict[str, Any]) -> str:
+    never = [f"{wish} never gives {_few(labels)}" for wish, labels in values["never_given"].items() if labels]
+    return "; ".join([f"auto, precision:P; chosen on {values['clips']:,} verified clips", *never])
+
+
+def _few(labels: list[str]) -> str:
+    return ", ".join(labels[:FEW]) + (f" and {len(labels) - FEW:,} more" if len(labels) > FEW else "")
+
+
+TOLD = {"calibration": _calibration, "thresholds": _thresholds}
 
 
 def _shown(value: Any) -> str:
