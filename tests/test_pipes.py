@@ -1,11 +1,13 @@
 """Standard streams that nobody reads, and signals: in processes of their own, with real pipes."""
 
+import csv
 import os
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ def sounds(tmp_path: Path) -> Path:
     return tmp_path
 
 
+STOPPED = "stopped; what is done is kept, and the same command goes on from there"
 PREPARE = "earmark prepare manifest m.csv --out store --sample-rate 8000"
 
 
@@ -124,13 +127,17 @@ def test_signal_stops_and_leaves_nothing_half_written(sounds: Path, finished_run
         os.link(sounds / "1.wav", sounds / f"copy{copy}.wav")
     arguments = [*EARMARK, "tag", ".", "--model", str(finished_run), "--out", "tags.csv", "--format", "csv", "--threads", "1"]
     with subprocess.Popen(arguments, cwd=sounds, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        while not (sounds / ".tags.csv.partial").exists():
+        while not (sounds / "tags.csv").exists() or (sounds / "tags.csv").stat().st_size < 100:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
         error = process.communicate(timeout=30)[1]
     if process.returncode != 3:  # 3: it was faster than the signal
-        assert (process.returncode, error) == (128 + number, "stopped\n")
+        assert (process.returncode, error) == (128 + number, f"{STOPPED}\n")
+    assert subprocess.run(arguments, cwd=sounds, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+    with (sounds / "tags.csv").open(newline="") as file:
+        files = Counter(row["file"] for row in csv.DictReader(file))
+    assert len(files) == 203 and set(files.values()) == {3}
     assert not [path for path in sounds.iterdir() if path.name.startswith(".tags")]
 
 
@@ -171,7 +178,7 @@ def test_impatience_shows_no_traceback(sounds: Path, finished_run: Path, number:
         os.link(sounds / "1.wav", sounds / f"copy{copy}.wav")
     arguments = [*EARMARK, "tag", ".", "--model", str(finished_run), "--out", "tags.csv", "--threads", "1"]
     with subprocess.Popen(arguments, cwd=sounds, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        while not (sounds / ".tags.csv.partial").exists():
+        while not (sounds / "tags.csv").exists() or (sounds / "tags.csv").stat().st_size < 100:
             assert process.poll() is None
             time.sleep(0.01)
         for _ in range(4):

@@ -154,6 +154,10 @@ class GrowingFile:
             file.seek(max(content - TAIL, 0))
             return content, blake2b(file.read(), digest_size=8).hexdigest()
 
+    def discard(self) -> None:
+        """Removes the second file."""
+        self._partial.unlink(missing_ok=True)
+
     def replace(self) -> None:
         """Puts the second file into this one's place, if it is not there yet."""
         if self._partial.exists():

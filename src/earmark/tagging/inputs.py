@@ -1,6 +1,7 @@
 """What is to be tagged: files, folders, patterns, lists, tables and stdin, one sound after the other, whatever their number."""
 
 import csv
+import errno
 import glob
 import os
 import re
@@ -71,9 +72,14 @@ def is_single(inputs: Sequence[str]) -> bool:
 
 def _exists(text: str) -> bool:
     try:
-        return os.path.lexists(text)
-    except ValueError:  # a NUL in the name
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
         return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise EarmarkError(f"{text}: {error.strerror or error}") from None
+    return True
 
 
 def _some(sounds: Iterator[Sound], otherwise: str) -> Iterator[Sound]:

@@ -289,4 +289,8 @@ def _faults_named(path: Path | None, out: Path | None) -> Iterator[None]:
                 raise EarmarkError(f"{where} is damaged, or no journal; remove it to begin anew, or give another --out") from None
             case sqlite3.SQLITE_FULL:
                 raise EarmarkError(f"cannot write {where}: No space left on device") from error
+            case sqlite3.SQLITE_CANTOPEN:  # SQLite does not say why
+                raise EarmarkError(f"cannot write {where}: Too many open files, or no permission to write in its folder") from error
+            case sqlite3.SQLITE_IOERR:
+                raise EarmarkError(f"cannot write {where}: No room left, or a disk that fails or has no locks ({error})") from error
         raise EarmarkError(f"cannot write {where}: {error}") from error

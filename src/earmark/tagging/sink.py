@@ -1,6 +1,7 @@
 """Where tags go: a stream, or a file that grows, with a journal that knows where the rows of each sound lie."""
 
 import io
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -112,11 +113,16 @@ class FileSink(Sink):
         """See `Sink.begin`."""
         rewritten = {state: file for state, file in self._files.items() if anew or journal.has_old(state)}
         is_smaller = self._drop_old(journal)
-        for state, file in rewritten.items():
-            journal.move(file.rewrite(journal.kept(state)))
-            journal.header[f"{state.name} length"] = file.rewritten
-        journal.header["rewritten"] = [state.name for state in rewritten]
-        journal.commit()  # from here on, the next start would do the rest
+        try:
+            for state, file in rewritten.items():
+                journal.move(file.rewrite(journal.kept(state)))
+                journal.header[f"{state.name} length"] = file.rewritten
+            journal.header["rewritten"] = [state.name for state in rewritten]
+            journal.commit()  # from here on, the next start would do the rest
+        except (OSError, sqlite3.Error):  # no room
+            for file in rewritten.values():
+                file.discard()
+            raise
         self._replace_rewritten(journal)
         for state, file in self._files.items():
             file.open(journal.header.get(f"{state.name} length", (0, ""))[0])
