@@ -19,6 +19,7 @@ def test_there_is_one_a_question() -> None:
         "audit_pairs.py",
         "audit_scale.py",
         "batches.py",
+        "bulk.py",
         "digits.py",
         "export.py",
         "jobs.py",
