@@ -195,5 +195,9 @@ def test_tag_on_a_full_disk_leaves_the_old_output(places: Places, capsys: Captur
     here = places["here"]
     (here / "tags.csv").write_text("old")
     command = f"tag {places['manifest'].parent} --model {{bundle}} --out {{here}}/tags.csv"
-    check(Case("full", command, "error: cannot write {here}/tags.csv.journal: No room left<words>", within=lambda: full_at(100)), places, capsys)
+    check(
+        Case("full", command, "error: cannot write {here}/tags.csv.journal: No room left<words>", within=lambda: full_at(100)),
+        places,
+        capsys,
+    )
     assert bytes_of(here) == {"tags.csv": b"old"}
