@@ -7,7 +7,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,13 @@ from earmark.errors import AudioError
 from earmark.machine import compute_with, threads_kept
 from earmark.parallel import in_order, made_ahead
 from earmark.tagging.merge import merged
+from earmark.tagging.model import GROUP_SAMPLES, Model
 from earmark.tagging.parts import Part, TaggedSound
 from earmark.tagging.streams import Opener, Stream, file_opener, opener_of
 from earmark.tagging.windows import Cut, check_windows, in_one_piece, in_windows
 
-if TYPE_CHECKING:
-    from earmark.tagging.tagger import Tagger
-
 __all__ = ["GROUP_SAMPLES", "Part", "Request", "TaggedSound", "tag_sounds", "timeline", "whole_scores"]
 
-GROUP_SAMPLES = 500_000  # that go through the nets at once: more is no faster, and takes 200 bytes a sample
 WAITING_SAMPLES = 2_000_000  # of the parts, at all rates, that are handed on to be scored: 8 MB
 
 Scores = NDArray[np.float32]
@@ -58,7 +55,7 @@ class Request:
 
 
 def tag_sounds(
-    tagger: "Tagger", paths: Sequence[Path], request: Request, threads: int = 1, group_samples: int = GROUP_SAMPLES
+    model: Model, paths: Sequence[Path], request: Request, threads: int = 1, group_samples: int = GROUP_SAMPLES
 ) -> list[TaggedSound | AudioError]:
     """Tags files, each as a whole or as a timeline.
 
@@ -67,7 +64,7 @@ def tag_sounds(
     sounds of equal length are scored together, and files are read while others are scored.
 
     Args:
-        tagger: the model.
+        model: the model.
         paths: audio files; ``-`` is stdin.
         request: what is asked of them.
         threads: groups of parts that are scored at once; with 1, they are scored in the calling thread.
@@ -82,23 +79,23 @@ def tag_sounds(
         BundleError: the nets' scores are not finite, whatever the sound.
     """
     openers = list(map(file_opener, paths))
-    highest = tagger.sample_rates[-1]
+    highest = model.sample_rates[-1]
     return [
         sound
         if isinstance(sound, AudioError)
         else TaggedSound(str(path), sound.seconds, min(sound.rate, highest) / 2, sound.result)
-        for path, sound in zip(paths, timelines(tagger, openers, request, threads, group_samples), strict=True)
+        for path, sound in zip(paths, timelines(model, openers, request, threads, group_samples), strict=True)
     ]
 
 
-def timeline(tagger: "Tagger", source: Path | str | NDArray[np.floating], sample_rate: int | None, request: Request) -> list[Part]:
+def timeline(model: Model, source: Path | str | NDArray[np.floating], sample_rate: int | None, request: Request) -> list[Part]:
     """The parts of one file, or of samples with their sample rate (Hz).
 
     Raises:
         AudioError: the sound cannot be used.
         ValueError: see `opener_of`.
     """
-    (sound,) = timelines(tagger, [opener_of(source, sample_rate)], request)
+    (sound,) = timelines(model, [opener_of(source, sample_rate)], request)
     if isinstance(sound, AudioError):
         raise sound
     return sound.result
@@ -128,22 +125,22 @@ class ScoredPart(NamedTuple):
 
 
 def timelines(
-    tagger: "Tagger", openers: Iterable[Opener], request: Request, threads: int = 1, group_samples: int = GROUP_SAMPLES
+    model: Model, openers: Iterable[Opener], request: Request, threads: int = 1, group_samples: int = GROUP_SAMPLES
 ) -> Iterator[Heard[list[Part]] | AudioError]:
     """The parts, with tags, of sounds that functions open; see `tag_sounds`."""
 
     def tagged(part: ScoredPart) -> Part:
-        return Part(part.start, part.end, tagger.labels.decode(part.scores, request.top_k, request.threshold))
+        return Part(part.start, part.end, model.labels.decode(part.scores, request.top_k, request.threshold))
 
     if request.window is None:
-        for whole in whole_scores(tagger, openers, threads, group_samples):
+        for whole in whole_scores(model, openers, threads, group_samples):
             if isinstance(whole, AudioError):
                 yield whole
             else:
                 yield Heard(whole.seconds, whole.rate, [tagged(ScoredPart(0.0, whole.seconds, whole.result))])
         return
     cuts = partial(in_windows, window=request.window, hop=request.hop or request.window)
-    for sound in _scored(tagger, openers, cuts, tagged, threads, group_samples):
+    for sound in _scored(model, openers, cuts, tagged, threads, group_samples):
         if isinstance(sound, AudioError) or not request.merge:
             yield sound
         else:
@@ -151,10 +148,10 @@ def timelines(
 
 
 def whole_scores(
-    tagger: "Tagger", openers: Iterable[Opener], threads: int = 1, group_samples: int = GROUP_SAMPLES
+    model: Model, openers: Iterable[Opener], threads: int = 1, group_samples: int = GROUP_SAMPLES
 ) -> Iterator[Heard[Scores] | AudioError]:
     """The scores, float32 ``[K]``, of whole sounds that functions open; see `tag_sounds`."""
-    for sound in _scored(tagger, openers, in_one_piece, lambda part: part, threads, group_samples):
+    for sound in _scored(model, openers, in_one_piece, lambda part: part, threads, group_samples):
         if isinstance(sound, AudioError):
             yield sound
         else:
@@ -165,7 +162,7 @@ def whole_scores(
 
 
 def _scored(
-    tagger: "Tagger",
+    model: Model,
     openers: Iterable[Opener],
     cuts: Callable[[Stream, Sequence[int]], Iterator[Cut]],
     keep: Callable[[ScoredPart], Result],
@@ -173,8 +170,8 @@ def _scored(
     group_samples: int,
 ) -> Iterator[Heard[list[Result]] | AudioError]:
     """What is kept of the parts of each sound."""
-    batches = made_ahead(_batches(_read(openers, tagger.sample_rates, cuts), WAITING_SAMPLES // threads), ahead=2)
-    score = partial(_score_batch, tagger, group_samples // threads)
+    batches = made_ahead(_batches(_read(openers, model.sample_rates, cuts), WAITING_SAMPLES // threads), ahead=2)
+    score = partial(_score_batch, model, group_samples // threads)
     for _, items in groupby(_in_threads(score, batches, threads), itemgetter(0)):
         kept: list[Result] = []
         error: AudioError | None = None
@@ -229,14 +226,14 @@ def _in_threads(score: Callable[[list[Read]], list[Scored]], batches: Iterator[l
             yield from scored
 
 
-def _score_batch(tagger: "Tagger", group_samples: int, batch: list[Read]) -> list[Scored]:
+def _score_batch(model: Model, group_samples: int, batch: list[Read]) -> list[Scored]:
     cuts = [item for _, item in batch if isinstance(item, Cut)]
-    scores: Iterator[Scores] = iter(tagger.combined([cut.sound for cut in cuts], group_samples) if cuts else ())
+    scores: Iterator[Scores] = iter(model.combined([cut.sound for cut in cuts], group_samples) if cuts else ())
     scored: list[Scored] = []
     for number, item in batch:
         if isinstance(item, Cut):
             of_part = next(scores)
-            scored.append((number, tagger.fault(of_part, item.sound) or ScoredPart(item.start, item.end, of_part)))
+            scored.append((number, model.fault(of_part, item.sound) or ScoredPart(item.start, item.end, of_part)))
         else:
             scored.append((number, item))
     return scored
