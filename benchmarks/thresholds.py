@@ -6,8 +6,8 @@
 Wrong labels are planted among clips that are taken for unverified. One official fold at a time is left out altogether: nets learn from
 the four others, and the temperature and the thresholds are chosen on the out-of-fold scores of their verified clips, as at the end of every
 run. What comes of them is measured twice, on clips that they were not chosen on and whose right labels are known: on the fold that was left
-out, scored as a bundle scores it, by all nets together; and on the unverified clips, scored out of fold. The two differ by what a bundle
-is surer than a net alone. Isotonic regression, of all classes together, is what a temperature is held against. FOLDER gets reliability.svg.
+out, scored as a bundle scores it, by all nets together; and on the unverified clips, scored out of fold. Side by side, they show
+whether a bundle is surer than its nets are alone. Isotonic regression, of all classes together, is what a temperature is held against. FOLDER gets reliability.svg.
 """
 
 import tempfile

@@ -136,6 +136,25 @@ def test_a_wished_precision_is_reached_on_new_clips(per_class: int) -> None:
     assert np.mean(short) < 0.06
 
 
+def test_a_wished_precision_is_reached_where_clips_have_several_labels() -> None:
+    rng = np.random.default_rng(20)
+    shift = rng.normal(-2, 0.7, 15)
+
+    def clips(count: int) -> tuple[Array, Array]:
+        odds = rng.normal(shift, 2.5, (count, 15))
+        return expit(odds / 2).astype(np.float32), rng.random(odds.shape) < expit(odds)
+
+    reached = []
+    for _ in range(5):
+        scores, positive = clips(400)
+        temperature = fit_temperature(scores, positive, exclusive=False)
+        chosen = choose_thresholds(tempered(scores, temperature, False), positive)
+        new, truth = clips(5000)
+        reached.append([truth[tempered(new, temperature, False) >= class_thresholds(chosen, wish)].mean() for wish in (0.7, 0.9)])
+    assert (np.mean(reached, axis=0) > (0.7, 0.9)).all()
+    assert (np.mean(reached, axis=0) < (0.78, 0.96)).all(), "far too careful"
+
+
 def test_with_few_clips_a_class_has_the_thresholds_of_all_and_with_many_its_own() -> None:
     few, many = world(5, 60, np.full(10, 4.0)), world(5, 30_000, np.full(10, 4.0))
     for scores, _ in (few, many):

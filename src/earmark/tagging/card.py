@@ -259,8 +259,8 @@ def _limits(config: BundleConfig, figures: Figures) -> str:
         "score may be high",
         "all figures are of sounds like those it learned from; other places, microphones and mixtures are harder: hear some of your own "
         "sounds before you rely on it",
-        "every clip was scored by nets that had not heard its recording; the model combines the nets of all folds, which is usually a little "
-        "better and a little surer than the figures say",
+        "every clip was scored by nets that had not heard its recording; the model combines the nets of all folds, and no clip that they "
+        "learned from can say how it does on new sounds",
         *figures.limits,
     ]
     if exclusive(config):
