@@ -30,7 +30,7 @@ from earmark.progress_lines import tell_progress
 from earmark.quiet import show_libraries
 
 COMPLETION = "_EARMARK_COMPLETE"  # set by a shell that asks what may stand where Tab was pressed
-RESUMED = ("demo", "noise", "prepare", "train")  # commands that go on where they were, if they were stopped
+RESUMED = ("demo", "noise", "prepare", "tag", "train")  # commands that go on where they were, if they were stopped
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -125,7 +125,8 @@ def run(arguments: list[str], own_process: bool = False) -> int:
 
 
 def _stopped(arguments: list[str], interrupts: Interrupts) -> int:
-    can_go_on = arguments and arguments[0] in RESUMED
+    # Tags on stdout are not kept.
+    can_go_on = arguments and arguments[0] in RESUMED and (arguments[0] != "tag" or any(a.startswith("--out") for a in arguments))
     tell("stopped; what is done is kept, and the same command goes on from there" if can_go_on else "stopped")
     return interrupts.status
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 
@@ -14,11 +16,16 @@ from earmark.tagging import weights
 from tests.bad_inputs.arrange import copied, edited, removed, rewritten
 from tests.bad_inputs.cases import WEIGHTS, Capture, Case, Places, check, no_model, refused, table
 
-TAG_BY_COPY = "tag {sound} --model {here}/bundle"
+TAG_BY_COPY = "tag {sound} --model {here}/bundle --runtime torch"
+ONNX = WEIGHTS.replace(".safetensors", ".onnx")
 
 
 def bad_bundle(name: str, change: Callable[[Path], object], said: str) -> Case:
     return Case(name, TAG_BY_COPY, f"error: {said}", arrange=copied("bundle", change))
+
+
+def bad_onnx(name: str, change: Callable[[Path], object], said: str) -> Case:
+    return Case(name, "tag {sound} --model {here}/bundle", f"error: {said}", arrange=copied("bundle", change))
 
 
 def config(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
@@ -29,6 +36,13 @@ def weights_of_nan(bundle: Path) -> None:
     tensors = safetensors.torch.load_file(bundle / WEIGHTS)
     (bundle / WEIGHTS).unlink()
     safetensors.torch.save_file({name: value * float("nan") for name, value in tensors.items()}, bundle / WEIGHTS)
+
+
+def onnx_of_nan(bundle: Path) -> None:
+    model = onnx.load(bundle / ONNX)
+    tensor = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+    rewritten(ONNX, model.SerializeToString())(bundle)
 
 
 def label(*labels: str) -> Callable[[Path], object]:
@@ -158,6 +172,29 @@ ODD_BUNDLES = (
     bad_bundle("a flag as a version", config(lambda c: c.update(version=True)), CONFIG + ": version: a number is needed, not true"),
 )
 
+NO_NET = "{here}/bundle/" + ONNX + ": no net that can be run: <words of onnxruntime>"
+ODD_ONNX = (
+    bad_onnx("ONNX is text", rewritten(ONNX, "text"), NO_NET),
+    bad_onnx("ONNX is cut off", lambda bundle: os.truncate(bundle / ONNX, 5000), NO_NET),
+    bad_onnx("ONNX of a gigabyte of zeros", replaced(ONNX, large), NO_NET),
+    bad_onnx("ONNX is a pipe", replaced(ONNX, os.mkfifo), "{here}/bundle/" + ONNX + ": no regular file"),
+    bad_onnx("ONNX missing", removed(ONNX), "{here}/bundle: " + ONNX + " is missing"),
+    bad_onnx("ONNX outside the bundle", member(onnx="../net.onnx"), CONFIG + ": members.0.onnx: <words of pydantic>"),
+    bad_onnx(
+        "ONNX with a label too many",
+        config(lambda c: [c["labels"].pop(), c.update(thresholds=None)]),
+        "{here}/bundle/" + ONNX + ": it has scores of 10 classes, and the bundle has 9 labels",
+    ),
+    bad_onnx(
+        "ONNX with a view of hours",
+        member(views=["pad999999"]),
+        CONFIG + ": logmel: view pad999999 adds 32,000 s of zeros; 600 s are the most",
+    ),
+    bad_onnx("ONNX with a view of vectors", member(views=["varied1"]), CONFIG + ": logmel: views varied1: <words>"),
+    bad_onnx("ONNX of NaN", onnx_of_nan, "{here}/bundle: the model's scores are not finite, whatever the sound: <words>"),
+    bad_onnx("no file of a net", member(onnx=None, file=None, proof=None), CONFIG + ": members: a net has neither file nor onnx"),
+)
+
 BAD_BUNDLES = (
     bad_bundle(
         "newer version",
@@ -180,7 +217,7 @@ BAD_BUNDLES = (
     ),
     bad_bundle(
         "a label too few",
-        config(lambda c: c["labels"].pop()),
+        config(lambda c: [c["labels"].pop(), c.update(thresholds=None)]),
         "{here}/bundle/" + WEIGHTS + ": not this net's weights: <words of torch>",
     ),
     bad_bundle(
@@ -238,7 +275,7 @@ BAD_BUNDLES = (
 )
 
 
-@table(*BAD_BUNDLES, *ODD_BUNDLES)
+@table(*BAD_BUNDLES, *ODD_BUNDLES, *ODD_ONNX)
 def test_bundle_is_refused(case: Case, places: Places, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "memory", lambda: 16 * 10**9)
     begun = time.monotonic()

@@ -25,7 +25,7 @@ class StandIn:
         self.read: list[str] = []
         self.fails_at: int | None = None
 
-    def tag_sounds(self, _: Any, paths: Sequence[Path], request: Request, **__: Any) -> list[TaggedSound | AudioError]:
+    def tag_sounds(self, _: Any, paths: Sequence[Path], request: Request, *__: Any) -> list[TaggedSound | AudioError]:
         return [self._tagged(path, request) for path in paths]
 
     def _tagged(self, path: Path, request: Request) -> TaggedSound | AudioError:

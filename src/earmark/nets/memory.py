@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from earmark.errors import RecipeError
 from earmark.nets.tagnet import TagNet
-from earmark.recipe.schema import MOST_SECONDS
 
 NUMBER = 4  # bytes of a float32
 
@@ -44,21 +43,6 @@ def scoring_bytes(net: TagNet, samples: int, padding: int = 0) -> int:
     sizes = _sizes(net, samples, padding)
     weights = sum(weight.numel() for weight in net.parameters())
     return NUMBER * (weights + samples + max(sizes))
-
-
-def check_padding(net: TagNet, padding: int, sample_rate: int) -> None:
-    """Checks that a view does not make a sound far longer than any that is scored.
-
-    Args:
-        net: the net.
-        padding: frames of zeros on both sides of the sound.
-        sample_rate: in Hz.
-
-    Raises:
-        RecipeError: the zeros are longer than the longest sound.
-    """
-    if (seconds := 2 * padding * net.frontend.hop_length / sample_rate) > MOST_SECONDS:
-        raise RecipeError(f"view pad{padding} adds {seconds:,.0f} s of zeros; {MOST_SECONDS} s are the most")
 
 
 def in_words(count: int) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from earmark.errors import RecipeError
 from earmark.recipe import ScoringSettings
+from earmark.recipe.schema import MOST_SECONDS
 
 
 def padding_of(view: str) -> int:
@@ -37,6 +38,21 @@ def check_views(views: Iterable[str], takes_vectors: bool) -> None:
         known = "whole and varied1, varied2 …" if takes_vectors else "whole and padN"
         kind = "the front end embedding has" if takes_vectors else "nets that take sounds have"
         raise RecipeError(f"views {', '.join(wrong)}: {kind} {known}")
+
+
+def check_padding(padding: int, hop_length: int, sample_rate: int) -> None:
+    """Checks that a view does not make a sound far longer than any that is scored.
+
+    Args:
+        padding: frames of zeros on both sides of the sound.
+        hop_length: samples of a frame.
+        sample_rate: in Hz.
+
+    Raises:
+        RecipeError: the zeros are longer than the longest sound.
+    """
+    if (seconds := 2 * padding * hop_length / sample_rate) > MOST_SECONDS:
+        raise RecipeError(f"view pad{padding} adds {seconds:,.0f} s of zeros; {MOST_SECONDS} s are the most")
 
 
 def length_groups(lengths: NDArray[np.int64], settings: ScoringSettings, extra: int = 0) -> list[NDArray[np.int64]]:

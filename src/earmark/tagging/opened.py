@@ -4,9 +4,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from earmark.errors import BundleError, EarmarkError
+from earmark.errors import BundleError, EarmarkError, RecipeError
+from earmark.scoring.groups import check_padding, check_views, padding_of
 from earmark.scoring.scorer import Scorer
-from earmark.tagging.bundle import BundleConfig, BundleMember
+from earmark.tagging.bundle import CONFIG, BundleConfig, BundleMember
 
 Precision = Literal["float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -32,10 +33,13 @@ def open_scorers(folder: Path, config: BundleConfig, precision: Precision, devic
     if chosen_runtime(folder, config, precision, device, runtime) == "onnx":
         from earmark.scoring.onnx_scorer import open_onnx_scorer
 
-        return tuple(
+        scorers = tuple(
             open_onnx_scorer(folder / str(net.onnx), net.frontend, net.input, classes, net.activation, folder)
             for net in config.members
         )
+        for net, scorer in zip(config.members, scorers, strict=True):
+            _check_views(folder, net, scorer)
+        return scorers
     return tuple(_torch_scorer(folder, net, classes, precision, device) for net in config.members)
 
 
@@ -74,6 +78,20 @@ def chosen_runtime(
     if not has_torch:
         raise EarmarkError(f"{why} needs torch, which is not installed; pip install 'earmark[train]' brings it")
     return "torch"
+
+
+def _check_views(folder: Path, member: BundleMember, scorer: Scorer) -> None:
+    """Checks that a net knows its views, and that they do not make a sound far longer than any that is scored.
+
+    Raises:
+        BundleError: they are not such.
+    """
+    try:
+        check_views(member.views, scorer.takes_vectors)
+        padding = max(map(padding_of, member.views))
+        check_padding(padding, scorer.hop_length, member.input.sample_rate)
+    except RecipeError as error:
+        raise BundleError(f"{folder / CONFIG}: {member.name}: {error}") from None
 
 
 def _torch_scorer(folder: Path, member: BundleMember, classes: int, precision: Precision, device: Device) -> Scorer:

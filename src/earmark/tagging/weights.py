@@ -9,10 +9,10 @@ import torch
 from earmark.errors import BundleError, RecipeError, RunError
 from earmark.machine import memory
 from earmark.nets.member import load_tensors
-from earmark.nets.memory import check_padding, in_words, scoring_bytes
+from earmark.nets.memory import in_words, scoring_bytes
 from earmark.nets.tagnet import TagNet, build_net
 from earmark.recipe import Part
-from earmark.scoring.groups import check_views, padding_of
+from earmark.scoring.groups import check_padding, check_views, padding_of
 from earmark.tagging.bundle import CONFIG, BundleMember
 
 MOST_HEADER = 2**22  # bytes of a weights file's header; a net of 1,000 layers has less than a tenth of it
@@ -72,7 +72,7 @@ def _plan(
         net = build_net(parts[0], parts[1], parts[2], sample_rate, classes)
     check_views(views, net.frontend.takes_vectors)
     padding = max(map(padding_of, views))
-    check_padding(net, padding, sample_rate)
+    check_padding(padding, net.frontend.hop_length, sample_rate)
     return {name: list(tensor.shape) for name, tensor in net.state_dict().items()}, scoring_bytes(net, window, padding)
 
 

@@ -9,11 +9,11 @@ from earmark import machine
 from earmark.data.shuffled import check_augmentations
 from earmark.errors import EarmarkWarning, RecipeError
 from earmark.nets.member import planned_net
-from earmark.nets.memory import check_padding, in_words, scoring_bytes, step_bytes
+from earmark.nets.memory import in_words, scoring_bytes, step_bytes
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import MemberSettings, Recipe
 from earmark.runs.votes import needed_scores
-from earmark.scoring.groups import check_views, padding_of, variation_of
+from earmark.scoring.groups import check_padding, check_views, padding_of, variation_of
 from earmark.training.schedule import batch_size
 from earmark.training.start import take_weights
 
@@ -106,7 +106,7 @@ def check_memory(net: TagNet, settings: MemberSettings, examples: int, precision
             "net smaller"
         )
     padding = max(map(padding_of, (*settings.views, settings.validation.view)))
-    check_padding(net, padding, settings.input.sample_rate)
+    check_padding(padding, net.frontend.hop_length, settings.input.sample_rate)
     if (needs := scoring_bytes(net, window, padding)) > has:
         raise RecipeError(
             f"scoring with {padding:,} frames of padding needs at least {in_words(needs)} of memory, and this machine has "
