@@ -54,6 +54,30 @@ def test_without_a_terminal_a_line_every_half_minute(clock: Clock, capsys: pytes
     ]
 
 
+def test_lines_tell_a_speed_and_work_of_unknown_length(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("find sounds", None, unit="files") as bar:
+        clock.now += 31
+        bar.update(12_000)
+    with progress_bar("tag", 4000, 1000, unit="files") as bar:
+        clock.now += 30
+        bar.update(1300, speed="10 files/s, 50 × real time")
+    assert capsys.readouterr().err.splitlines() == [
+        "find sounds: 12,000 files",
+        "tag: 1,300 of 4,000 files, 10 files/s, 50 × real time, about 4 min left",  # 2,700 at 10 a second
+    ]
+
+
+def test_a_bar_shows_a_speed_and_work_of_unknown_length(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    for total in (None, 1_000_000):
+        with progress_bar("tag", total, unit="files") as bar:
+            bar.update(123_456, speed="1,234 files/s, 12,345 × real time")
+        assert "1,234 files/s, 12,345 × real time" in capsys.readouterr().err
+
+
 def test_nothing_is_told_of_work_that_ends_before(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("tag", 2) as bar:
         for number in (1, 2):
