@@ -57,7 +57,7 @@ class GrowingFile:
             EarmarkError: no row ends there.
         """
         self._partial.unlink(missing_ok=True)
-        if size < len(self._header) or not self._final.exists():
+        if size < len(self._header) + (not self._at_once) or not self._final.exists():  # a ledger without a row is removed
             size = 0
         if size:
             with self._final.open("rb") as file:
