@@ -19,13 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 from measure import options, rendered, show
-from tag import untrained
+from tag import untrained_bundle
 
-from earmark import audio, files
+from earmark import audio
 from earmark.embedding.opened import open_embedder
-from earmark.nets.member import save_tensors
-from earmark.tagging.bundle import CONFIG
-from earmark.training.onnx_bundle import export_bundle
 
 RATE = 32_000  # Hz; a WAV file of more than 4 GB needs another header, and 15 hours at this rate have less
 LOOP_SECONDS = 600  # of different sounds in the recording
@@ -59,27 +56,18 @@ def record(path: Path, clips: list[Path], seconds: float) -> None:
                 missing -= len(block)
 
 
-def put_bundle(folder: Path, recipe: str, member: str, sets: list[str]) -> Path:
-    """A bundle of an untrained net, as an ONNX file."""
-    tagger = untrained(recipe, member, sets, "float32")
-    weights = folder / "weights"
-    weights.mkdir(parents=True)
-    files.write_text(weights / CONFIG, tagger.config.model_dump_json())
-    save_tensors(weights / str(tagger.config.members[0].file), tagger.scorers[0].net.state_dict())
-    export_bundle(weights, folder / "onnx")
-    return folder / "onnx"
-
-
 def bundles(folder: Path, small: bool, embedding: Path | None) -> dict[str, Path]:
     """The models, by what they are: the full log-mel net of 2018, and a head on a pre-trained model if there is one."""
     sets = ["members.*.backbone.growth=[4, 4, 4, 4, 4, 4, 4, 4]"] if small else []
-    models = {"the 2018 net": put_bundle(folder / "2018", "cochlear2018", "logmel-16k", sets)}
+    models = {"the 2018 net": folder / "2018"}
+    untrained_bundle(folder / "2018", "cochlear2018", "logmel-16k", sets)
     if embedding is not None:
         model = open_embedder({"model": str(embedding.absolute())}, None)
         facts = {"model": str(embedding.absolute()), "sha256": model.sha256, "size": model.size}
         sets = [f"members.*.frontend.{name}={value}" for name, value in facts.items()]
         sets += [f"members.*.input.{name}={model.sample_rate}" for name in ("sample_rate", "window")]
-        models[f"quick on {embedding.stem}"] = put_bundle(folder / "quick", "quick", "teacher", sets)
+        models[f"quick on {embedding.stem}"] = folder / "quick"
+        untrained_bundle(folder / "quick", "quick", "teacher", sets)
     return models
 
 
@@ -130,7 +118,9 @@ def csv_rows(out: Path) -> list[tuple[float, float, str]]:
 
 
 def table_in(folder: Path) -> Path:
-    """The only table in a folder."""
+    """The table of the only sound that was tagged: the file itself, or the only one in the folder."""
+    if folder.is_file():
+        return folder
     (table,) = (path for path in folder.rglob("*.txt"))
     return table
 
@@ -182,7 +172,7 @@ def main() -> None:
                 sound = kept / f"{seconds:.0f}-seconds.{kind}"
                 if not sound.exists():
                     record(sound, clips, seconds)
-                out = folder / f"{name}-{kind}-{form}"
+                out = folder / f"{name}-{kind}-{form}.txt"  # crowsetta reads no other ending
                 work = run_tag(sound, model, form, out, given.threads)
                 table = READERS[form](out)
                 refuse_other_rows(table, seconds, f"{name}, {kind}, {form}")
