@@ -16,16 +16,13 @@ Samples = NDArray[np.float32]
 Steps = NDArray[np.int16]  # 16-bit samples, −32768..32767
 
 
-def read(
-    source: Path | str | OpenFile, start: float | None = None, end: float | None = None, longest: float | None = None
-) -> tuple[Samples, int]:
+def read(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples, int]:
     """Reads an audio file of any sample rate, channel count and sample format into memory; `audio.streamed` is for long ones.
 
     Args:
         source: path of the file, or an open file.
         start: where to begin, in seconds; by default at the beginning of the file.
         end: where to stop, in seconds; by default at the end of the file.
-        longest: how long the sound may be, in seconds; by default the memory that it takes decides, see `limits`.
 
     Returns:
         Samples float32 ``[channels, samples]``, full scale −1..1 (float files may go beyond), and the sample rate in Hz.
@@ -35,19 +32,17 @@ def read(
             samples, or has NaN or infinite samples.
         MachineError: the system failed, for which the file is not to blame.
     """
-    stored, rate = read_stored(source, start, end, longest)
+    stored, rate = read_stored(source, start, end)
     return full_scale(stored), rate
 
 
-def read_stored(
-    source: Path | str | OpenFile, start: float | None = None, end: float | None = None, longest: float | None = None
-) -> tuple[Samples | Steps, int]:
+def read_stored(source: Path | str | OpenFile, start: float | None = None, end: float | None = None) -> tuple[Samples | Steps, int]:
     """Like `read`, but the samples of 16-bit files are int16."""
     if not isinstance(source, OpenFile):
         with opened(source, at_once=False) as file:
-            return read_stored(file, start, end, longest)
+            return read_stored(file, start, end)
     with open_sound(source) as sound:
-        blocks = _blocks(sound, start, end, longest)
+        blocks = _blocks(sound, start, end)
         if not blocks:
             raise AudioError("no samples")
         if len({block.dtype for block in blocks}) > 1:  # of a chain
@@ -58,7 +53,7 @@ def read_stored(
         return cast("Samples | Steps", np.ascontiguousarray(data.T)), sound.rate
 
 
-def _blocks(sound: Sound, start: float | None, end: float | None, longest: float | None) -> list[Block]:
+def _blocks(sound: Sound, start: float | None, end: float | None) -> list[Block]:
     """The samples of a part of a sound, block by block, since a wrong header may name more than fit into memory."""
     rate, length = sound.rate, sound.length
     if length is not None:
@@ -67,12 +62,12 @@ def _blocks(sound: Sound, start: float | None, end: float | None, longest: float
     last = None if end is None else round(end * rate)
     if length is not None:
         last = length if last is None else min(last, length)
-        refuse_size(last - first, sound.channels, rate, longest)
+        refuse_size(last - first, sound.channels, rate)
     blocks, count = [], 0
     for block in sound.blocks(first, last, block_length(sound.channels)):
         blocks.append(block)
         count += len(block)
-        refuse_size(count, sound.channels, rate, longest)  # its header did not say how long it is
+        refuse_size(count, sound.channels, rate)  # its header did not say how long it is
     if length is None and (start is not None or end is not None):
         end_of_sound = first + count if count else sum(map(len, sound.blocks(0, None, block_length(sound.channels))))
         _refuse_beyond(end_of_sound, rate, start, end)

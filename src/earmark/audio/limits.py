@@ -3,7 +3,7 @@
 from earmark.errors import AudioError
 
 LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000  # Hz
-MAX_SAMPLES = 1 << 29  # of one clip, over all its channels: 2 GiB as float32, three hours of mono at 48 kHz
+MAX_SAMPLES = 1 << 29  # of a clip that is read as a whole, over all its channels: 2 GiB as float32, three hours of mono at 48 kHz
 
 
 def refuse_rate(rate: int) -> None:
@@ -16,20 +16,17 @@ def refuse_rate(rate: int) -> None:
         raise AudioError(f"a sample rate of {rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE:,} Hz can be used")
 
 
-def refuse_size(frames: float, channels: int, rate: int, longest: float | None = None) -> None:
-    """Refuses a sound that would take too much memory, or is too long.
+def refuse_size(frames: float, channels: int, rate: int) -> None:
+    """Refuses a sound that would take too much memory as a whole.
 
     Args:
         frames: samples of each channel.
         channels: number of channels.
         rate: sample rate in Hz.
-        longest: how long it may be, in seconds; by default its memory alone decides.
 
     Raises:
         AudioError: the sound is too long.
     """
-    if longest is not None and frames > longest * rate:
-        raise AudioError(f"longer than {longest / 60:g} minutes: cut it into parts")
     if frames * channels > MAX_SAMPLES:
         of_channels = f", of {channels} channels" if channels > 1 else ""
         raise AudioError(
