@@ -227,7 +227,7 @@ def try_streams(trial: Trial) -> None:
         f"(sleep 1; cat good.wav > pipe) & {tag.format('pipe')}",
         tag.format("<(cat good.wav)"),
         tag.format("<(cat good.wav) <(cat bad.wav)"),
-        tag.format("-- good.wav -leading.wav"),
+        "$TAG --model $MODEL -- good.wav -leading.wav",
     ):
         trial.add(command.replace("$TAG", "earmark tag").replace(" --model $MODEL", ""), trial.shell(command))
 
