@@ -77,7 +77,7 @@ BAD_OPTIONS = (
     refused("no jobs", PREPARE_MADE + " --jobs 0", "Invalid value for '--jobs': <words of typer>"),
     refused("no separator", PREPARE_MADE + " --label-separator ''", "--label-separator<words>"),
     refused("no labels wanted", TAG + " --top-k 0", "Invalid value for '--top-k': <words of typer>"),
-    refused("threshold above 1", TAG + " --threshold 2", "Invalid value for '--threshold': <words of typer>"),
+    refused("threshold above 1", TAG + " --threshold 2", "threshold '2': a score from 0 to 1 is needed, <what else>"),
     refused("unknown format", TAG + " --format xml", "Invalid value for '--format': <words of typer>"),
     # What --plan asks for, and what only it can do without.
     refused(

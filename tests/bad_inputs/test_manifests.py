@@ -169,34 +169,35 @@ def test_request_is_refused_in_one_line(case: Case, places: Places, capsys: Capt
     check_request(case, places, capsys)
 
 
-NOT_READ = "cannot be read here; convert it, for example with ffmpeg -i FILE FILE.flac"
+NO_MP4, NO_WEBM = (
+    f"not readable as audio (by its name {kind}, by its bytes nothing that is known)" for kind in ("MP4", "Matroska")
+)
 VIDEOS = all_of(text("d/bark/a.m4a", b"ftyp"), text("d/bark/b.webm", b"\x1a\x45"))
 FOREIGN_MEDIA = (
     Case(
         "prepare: some",
         "prepare folder {here}/d {to_store}",
-        f"skipped: bark/a.m4a: AAC in MP4 {NOT_READ}\nskipped: bark/b.webm: WebM {NOT_READ}",
+        f"skipped: bark/a.m4a: {NO_MP4}\nskipped: bark/b.webm: {NO_WEBM}",
         status=3,
         arrange=all_of(VIDEOS, sound("d/purr/c.wav")),
     ),
     refused(
         "prepare: nothing else",
         "prepare folder {here}/d {to_store}",
-        f"none of the 2 clips of {{here}}/d can be used: bark/a.m4a: AAC in MP4 {NOT_READ}; bark/b.webm: WebM {NOT_READ}",
+        f"none of the 2 clips of {{here}}/d can be used: bark/a.m4a: {NO_MP4}; bark/b.webm: {NO_WEBM}",
         arrange=VIDEOS,
     ),
     Case(
         "tag: some",
         "tag {here}/d --model {bundle} --out {here}/t.csv --format csv",
-        f"1 files tagged: {{here}}/t.csv\nskipped: {{here}}/d/bark/a.m4a: AAC in MP4 {NOT_READ}\n"
-        f"skipped: {{here}}/d/bark/b.webm: WebM {NOT_READ}",
+        f"1 files tagged: {{here}}/t.csv\nskipped: {{here}}/d/bark/a.m4a: {NO_MP4}\nskipped: {{here}}/d/bark/b.webm: {NO_WEBM}",
         status=3,
         arrange=all_of(VIDEOS, sound("d/purr/c.wav")),
     ),
     Case(
         "tag: nothing else",
         "tag {here}/d --model {bundle}",
-        f"skipped: {{here}}/d/bark/a.m4a: AAC in MP4 {NOT_READ}\nskipped: {{here}}/d/bark/b.webm: WebM {NOT_READ}\n"
+        f"skipped: {{here}}/d/bark/a.m4a: {NO_MP4}\nskipped: {{here}}/d/bark/b.webm: {NO_WEBM}\n"
         "error: none of the 2 files could be used",
         arrange=VIDEOS,
     ),
@@ -209,7 +210,7 @@ def test_media_that_cannot_be_read_here_are_named(case: Case, places: Places, ca
     ledgers = [path for path in (places["here"] / "store/bad.csv", places["here"] / "t.csv.bad.csv") if path.exists()]
     if case.status == 3:
         [ledger] = ledgers
-        assert [row["reason"] for row in read_rows(ledger)] == [f"AAC in MP4 {NOT_READ}", f"WebM {NOT_READ}"]
+        assert [row["reason"] for row in read_rows(ledger)] == [NO_MP4, NO_WEBM]
 
 
 def test_a_warning_stays_one_line(places: Places, capsys: Capture) -> None:

@@ -3,7 +3,7 @@ import torch
 
 from earmark.errors import RecipeError
 from earmark.nets.member import new_net, planned_net
-from earmark.nets.memory import check_padding, in_words, scoring_bytes, step_bytes
+from earmark.nets.memory import in_words, scoring_bytes, step_bytes
 from earmark.recipe import load_recipe
 
 TINY = load_recipe("tiny").members["logmel"]
@@ -47,13 +47,6 @@ def test_numbers_beyond_any_machine_are_counted_too() -> None:
 def test_a_length_that_the_net_cannot_take_is_told() -> None:
     with pytest.raises(RecipeError, match="the net cannot take"):
         scoring_bytes(planned_net(TINY, 10), 2**60)
-
-
-def test_views_of_hours_are_refused() -> None:
-    net = planned_net(TINY, 10)
-    check_padding(net, 10_000, 16000)
-    with pytest.raises(RecipeError, match="view pad20000 adds 640 s of zeros; 600 s are the most"):
-        check_padding(net, 20_000, 16000)
 
 
 def test_bytes_in_words() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from earmark.errors import RecipeError
 from earmark.recipe import ScoringSettings
-from earmark.scoring.groups import check_views, length_groups, padding_of
+from earmark.scoring.groups import check_padding, check_views, length_groups, padding_of
 from tests.reference import grouping
 
 LENGTHS = st.lists(st.integers(1, 400), max_size=90) | st.lists(st.integers(1000, 1300), min_size=60, max_size=150, unique=True)
@@ -104,3 +104,9 @@ def test_views_that_a_net_does_not_know_are_refused(views: list[str], takes_vect
         check_views(views, takes_vectors)
     check_views(["whole"], takes_vectors)
     check_views(["varied1"] if takes_vectors else ["pad8"], takes_vectors)
+
+
+def test_views_of_hours_are_refused() -> None:
+    check_padding(10_000, 256, 16000)
+    with pytest.raises(RecipeError, match="view pad20000 adds 640 s of zeros; 600 s are the most"):
+        check_padding(20_000, 256, 16000)

@@ -13,7 +13,6 @@ from earmark.assess.joined import Joined
 from earmark.assess.metrics import RunMetrics
 from earmark.assess.thresholds import trust_of
 from earmark.data.store import Store
-from earmark.data.table import load_table
 from earmark.embedding.onnx_model import further_files
 from earmark.embedding.opened import BUILT_IN, NO_COPY, open_embedder
 from earmark.errors import BundleError, EarmarkWarning, RunError
@@ -21,13 +20,14 @@ from earmark.labels import LabelSet
 from earmark.nets.member import check_weights, load_net, load_tensors, planned_net, save_tensors
 from earmark.nets.tagnet import TagNet, parameter_count, serving_head
 from earmark.recipe import MemberSettings, Part
+from earmark.runs.data import load_unchanged_table
 from earmark.runs.run import Run
 from earmark.runs.votes import Vote
 from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember, Proof, read_bundle
 from earmark.tagging.card import write_card
 from earmark.tagging.card_files import HEADING, onnx_files
 from earmark.tagging.thresholds import exclusive
-from earmark.training.onnx_file import Sounds, sounds_of_store, write_onnx
+from earmark.training.onnx_file import Sounds, sounds_of_run, write_onnx
 
 
 def write_bundle(run: Run, store: Store, metrics: RunMetrics, scores: Joined) -> None:
@@ -46,7 +46,7 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics, scores: Joined) ->
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     ensemble, votes = next(iter(run.votes().items()))
-    sounds = sounds_of_store(store)
+    sounds = sounds_of_run(run, store)
     nets: dict[tuple[str, int, str], list[Vote]] = {}
     for vote in votes:
         nets.setdefault((vote.member, vote.fold, vote.weights), []).append(vote)
@@ -61,7 +61,7 @@ def write_bundle(run: Run, store: Store, metrics: RunMetrics, scores: Joined) ->
         data=BundleData(
             source=store.source,
             clips=store.clip_count,
-            verified=int(load_table(store).verified.sum()),
+            verified=int(load_unchanged_table(store).verified.sum()),
             fingerprint=store.fingerprint,
         ),
         licence=store.licence,

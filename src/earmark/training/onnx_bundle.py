@@ -20,7 +20,7 @@ from earmark.tagging.card import NAME, with_section, write_card
 from earmark.tagging.card_files import HEADING, onnx_files
 from earmark.tagging.weights import open_net
 from earmark.training.int8 import Trial, write_int8
-from earmark.training.onnx_file import Sounds, sounds_of_files, sounds_of_store, write_onnx
+from earmark.training.onnx_file import Sounds, sounds_of_files, sounds_of_run, write_onnx
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def export_bundle(model: Path, out: Path, clips: Sequence[Path] | None = None, i
                 f"--int8: what 8 bits change is measured on the clips that a run held out, and {model} is no run with its store"
             )
         trial = Trial(Run.open(model), store)
-    sounds = _given(clips) if clips else sounds_of_store(store) if store is not None else _rendered()
+    sounds = _given(clips) if clips else sounds_of_run(Run.open(model), store) if store is not None else _rendered()
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

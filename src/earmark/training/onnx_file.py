@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import earmark
 from earmark import audio, files
-from earmark.data.clips import ClipSet, load_clips
 from earmark.data.store import Store
 from earmark.embedding.opened import open_embedder
 from earmark.errors import BundleError, EarmarkError
@@ -22,6 +21,8 @@ from earmark.machine import arithmetic_threads
 from earmark.nets.drawing.net import onnx_file
 from earmark.nets.tagnet import TagNet
 from earmark.recipe import InputSettings, Part
+from earmark.runs.data import load_run_clips
+from earmark.runs.run import Run
 from earmark.runtime import open_session
 from earmark.scoring.onnx_scorer import EMBEDDING, SCORES, VECTORS, WAVEFORM
 from earmark.scoring.scorer import net_input
@@ -48,11 +49,11 @@ class Sounds:
     at: Callable[[int], list[audio.Samples]]
 
 
-def sounds_of_store(store: Store) -> Sounds:
-    """Some clips of a store, from the shortest to the longest."""
+def sounds_of_run(run: Run, store: Store) -> Sounds:
+    """Some of the clips that a run learns from, from the shortest to the longest."""
 
     def at(rate: int) -> list[audio.Samples]:
-        clips: ClipSet = load_clips(store, rate)
+        clips = load_run_clips(run, store, rate)
         by_length = np.argsort(clips.length, kind="stable")
         chosen = by_length[np.unique(np.linspace(0, len(by_length) - 1, min(SOUNDS, len(by_length))).round().astype(int))]
         return [clips.samples(int(index))[: round(LONGEST * rate)] for index in chosen]
