@@ -159,11 +159,17 @@ def _standardised_image(graph: Graph, frontend: StandardisedLogMel, power: Value
     level = graph.node("Log", graph.node("Max", power, graph.constant(frontend.floor)))
     decibels = graph.times(level, graph.constant(TO_DECIBELS))
     relative = graph.less(decibels, graph.reduced("ReduceMax", decibels, (1, 2)))
-    clipped = graph.node("Max", relative, graph.constant(-frontend.dynamic_range))
-    centred = graph.less(clipped, graph.reduced("ReduceMean", clipped, (1, 2)))
-    variance = graph.reduced("ReduceMean", graph.times(centred, centred), (1, 2))
+    # Counted from the lower end, silence is 0, and sums of a sound that is mostly silent stay exact.
+    above = graph.node("Max", graph.add(relative, graph.constant(frontend.dynamic_range)), graph.constant(0.0))
+    centred = graph.less(above, _mean(graph, above))
+    variance = _mean(graph, graph.times(centred, centred))
     deviation = graph.add(graph.node("Sqrt", variance), graph.constant(frontend.epsilon))
     return _as_image(graph, graph.over(centred, deviation))
+
+
+def _mean(graph: Graph, rows: Value) -> Value:
+    """The mean over frames and bands, ``[B, 1, 1]``, in two steps: ONNX Runtime adds number after number, which is exact for few only."""
+    return graph.reduced("ReduceMean", graph.reduced("ReduceMean", rows, (2,)), (1,))
 
 
 def _raw_power(graph: Graph, frontend: RawWaveform, waveform: Value) -> Value:  # noqa: ARG001
