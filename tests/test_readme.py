@@ -1,5 +1,6 @@
 """What the README tells a reader to type is typed here."""
 
+import csv
 import os
 import re
 import shlex
@@ -12,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+import soundfile
 
 from tests.conftest import REPOSITORY
 from tests.embedding.models import write_model
@@ -30,12 +33,25 @@ def commands() -> list[list[str]]:
 def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
     """Only the length of the training is cut."""
     shutil.copytree(rendered.parent / "audio", tmp_path / "sounds")
-    (tmp_path / "labels.csv").write_text(rendered.read_text().replace("audio/", "sounds/"))
+    rows = list(csv.DictReader(rendered.read_text().replace("audio/", "sounds/").splitlines()))
+    for number, row in enumerate(rows):
+        row["verified"] = str(int(number % 8 != 0))  # thresholds want 50 verified clips
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    night = np.concatenate([soundfile.read(path)[0] for path in sorted((tmp_path / "sounds").glob("*.wav"))[:20]])
+    soundfile.write(tmp_path / "night.mp3", night, 16000)
+    (tmp_path / "files.txt").write_text("sounds\n")
     write_model(tmp_path / "model.onnx", facts={"sample_rate": "32000"})
     quick, tour = ["prepare", "train", "tag"], ["prepare", "train", "evaluate", "tag", "info"]
+    tags = ["tag", "tag", "-L", "tag", "export"]
     loop = ["audit", "review", "apply-corrections", "prepare", "train", "compare"]
-    assert [command[1] for command in commands()] == quick + tour + loop
+    assert [command[1] for command in commands()] == quick + tour + tags + loop
     for command in commands():
+        sound = None
+        if command[0] == "curl":  # … URL | earmark tag -
+            command, sound = command[command.index("|") + 1 :], (tmp_path / "night.mp3").open("rb")
         assert command[0] == "earmark"
         if command[1] == "review":
             look_at(command[1:], tmp_path)
@@ -44,6 +60,7 @@ def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "earmark", *arguments],
             cwd=tmp_path,
+            stdin=sound,
             capture_output=True,
             text=True,
             check=False,
@@ -52,6 +69,8 @@ def test_the_tour_runs_as_written(rendered: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
     assert len((tmp_path / "tags.csv").read_text().splitlines()) == 1 + 3 * 80
     assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "night.txt").read_text().startswith("Selection\tView")
+    assert (tmp_path / "onnx" / "logmel-fold0.onnx").is_file()
     assert (tmp_path / "corrected.csv").is_file()
 
 
@@ -79,11 +98,14 @@ def test_the_example_manifest_and_the_python_lines_work(finished_run: Path, rend
     assert [clip.labels for clip in clips] == [("Bark",), ("Bark", "Growling"), ()]
     shutil.copytree(rendered.parent / "audio", tmp_path / "sounds")
     (tmp_path / "run").symlink_to(finished_run)
+    samples, rate = soundfile.read(tmp_path / "sounds" / "0001.wav")
+    soundfile.write(tmp_path / "night.mp3", np.tile(samples, 8), rate)
     monkeypatch.chdir(tmp_path)
     lines = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)  # type: ignore[union-attr]
     names: dict[str, object] = {}
     exec(lines, names)
     assert isinstance(names["label"], str)
+    assert names["part"].end > 5  # type: ignore[attr-defined]
 
 
 def test_make_does_what_the_readme_says() -> None:
