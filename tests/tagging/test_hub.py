@@ -232,6 +232,12 @@ def test_info_takes_models_of_the_hub_beside_recipes(hub: HubServer, capsys: pyt
     assert len(hub.asked) == before
 
 
+def test_tag_takes_models_of_the_hub(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["tag", "x.wav", "--model", "user/none"]) == 2
+    assert "the Hugging Face Hub has no model user/none" in capsys.readouterr().err
+    assert hub.asked
+
+
 @pytest.mark.slow
 def test_a_model_of_the_hub_tags_as_its_folder_does(hub: HubServer, finished_run: Path) -> None:
     hub.publish("user/trained", content(finished_run / "bundle"), "main")

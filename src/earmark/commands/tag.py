@@ -26,7 +26,9 @@ def tag(
             "(@table.csv); - is a sound on stdin.",
         ),
     ],
-    model: Annotated[Path, typer.Option(help="A bundle, or a run directory with one.")],
+    model: Annotated[
+        str, typer.Option(help="A bundle, a run directory with one, or USER/MODEL[@REVISION] of the Hugging Face Hub.")
+    ],
     top_k: Annotated[int, typer.Option(min=1, help="Labels a sound, or a window, at most.")] = 3,
     threshold: Annotated[
         str, typer.Option(metavar="0..1|auto|precision:P", help="No label below this score; chosen for every class.")
