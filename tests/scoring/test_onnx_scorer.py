@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -70,6 +71,11 @@ def test_a_file_that_is_no_such_net_is_refused(tmp_path: Path) -> None:
         OnnxScorer(path, INPUT, 9, "softmax")
     with pytest.raises(BundleError, match="not such a net as earmark exports"):
         open_onnx_scorer(path, Part.model_validate({"name": "embedding"}), INPUT, CLASSES, "softmax")
+    other = onnx.load(path)
+    other.graph.node[-1].output[0] = other.graph.output[-1].name = "vector"  # in the place of the embedding
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(BundleError, match=r"not such a net as earmark exports: .* its outputs \['scores', 'vector'\]"):
+        OnnxScorer(tmp_path / "other.onnx", INPUT, CLASSES, "softmax")
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(BundleError, match=r"net\.onnx: no net that can be run"):
         OnnxScorer(path, INPUT, CLASSES, "softmax")

@@ -117,7 +117,7 @@ def _opened(path: Path, sound: str, classes: int) -> Any:
         raise BundleError(f"{path}: no net that can be run: {error}") from None
     inputs = {put.name: put for put in session.get_inputs()}
     outputs = {put.name: list(put.shape) for put in session.get_outputs()}
-    if sound not in inputs or set(outputs) < {SCORES, EMBEDDING}:
+    if sound not in inputs or not {SCORES, EMBEDDING} <= set(outputs) or not outputs[SCORES]:
         raise BundleError(
             f"{path}: not such a net as earmark exports: its inputs are {sorted(inputs)}, its outputs {sorted(outputs)}"
         )
