@@ -54,6 +54,16 @@ def test_what_gives_other_scores_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_scores_that_are_no_numbers_prove_nothing(finished_run: Path, store: Store, tmp_path: Path) -> None:
+    net = trained_net("2018 log-mel", 0)
+    net.head.state_dict()["linear.bias"].fill_(float("nan"))  # the embedding is in order, and the scores are as wrong in PyTorch
+    with pytest.raises(BundleError, match=r"net\.onnx: its scores are not finite; it is not written"):
+        written(tmp_path / "net.onnx", net, finished_run, store)
+    with pytest.raises(BundleError, match=r"no sound to prove it on"):
+        onnx_file.prove(tmp_path / "net.onnx", net, [], "none", RATE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_net_that_nobody_can_draw_is_named(
     finished_run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

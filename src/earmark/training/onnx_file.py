@@ -104,7 +104,7 @@ def write_onnx(
         folder: folder that the file of a pre-trained model is relative to; the current folder by default.
 
     Raises:
-        BundleError: its scores are not those of PyTorch, or the net cannot be written; nothing is written then.
+        BundleError: its scores are not those of PyTorch, or not finite, or the net cannot be written; nothing is written then.
     """
     about = {
         "earmark": earmark.__version__,
@@ -149,13 +149,15 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
     Args:
         path: the file.
         net: the net, on the CPU.
-        inputs: what the net takes, each ``[1, samples]`` or ``[1, D]``; all together once more as a batch if they are vectors.
+        inputs: what the net takes, each ``[1, samples]`` or ``[1, D]``. The longest is scored once more, in a batch with its mirror image.
         source: where the sounds are from, in words.
         sample_rate: in Hz.
 
     Raises:
-        BundleError: the file cannot be run, or its embeddings are not PyTorch's.
+        BundleError: there are no sounds, the file cannot be run, its scores are not finite, or its embeddings are not PyTorch's.
     """
+    if not inputs:
+        raise BundleError(f"{path.name}: there is no sound to prove it on that the net can take; it is not written")
     try:
         session = open_session(path)
     except ValueError as error:
@@ -174,6 +176,8 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
     with arithmetic_threads(1):
         for batch in [*inputs, np.concatenate([longest, longest[:, ::-1]])]:  # both sounds of the last batch are different
             (scores, embedding), (own_scores, own_embedding) = by_onnx(batch), by_torch(batch)
+            if not np.isfinite(scores - own_scores).all():  # `max` would pass over NaN
+                raise BundleError(f"{path.name}: its scores are not finite; it is not written")
             difference = max(difference, float(np.abs(scores - own_scores).max()))
             if not np.abs(embedding - own_embedding).max() <= MOST_RELATIVE * max(1.0, float(np.abs(own_embedding).max())):
                 raise BundleError(f"{path.name}: ONNX Runtime's embeddings are not PyTorch's; it is not written")
