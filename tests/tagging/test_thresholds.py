@@ -124,7 +124,7 @@ def test_classes_that_get_no_label_are_known(config: BundleConfig) -> None:
 def test_a_bundle_without_thresholds_says_why(config: BundleConfig, wish: str) -> None:
     old = config.model_copy(update={"version": 1})
     with pytest.raises(
-        BundleError, match=r"the bundle has no thresholds: it was made by an earlier earmark; `earmark export RUN` makes one"
+        BundleError, match=r"the bundle has no thresholds: it was made by an earlier earmark; `earmark evaluate RUN` makes a"
     ):
         thresholds(old, wish)
     with pytest.raises(BundleError, match="the bundle has no thresholds: too few verified clips were there to choose them on"):

@@ -136,7 +136,7 @@ def _thresholds_of(config: BundleConfig, wish: str) -> Thresholds:
     if config.thresholds is not None:
         return config.thresholds
     if config.version == 1:
-        reason = "it was made by an earlier earmark; `earmark export RUN` makes one that has them"
+        reason = "it was made by an earlier earmark; `earmark evaluate RUN` makes a run's bundle anew, with them"
     else:
         reason = "too few verified clips were there to choose them on"
     raise BundleError(f"threshold {wish}: the bundle has no thresholds: {reason}; a score from 0 to 1 needs none")
