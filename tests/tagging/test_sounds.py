@@ -240,6 +240,13 @@ def test_memory_does_not_grow_with_the_length(sounds: dict[str, ArraySound]) -> 
         assert max(samples for _, samples in scorer.groups) <= GROUP_SAMPLES
 
 
+def test_a_program_that_was_asked_to_stop_reads_no_sound_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])  # nobody asks a fourth time
+    monkeypatch.setattr("earmark.tagging.sounds.interrupted", lambda: next(answers))
+    with pytest.raises(KeyboardInterrupt):
+        tag_sounds(tagger_of(Measures()), written(tmp_path, 60.0), Request(window=1.0))
+
+
 def test_nothing_is_asked_of_no_files() -> None:
     assert tag_sounds(tagger_of(Measures()), [], Request()) == []
     assert Request().threshold == 0.0 and Tag("loud", 1.0).label == "loud"

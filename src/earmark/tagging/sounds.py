@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark.errors import AudioError
+from earmark.interrupts import interrupted
 from earmark.machine import compute_with, threads_kept
 from earmark.parallel import in_order, made_ahead
 from earmark.tagging.merge import merged
@@ -196,6 +197,8 @@ def _read(
         try:
             with opener() as stream:
                 for cut in cuts(stream, rates):
+                    if interrupted():  # else the main thread, which has had the signal, would wait for the end of a sound of hours
+                        raise KeyboardInterrupt
                     yield number, cut
                 yield number, Heard(stream.seconds, stream.rate, None)
         except AudioError as error:
