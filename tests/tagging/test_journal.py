@@ -108,6 +108,12 @@ def test_tables_of_one_name_are_told_apart(tmp_path: Path) -> None:
         assert [sound.name for sound in journal.waiting()] == ["a.txt", "a~2.txt", "b.txt", "a~3.txt"]
 
 
+def test_thousands_of_one_name_take_no_longer_than_others(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j") as journal:
+        journal.ask(Listed(f"{number}/a".encode(), b"a", 1, 1) for number in range(5000))
+        assert list(journal.name_tables(".txt"))[4999] == "a~5000.txt"  # a minute, if each of them begins with ~2
+
+
 def test_two_processes_do_not_share_a_journal(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from earmark.tagging.journal import Journal\nwith Journal.open(Path('j'), Path('tags.csv')): pass"
     with Journal.open(tmp_path / "j") as journal:

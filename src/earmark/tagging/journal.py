@@ -215,13 +215,17 @@ class Journal:
             The new names.
         """
         last = self._before
-        query = f"SELECT asked, number, wish FROM sounds WHERE name IS NULL AND asked > ? ORDER BY asked LIMIT {BATCH}"
+        counts: dict[bytes, int] = {}  # of the wishes that several sounds have: counting each from 2 on would take for ever
+        # Only sounds that wait have no name, and by the index of those, not by that of the names, each batch is read at once.
+        query = (
+            f"SELECT asked, number, wish FROM sounds WHERE state = 0 AND +name IS NULL AND asked > ? ORDER BY asked LIMIT {BATCH}"
+        )
         while rows := self._connection.execute(query, [last]).fetchall():
             for last, number, wish in rows:  # noqa: B007
-                again, name = 1, wish + ending.encode()
+                name = wish + ending.encode()
                 while self._count("name = ?", name):
-                    again += 1
-                    name = wish + f"~{again}{ending}".encode()
+                    counts[wish] = counts.get(wish, 1) + 1
+                    name = wish + f"~{counts[wish]}{ending}".encode()
                 self._connection.execute("UPDATE sounds SET name = ? WHERE number = ?", [name, number])
                 yield os.fsdecode(name)
 
