@@ -128,6 +128,27 @@ def test_two_processes_do_not_share_a_journal(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 
 
+def test_a_journal_that_another_process_has_just_made_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Journal.open(tmp_path / "j") as journal:
+        monkeypatch.setattr(Path, "exists", lambda _: False)  # as it was when the second process looked
+        with pytest.raises(EarmarkError, match=r"is being written"), Journal.open(tmp_path / "j"):
+            pass
+        monkeypatch.undo()
+        journal.header["length"] = 1
+        journal.commit()
+    assert (tmp_path / "j").stat().st_size
+
+
+def test_an_interrupt_within_a_commit_does_no_harm(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j") as journal:
+        journal.ask(listed("a"))
+        journal._connection.execute("COMMIT")
+        journal.commit()
+        finish(journal, "a")
+    with Journal.open(tmp_path / "j") as journal:
+        assert again(journal, listed("a"))[0] == ["a"]  # what was not committed is forgotten still
+
+
 def test_other_files_are_no_journals(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other") as other:
         other.execute("CREATE TABLE birds (name)")

@@ -110,7 +110,12 @@ class Journal:
             with _faults_named(path, out):
                 connection = sqlite3.connect(path or PRIVATE, timeout=0, isolation_level=None)
                 try:
-                    _set_up(connection, path)
+                    try:
+                        _set_up(connection, path)
+                    except sqlite3.OperationalError as error:
+                        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                            is_new = False  # it is that of a process that began in the same moment, though it is empty as yet
+                        raise
                     yield cls(connection)
                 finally:
                     connection.close()
@@ -246,6 +251,8 @@ class Journal:
 
     def commit(self) -> None:
         """Makes what has changed last, the header too, whatever happens from now on."""
+        if not self._connection.in_transaction:  # Ctrl-C has come between the last two steps of an earlier call
+            self._connection.execute("BEGIN IMMEDIATE")
         if self.header != self._written:
             self._connection.execute("DELETE FROM header")
             self._connection.executemany("INSERT INTO header VALUES (?, ?)", [(k, json.dumps(v)) for k, v in self.header.items()])
