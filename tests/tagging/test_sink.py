@@ -114,6 +114,7 @@ def test_a_table_whose_name_is_too_long_is_a_bad_file(model: StandIn) -> None:
     done = tag("rec", form="raven")
     assert done.tagged == 3 and done.bad == ((f"rec/{long}", "the name of its table would be too long"),)
     assert "rec/" + long in Path("out/bad.csv").read_text() and len(model.read) == 4
+    assert not Path("out/.partial").exists()
 
 
 def rows(path: str = "out.parquet") -> list[tuple[object, ...]]:

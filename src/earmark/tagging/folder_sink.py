@@ -69,10 +69,14 @@ class FolderSink(FileSink):
 
     def _write_table(self, path: Path, text: str) -> None:
         half = self._out / ".partial"  # there is one writer
-        with half.open("wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(half, path)
+        try:
+            with half.open("wb") as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(half, path)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
 
 
 def _has_size(path: Path, size: int) -> bool:
