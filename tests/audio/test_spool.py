@@ -12,7 +12,7 @@ import soundfile
 
 from earmark import audio
 from earmark.audio import spool
-from earmark.errors import AudioError
+from earmark.errors import AudioError, MachineError
 
 
 def sound(path: Path, form: str = "WAV") -> bytes:
@@ -102,6 +102,14 @@ def test_nothing_is_left_of_what_was_kept(tmp_path: Path, monkeypatch: pytest.Mo
         next(stream.mono((16000,)))
         assert not list((tmp_path / "room").iterdir())
     writer.join()
+
+
+def test_no_room_for_temporary_files_is_not_the_sounds_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(MachineError, match=r"pipe: nowhere to keep its bytes meanwhile: No usable temporary directory"):
+        samples_of(tmp_path / "pipe")
 
 
 WAITING = """

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from earmark.audio.opening import OpenFile, mode_of, open_ordinary
-from earmark.errors import AudioError
+from earmark.errors import AudioError, MachineError
 from earmark.interrupts import interrupted
 
 STDIN = Path("-")  # the name of stdin where a file is named
@@ -24,6 +24,7 @@ def opened_or_spooled(path: Path | str) -> Iterator[OpenFile]:
 
     Raises:
         AudioError: the file is missing, is no ordinary file and no pipe, or cannot be read; stdin is closed, or is a terminal.
+        MachineError: there is no place for temporary files.
         OSError: the system failed.
         KeyboardInterrupt: the program was asked to stop while it waited for the pipe.
     """
@@ -55,6 +56,10 @@ def _stdin() -> int:
 
 @contextmanager
 def _spooled(path: Path | str, number: int) -> Iterator[OpenFile]:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:  # which would be taken for the sound's
+        raise MachineError(f"{os.fspath(path)}: nowhere to keep its bytes meanwhile: {error.strerror}") from error
     with tempfile.TemporaryFile(buffering=0) as kept:  # it has no name, so nothing of it is left however the program ends
         ready = select.poll()
         ready.register(number, select.POLLIN)
