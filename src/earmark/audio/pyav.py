@@ -23,11 +23,16 @@ MISSING_SECONDS = 0.25  # the same for a short one
 _HELP = "needs PyAV: pip install 'earmark[formats]'; or convert it, for example with ffmpeg -i FILE FILE.flac"
 
 
+class MissingError(AudioError):
+    """PyAV is not installed."""
+
+
 class ForeignSound:
     """The first sound stream of a media file, at its own rate: a `Sound`.
 
     Raises:
-        AudioError: PyAV is not there, or finds no sound that it can decode.
+        MissingError: PyAV is not there.
+        AudioError: it finds no sound that it can decode.
     """
 
     def __init__(self, file: OpenFile, kind: Kind) -> None:
@@ -35,7 +40,7 @@ class ForeignSound:
         try:
             import av  # noqa: F401
         except ImportError:
-            raise AudioError(f"{kind.name} {_HELP}") from None
+            raise MissingError(f"{kind.name} {_HELP}") from None
         first = next(self._frames(), None)
         if first is None:
             raise AudioError("no samples")
@@ -95,7 +100,7 @@ def undecoded_sound(file: OpenFile, error: AudioError) -> ForeignSound:
     """The sound of a file that libsndfile knows, but not with the codec that is in it.
 
     Raises:
-        AudioError: ``error``, what libsndfile says, if PyAV is not there or cannot read it either.
+        AudioError: ``error``, what libsndfile says, if PyAV cannot read it either; with a hint if PyAV is not there.
     """
     file.data.seek(0)
     kind = marked(file.data.read(64), UNDECODED)
@@ -103,6 +108,8 @@ def undecoded_sound(file: OpenFile, error: AudioError) -> ForeignSound:
         raise error
     try:
         return ForeignSound(file, kind)
+    except MissingError:
+        raise AudioError(f"{error}; PyAV may know its codec: pip install 'earmark[formats]'") from None
     except AudioError:
         raise error from None
 
