@@ -90,6 +90,15 @@ def test_a_model_is_fetched_with_the_files_that_its_configuration_names_and_no_o
     assert hub.asked[before:] == ["GET /api/models/user/model/revision/main"]  # which commit the branch is now
 
 
+def test_a_pretrained_model_comes_with_the_nets_that_stand_on_it(hub: HubServer) -> None:
+    config = json.loads(a_config())
+    for member, model in zip(config["members"], ("0123456789ab.onnx", "../0123456789ab.onnx"), strict=True):
+        member["frontend"] = {"name": "embedding", "model": model, "size": 3}
+    files = {**a_bundle(), "config.json": json.dumps(config).encode(), "0123456789ab.onnx": b"a model"}
+    hub.publish("user/model", files, "main")
+    assert set(content(model_folder("user/model"))) == {"config.json", *NETS, "0123456789ab.onnx"}  # and nothing from elsewhere
+
+
 @pytest.mark.parametrize("name", ["user/model@old", "hf://user/model@old", "https://huggingface.co/user/model/tree/old"])
 def test_a_revision_is_what_it_was_when_the_main_branch_has_moved_on(hub: HubServer, name: str) -> None:
     commit = hub.publish("user/model", a_bundle("first"), "old")

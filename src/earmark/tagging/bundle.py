@@ -5,6 +5,7 @@ the training data, and how far scores are to be trusted (calibration, thresholds
 file or both for each net, and ``README.md``, the model card. Version 1 had neither ONNX files nor calibration nor thresholds.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from itertools import pairwise
@@ -23,6 +24,7 @@ VERSION = 2
 CONFIG = "config.json"
 MOST_BYTES = 16 * 2**20  # of config.json: 20,000 labels with their thresholds and 1,000 nets have room
 LONGEST_LABEL = 1000  # characters
+MODEL = re.compile(r"[0-9a-f]{12}\.onnx")  # a copy of a pre-trained model
 CONTROL = ("Cc", "Zl", "Zp")  # kinds of characters that break a line, or that a terminal obeys
 
 Number = Annotated[Whole, Field(ge=0, lt=2**63)]  # of clips, of parameters, of a fold
@@ -150,6 +152,12 @@ class BundleConfig(BaseModel):
     def file_names(self) -> list[str]:
         """Names of all the nets' files, which lie in the bundle's folder."""
         return [name for member in self.members for name in member.files]
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the pre-trained models, in the bundle's folder too, that its nets stand on, as earmark names their copies."""
+        models = {str(member.frontend.arguments.get("model")) for member in self.members if member.frontend.name == "embedding"}
+        return sorted(filter(MODEL.fullmatch, models))
 
 
 def read_bundle(path: Path) -> BundleConfig:

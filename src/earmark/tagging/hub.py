@@ -1,7 +1,7 @@
 """Where a model lies: a bundle's folder on this machine, or a model of the Hugging Face Hub, which is fetched into the Hub's cache.
 
-Fetched are ``config.json`` and the files that it names as its nets', whose endings a bundle's configuration has checked. Nothing else of
-the repository comes to this machine: no pickle, and no code.
+Fetched are ``config.json`` and the files that it names as its nets' and as the pre-trained models that these stand on. Their endings are
+checked before. Nothing else of the repository comes to this machine: no pickle, and no code.
 """
 
 import logging
@@ -85,7 +85,8 @@ def model_folder(model: str | Path) -> Path:
     except BundleError as error:
         raise error if name.sure else BundleError(f"{model}: no such folder; {error}") from None
     commit = name._replace(revision=folder.name)  # the nets must be those that the configuration is about
-    files = read_config(folder).file_names
+    config = read_config(folder)
+    files = [*config.file_names, *config.model_names]
     # On a terminal the library's own bars are shown, which count bytes.
     with progress_bar(f"fetch {name.repository}", len(files), hidden=sys.stderr.isatty(), unit="files") as bar:
         for done, file in enumerate(files, 1):
