@@ -82,6 +82,24 @@ def test_a_table_that_somebody_else_wrote_is_not_replaced() -> None:
     assert below("rec") == ["a.wav", "bad.csv", "sub/a.wav", "sub/b.wav"]
 
 
+def test_a_table_that_somebody_has_changed_stays(model: StandIn) -> None:
+    tag("rec", "more", form="audacity")
+    table, for_bad = Path("out/sub/b.wav.txt"), Path("out/c.wav.txt")
+    whole = table.read_text()
+    table.write_text(whole + "3.0\t4.0\tmy own label\n")
+    for sounds in (["rec", "more"], ["more"]):  # it would be made again, or go
+        with pytest.raises(EarmarkError, match=r"out/sub/b.wav.txt has been changed since earmark wrote it"):
+            tag(*sounds, form="audacity")
+    assert "my own label" in table.read_text() and len(below("out")) == 6
+    table.write_text("")  # as after a power cut
+    assert tag("rec", "more", form="audacity").done == 1 and table.read_text() == whole
+    for_bad.write_text("labels of what earmark cannot read")
+    assert not tag("rec", "more", form="audacity").changed
+    with pytest.raises(EarmarkError, match=r"out/c.wav.txt has been changed"):
+        tag("rec", form="audacity")
+    assert for_bad.exists() and len(model.read) == 6
+
+
 @pytest.mark.usefixtures("model")
 def test_a_single_sounds_table_is_the_file_that_was_named() -> None:
     tag("rec/a.wav", form="raven", out="a.txt")

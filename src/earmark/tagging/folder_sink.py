@@ -26,11 +26,14 @@ class FolderSink(FileSink):
         """See `Sink.resume`."""
         super().resume(journal)
         for number, name, size in journal.tables():
-            if not _has_size(self._out / name, size):
+            if not _is_whole(self._out / name, size):
                 journal.repeat("number = ?", number)
 
     def _drop_old(self, journal: Journal) -> bool:
-        for name in journal.old():
+        for name, size in journal.old():
+            if size is not None:
+                _is_whole(self._out / name, size)  # before any of them goes
+        for name, _ in journal.old():
             self._remove_table(self._out / name)
         is_smaller = super()._drop_old(journal)
         self._refuse_unknown([self.ledger] if journal.is_new and self.ledger else [])
@@ -79,8 +82,16 @@ class FolderSink(FileSink):
             raise
 
 
-def _has_size(path: Path, size: int) -> bool:
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a table is as it was written; not if it is missing, or empty as after a power cut.
+
+    Raises:
+        EarmarkError: somebody has changed it: people correct such tables by hand.
+    """
     try:
-        return path.stat().st_size == size
+        present = path.stat().st_size
     except OSError:
         return False
+    if present not in (size, 0):
+        raise EarmarkError(f"{path} has been changed since earmark wrote it: give another --out, or remove it")
+    return present == size

@@ -187,10 +187,13 @@ class Journal:
         """Whether there are rows of sounds that have changed or are not asked for any more."""
         return bool(self._count("start < stop AND (state = ? OR (state = ? AND asked <= ?))", -state, state, self._before))
 
-    def old(self) -> Iterator[str]:
-        """The names of the tables of such sounds."""
-        query = "SELECT name FROM sounds WHERE name IS NOT NULL AND (asked <= ? OR state < 0)"
-        return (os.fsdecode(name) for (name,) in self._connection.execute(query, [self._before]))
+    def old(self) -> Iterator[tuple[str, int | None]]:
+        """The names of the tables of such sounds, and the tables' sizes in bytes: 0 where there is none, None if that is not known."""
+        query = (
+            "SELECT name, CASE abs(state) WHEN 1 THEN stop WHEN 2 THEN 0 END FROM sounds "
+            "WHERE name IS NOT NULL AND (asked <= ? OR state < 0)"
+        )
+        return ((os.fsdecode(name), size) for name, size in self._connection.execute(query, [self._before]))
 
     def drop_old(self) -> bool:
         """Forgets the rows of such sounds, and those sounds that are not asked for. Returns whether there were any."""
