@@ -160,7 +160,9 @@ def _is_anew(journal: Journal, sink: Sink, settings: dict[str, object]) -> bool:
         return False
     if old is not None:
         differences = [f"{key} was {old.get(key)}, is {value}" for key, value in settings.items() if old.get(key) != value]
-        remedy = f"give another --out, or remove {sink.journal} to begin anew"
+        # Tables without a journal would be refused.
+        place = sink.journal.parent if sink.journal and sink.has_tables else sink.journal
+        remedy = f"give another --out, or remove {place} to begin anew"
         if old["shard"] != settings["shard"]:
             raise EarmarkError(
                 f"the tags of another shard are there ({differences[-1]}): every shard needs an --out of its own; {remedy}"
