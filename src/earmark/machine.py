@@ -51,6 +51,11 @@ def memory() -> int:
     return min(limits)
 
 
+def cores() -> int:
+    """Cores that this process may use: on a cluster those of the task, not all of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def choose_device(requested: str) -> str:
     """The device to use, ``cpu`` or ``cuda``; for ``auto`` it is ``cuda`` if there is a GPU.
 

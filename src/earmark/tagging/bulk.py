@@ -21,7 +21,7 @@ import soundfile
 from earmark import __version__
 from earmark.audio.faults import OF_THE_FILE
 from earmark.errors import AudioError, EarmarkError
-from earmark.machine import compute_with, threads_kept
+from earmark.machine import compute_with, cores, threads_kept
 from earmark.parallel import in_order
 from earmark.progress import Bar, progress_bar
 from earmark.tagging.formats import TABLE_A_SOUND
@@ -87,7 +87,7 @@ def tag_files(
         request: what is asked of every sound.
         form: format of the output, one of `earmark.tagging.formats.FORMATS`.
         out: where the tags go, see `earmark.tagging.output.open_sink`; None for stdout.
-        threads: files in work at once; by default as many as there are cores.
+        threads: files in work at once; by default as many as there are cores for this process.
         shard: its number and how many there are: only the sounds of this shard are tagged, see `earmark.tagging.shards`.
 
     Raises:
@@ -96,7 +96,7 @@ def tag_files(
         MachineError: the system failed, for which no file is to blame.
     """
     out = None if out is None else os.fspath(out)
-    workers = threads or os.cpu_count() or 1
+    workers = threads or cores()
     with open_sink(out, form, is_single(inputs)) as sink, Journal.open(sink.journal, None if out is None else Path(out)) as journal:
         anew = _is_anew(journal, sink, _settings(tagger, request, form, shard) if sink.journal else {})
         if not anew:
