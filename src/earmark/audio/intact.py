@@ -37,8 +37,7 @@ def refuse_cut_off(raw: Readable) -> None:
     head = raw.read(28)
     if size == 0:
         raise AudioError("the file is empty")
-    if (promised := _promised_size(head)) > size:
-        raise AudioError(f"cut off: {size} of {promised} bytes are there")
+    _refuse_shorter(size, _promised_size(head))
     raw.seek(12)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         position = 12
@@ -73,6 +72,16 @@ def refuse_cut_off(raw: Readable) -> None:
             raise AudioError("cut off within the last Ogg page")
 
 
+def _refuse_shorter(size: int, promised: int) -> None:
+    """Refuses a file of ``size`` bytes that should have more.
+
+    Raises:
+        AudioError: it is cut off.
+    """
+    if promised > size:
+        raise AudioError(f"cut off: {size} of {promised} bytes are there")
+
+
 def _refuse_missing_boxes(raw: Readable, size: int) -> None:
     """Refuses MP4 whose last box lacks its end, or that lacks the box which says where the sound lies.
 
@@ -90,8 +99,7 @@ def _refuse_missing_boxes(raw: Readable, size: int) -> None:
         if len(header) < 8 or length == 0:  # the last box may go on to the end
             break
         position += max(length, 8)
-    if position > size:
-        raise AudioError(f"cut off: {size} of {position} bytes are there")
+    _refuse_shorter(size, position)
     if not has_index:
         raise AudioError("cut off: it has no index of its sounds (moov)")
 
@@ -113,8 +121,7 @@ def _refuse_missing_segment(raw: Readable, size: int) -> None:
         if length == (1 << 7 * width) - 1:
             return
         position += identity + width + length
-    if position > size:
-        raise AudioError(f"cut off: {size} of {position} bytes are there")
+    _refuse_shorter(size, position)
 
 
 def _refuse_missing_objects(raw: Readable, size: int) -> None:
@@ -130,8 +137,7 @@ def _refuse_missing_objects(raw: Readable, size: int) -> None:
         if length < 24:  # the end, or a recorder did not know the length
             break
         position += length
-    if position > size:
-        raise AudioError(f"cut off: {size} of {position} bytes are there")
+    _refuse_shorter(size, position)
 
 
 def _refuse_missing_caf(raw: Readable, size: int) -> None:
@@ -148,8 +154,7 @@ def _refuse_missing_caf(raw: Readable, size: int) -> None:
         if len(header) < 12 or length < 0:  # the end, or samples of which a recorder did not know how many they are
             break
         position += 12 + length
-    if position > size:
-        raise AudioError(f"cut off: {size} of {position} bytes are there")
+    _refuse_shorter(size, position)
 
 
 def _promised_size(head: bytes) -> int:
