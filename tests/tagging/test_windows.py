@@ -57,6 +57,7 @@ def spans(cuts: Iterator[Cut]) -> list[tuple[float, float]]:
         (8.5, 1, 4, [(0, 1), (4, 5), (8, 8.5)]),
         (9.001, 3, 3, [(0, 3), (3, 6), (6, 9), (9, 9.001)]),
         (0.3, 0.1, 0.1, [(0, 0.1), (0.1, 0.2), (0.2, 0.3)]),  # 3 · 0.1 is more than 0.3
+        (0.5, 1 / 3, 1 / 6, [(0, 0.333333333), (0.166666667, 0.5)]),  # in samples, two hops are one less than a window
     ],
 )
 def test_windows_cover_the_sound_once(seconds: float, window: float, hop: float, expected: list[tuple[float, float]]) -> None:

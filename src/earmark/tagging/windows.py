@@ -65,6 +65,7 @@ def in_windows(stream: Stream, rates: Sequence[int], window: float, hop: float) 
     """
     tapes = _Tapes(stream, rates)
     number = 0  # of the next part
+    covered = -1  # where the part before it ends, in samples of the file; not its beginning and a hop, which are rounded
 
     def begin(rate: int) -> int:
         return round(number * hop * rate)
@@ -79,10 +80,10 @@ def in_windows(stream: Stream, rates: Sequence[int], window: float, hop: float) 
         tapes.append(blocks)
         while tapes.reach(end):
             yield cut()
+            covered = end(stream.rate)
             number += 1
             tapes.forget(begin)
         tapes.forget(begin)  # what lies between two parts, where the hop is longer than the window
-    covered = -1 if number == 0 else end(stream.rate) - round(hop * stream.rate)
     while max(covered, begin(stream.rate)) < tapes.frames:
         last = cut()
         if all(len(samples) for samples in last.sound.values()):
