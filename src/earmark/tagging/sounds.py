@@ -69,7 +69,8 @@ def tag_sounds(
         paths: audio files; ``-`` is stdin.
         request: what is asked of them.
         threads: groups of parts that are scored at once; with 1, they are scored in the calling thread.
-        group_samples: samples that go through the nets at once, at most, in all threads together; but a longer part goes alone.
+        group_samples: samples that go through the nets at once, at most, in all threads together; but a longer part goes alone. With
+            fewer of them fewer wait, too.
 
     Returns:
         For each file, in the order of the paths, its tags, or why it cannot be used. A file that is damaged has no tags at all, wherever
@@ -171,7 +172,8 @@ def _scored(
     group_samples: int,
 ) -> Iterator[Heard[list[Result]] | AudioError]:
     """What is kept of the parts of each sound."""
-    batches = made_ahead(_batches(_read(openers, model.sample_rates, cuts), WAITING_SAMPLES // threads), ahead=2)
+    most = WAITING_SAMPLES * group_samples // GROUP_SAMPLES // threads
+    batches = made_ahead(_batches(_read(openers, model.sample_rates, cuts), most), ahead=2)
     score = partial(_score_batch, model, group_samples // threads)
     for _, items in groupby(_in_threads(score, batches, threads), itemgetter(0)):
         kept: list[Result] = []
