@@ -123,9 +123,9 @@ def with_section(card: str, heading: str, text: str) -> str:
         heading: of the section, without ``##``.
         text: what it says, Markdown; empty to leave the section out.
     """
-    found = re.search(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", card, flags=re.MULTILINE | re.DOTALL)
+    old = re.search(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", card, flags=re.MULTILINE | re.DOTALL)
     section = f"## {heading}\n\n{text.strip()}\n\n" if text.strip() else ""
-    whole = card[: found.start()] + section + card[found.end() :] if found else f"{card.rstrip()}\n\n{section}"
+    whole = card[: old.start()] + section + card[old.end() :] if old else f"{card.rstrip()}\n\n{section}"
     return whole.rstrip() + "\n"
 
 
@@ -135,7 +135,7 @@ def escaped(text: str) -> str:
     >>> escaped("a|b *c*")
     'a&#124;b &#42;c&#42;'
     """
-    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", one_line(text))
+    return MARKUP.sub(lambda character: f"&#{ord(character[0])};", one_line(text))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

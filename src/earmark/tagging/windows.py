@@ -120,9 +120,8 @@ def in_one_piece(stream: Stream, rates: Sequence[int]) -> Iterator[Cut]:
     def middle(rate: int) -> int:
         return (begin(rate) + tapes.end(rate)) // 2
 
-    def enough(
-        rate: int,
-    ) -> int:  # a sample that is there only where the sound is long, and more than a piece is left behind the next
+    def enough(rate: int) -> int:
+        # A sound that reaches this place is a long one, and more than a piece of it is left behind the next piece.
         return max(start + 2 * PIECE_SECONDS, WHOLE_SECONDS) * rate + 1
 
     for blocks in stream.mono(rates):

@@ -24,9 +24,9 @@ class ZeroPad(nn.Module):
         return nn.functional.pad(image, (missing // 2, missing - missing // 2))
 
     def draw(self, graph: "Graph", image: str) -> str:
-        missing = graph.node("Max", graph.less(graph.whole(self.min_frames), graph.size(image, 3)), graph.whole(0))
+        missing = graph.node("Max", graph.minus(graph.whole(self.min_frames), graph.size(image, 3)), graph.whole(0))
         left = graph.over(missing, graph.whole(2))
-        return graph.padded(image, left, graph.less(missing, left), 3, 4)
+        return graph.padded(image, left, graph.minus(missing, left), 3, 4)
 
 
 class ChannelsToRows(nn.Module):

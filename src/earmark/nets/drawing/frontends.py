@@ -74,11 +74,11 @@ def _log_mel_power(graph: Graph, frontend: LogMel, waveform: Value) -> Value:
     bias = number(frontend.waveform_bias)
     samples = graph.size(waveform, 1)
     count = graph.over(graph.add(samples, graph.whole(hop - 1)), graph.whole(hop))
-    length = graph.add(graph.times(graph.less(count, graph.whole(1)), graph.whole(hop)), graph.whole(n))
-    padding = graph.node("Max", graph.less(length, samples), graph.whole(0))
+    length = graph.add(graph.times(graph.minus(count, graph.whole(1)), graph.whole(hop)), graph.whole(n))
+    padding = graph.node("Max", graph.minus(length, samples), graph.whole(0))
     before = graph.over(padding, graph.whole(2))
-    centred = graph.times(graph.less(waveform, graph.constant(number(norm.running_mean))), graph.constant(gain))
-    signal = graph.padded(centred, before, graph.less(padding, before), 1, 2)
+    centred = graph.times(graph.minus(waveform, graph.constant(number(norm.running_mean))), graph.constant(gain))
+    signal = graph.padded(centred, before, graph.minus(padding, before), 1, 2)
     spectrum = Spectrum(n)
     numbers = spectrum.draw(graph, graph.reshape(_frames(graph, signal, count, mel, hop), [-1, n]))
     if bias:
@@ -121,14 +121,14 @@ def _spectra_of_ones(
         graph.node("GreaterOrEqual", begin, before),
         graph.node("LessOrEqual", graph.add(begin, graph.whole(n)), graph.add(before, samples)),
     )
-    at_the_end = graph.add(graph.less(frame, count), graph.whole(2 * ends))
+    at_the_end = graph.add(graph.minus(frame, count), graph.whole(2 * ends))
     at_an_end = graph.node("Where", graph.node("Less", frame, graph.whole(ends)), frame, at_the_end)
     return graph.node("Gather", table, graph.node("Where", within, graph.whole(2 * ends), at_an_end), axis=1)
 
 
 def _log_mel_image(graph: Graph, frontend: LogMel, power: Value) -> Value:
     level = graph.node("Log", graph.node("Max", power, graph.constant(frontend.floor)))
-    relative = graph.less(level, graph.reduced("ReduceMax", level, (1, 2)))
+    relative = graph.minus(level, graph.reduced("ReduceMax", level, (1, 2)))
     decibels = graph.times(relative, graph.constant(TO_DECIBELS / 2))  # of the square root of the power
     clipped = graph.node("Max", decibels, graph.constant(-frontend.dynamic_range))
     norm = frontend.band_norm
@@ -145,11 +145,11 @@ def _as_image(graph: Graph, rows: Value) -> Value:
 
 def _standardised_power(graph: Graph, frontend: StandardisedLogMel, waveform: Value) -> Value:
     n, hop, context = frontend.n_fft, frontend.hop_length, graph.whole(frontend.context)
-    missing = graph.node("Max", graph.less(graph.whole(frontend.shortest), graph.size(waveform, 1)), graph.whole(0))
+    missing = graph.node("Max", graph.minus(graph.whole(frontend.shortest), graph.size(waveform, 1)), graph.whole(0))
     left = graph.over(missing, graph.whole(2))
-    centred = graph.padded(waveform, left, graph.less(missing, left), 1, 2)
+    centred = graph.padded(waveform, left, graph.minus(missing, left), 1, 2)
     reflected = graph.padded(centred, context, context, 1, 2, mode="reflect")
-    count = graph.add(graph.over(graph.less(graph.size(reflected, 1), graph.whole(n)), graph.whole(hop)), graph.whole(1))
+    count = graph.add(graph.over(graph.minus(graph.size(reflected, 1), graph.whole(n)), graph.whole(hop)), graph.whole(1))
     spectrum = Spectrum(n)
     frames = graph.reshape(_frames(graph, reflected, count, frontend.mel_power, hop), [-1, n])
     return _mel(graph, spectrum, frontend.mel_power, spectrum.draw(graph, frames), count)
@@ -158,10 +158,10 @@ def _standardised_power(graph: Graph, frontend: StandardisedLogMel, waveform: Va
 def _standardised_image(graph: Graph, frontend: StandardisedLogMel, power: Value) -> Value:
     level = graph.node("Log", graph.node("Max", power, graph.constant(frontend.floor)))
     decibels = graph.times(level, graph.constant(TO_DECIBELS))
-    relative = graph.less(decibels, graph.reduced("ReduceMax", decibels, (1, 2)))
+    relative = graph.minus(decibels, graph.reduced("ReduceMax", decibels, (1, 2)))
     # Counted from the lower end, silence is 0, and sums of a sound that is mostly silent stay exact.
     above = graph.node("Max", graph.add(relative, graph.constant(frontend.dynamic_range)), graph.constant(0.0))
-    centred = graph.less(above, _mean(graph, above))
+    centred = graph.minus(above, _mean(graph, above))
     variance = _mean(graph, graph.times(centred, centred))
     deviation = graph.add(graph.node("Sqrt", variance), graph.constant(frontend.epsilon))
     return _as_image(graph, graph.over(centred, deviation))
@@ -190,7 +190,7 @@ def _waveform_image(graph: Graph, frontend: FrontEnd, power: Value) -> Value:  #
 
 
 def _vectors(graph: Graph, frontend: Embedding, vectors: Value) -> Value:
-    centred = graph.less(vectors, graph.constant(frontend.mean))
+    centred = graph.minus(vectors, graph.constant(frontend.mean))
     standardised = graph.over(centred, graph.constant(frontend.deviation + frontend.epsilon))
     return graph.node("Unsqueeze", standardised, graph.constant([2, 3]))
 

@@ -89,7 +89,7 @@ class Graph:
         """The sum."""
         return self.node("Add", first, second)
 
-    def less(self, first: Value, second: Value) -> Value:
+    def minus(self, first: Value, second: Value) -> Value:
         """The difference."""
         return self.node("Sub", first, second)
 

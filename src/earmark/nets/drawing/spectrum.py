@@ -113,7 +113,7 @@ def frames_of(graph: Graph, signal: Value, count: Value, n: int, hop: int) -> Va
     across = -(-n // hop)  # blocks that a frame touches
     blocks = graph.add(count, graph.whole(across - 1))
     needed = graph.times(blocks, graph.whole(hop))
-    missing = graph.node("Max", graph.less(needed, graph.size(signal, 1)), graph.whole(0))
+    missing = graph.node("Max", graph.minus(needed, graph.size(signal, 1)), graph.whole(0))
     enough = graph.part(graph.padded(signal, graph.whole(0), missing, 1, 2), graph.whole(0), needed, 1)
     in_blocks = graph.reshape(enough, [0, -1, hop])
     shifted = [graph.part(in_blocks, graph.whole(number), graph.add(count, graph.whole(number)), 1) for number in range(across)]
