@@ -1,7 +1,10 @@
-"""ONNX Runtime: opening a model's file, and what its errors say."""
+"""ONNX Runtime: opening a model's file, what its errors say, and what exported nets call their inputs and outputs."""
 
 from pathlib import Path
 from typing import Any
+
+WAVEFORM, VECTORS, PADDING = "waveform", "vectors", "padding"  # inputs of the nets that earmark exports
+SCORES, EMBEDDING = "scores", "embedding"  # their outputs
 
 
 def open_session(path: Path) -> Any:

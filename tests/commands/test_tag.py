@@ -108,3 +108,14 @@ def test_the_script_runs(finished_run: Path, rendered: Path, tmp_path: Path, cap
             return sorted((row["file"], row["label"]) for row in csv.DictReader(file))
 
     assert rows("tags.csv") == rows("whole.csv") and len(rows("tags.csv")) == 18
+
+
+@pytest.mark.usefixtures("model")
+def test_classes_that_no_sound_can_be_given_are_named(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("earmark.tagging.thresholds.out_of_reach", lambda *_: [f"c{number}" for number in range(12)])
+    assert run(["tag", "rec/0.wav", "--model", str(finished_run), "--threshold", "0.3"]) == 0
+    assert capsys.readouterr().err == (
+        "no sound is given c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more: --threshold 0.3 is out of their reach\n"
+    )

@@ -13,6 +13,7 @@ from earmark.errors import EarmarkError
 if TYPE_CHECKING:
     from earmark.tagging.bulk import Tagged
 
+SHOWN_CLASSES = 10  # of those that a threshold is out of reach for
 TOLD_FROM = 2.0  # seconds that the work took, from which on its speed is told
 
 
@@ -67,12 +68,18 @@ def tag(
     from earmark.tagging.bulk import tag_files
     from earmark.tagging.sounds import Request
     from earmark.tagging.tagger import Tagger
+    from earmark.tagging.thresholds import out_of_reach
 
     keep_freed_memory()
     tagger = Tagger.load(model, precision, device, runtime)
     request = Request(top_k, tagger.thresholds(threshold), window, hop, merge)
     with quiet_libraries():
         result = tag_files(tagger, inputs, request, form, out, threads, part)
+    if never := out_of_reach(tagger.config, threshold):
+        shown = ", ".join(never[:SHOWN_CLASSES]) + (
+            f" and {len(never) - SHOWN_CLASSES:,} more" if len(never) > SHOWN_CLASSES else ""
+        )
+        tell(f"no sound is given {shown}: --threshold {threshold} is out of their reach")
     _tell(result, out)
     if result.bad_count:
         if not result.tagged:

@@ -12,13 +12,10 @@ from earmark import audio
 from earmark.embedding.opened import open_embedder
 from earmark.errors import BundleError
 from earmark.recipe import InputSettings, Part
-from earmark.runtime import first_line, open_session
+from earmark.runtime import EMBEDDING, PADDING, SCORES, VECTORS, WAVEFORM, first_line, open_session
 from earmark.scoring.groups import padding_of
 from earmark.scoring.scorer import Scorer, Scores
 from earmark.scoring.vector_scorer import VectorScorer
-
-WAVEFORM, VECTORS, PADDING = "waveform", "vectors", "padding"  # inputs of an exported net
-SCORES, EMBEDDING = "scores", "embedding"  # its outputs
 
 
 class OnnxScorer(Scorer):
@@ -50,16 +47,12 @@ class OnnxScorer(Scorer):
             alike = np.flatnonzero(lengths == length)
             batch = np.ascontiguousarray(np.stack([waveforms[int(number)] for number in alike]), np.float32)
             for number, view in enumerate(views):
-                scores[number, alike] = self._run(batch, padding_of(view))[0]
+                scores[number, alike] = self._run(batch, padding_of(view))
         return scores
 
-    def embeddings(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the net's last layers see of sounds of one length: ``[B, samples]`` → float32 ``[B, C]``."""
-        return self._run(batch, 0)[1]
-
-    def _run(self, batch: NDArray[np.float32], padding: int) -> list[NDArray[np.float32]]:
+    def _run(self, batch: NDArray[np.float32], padding: int) -> Scores:
         feed: dict[str, NDArray[Any]] = {WAVEFORM: batch, PADDING: np.array([padding], np.int64)}
-        return _computed(self.session, [SCORES, EMBEDDING], feed)
+        return _computed(self.session, [SCORES], feed)[0]
 
 
 def open_onnx_scorer(

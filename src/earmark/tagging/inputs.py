@@ -184,9 +184,13 @@ def _names_in_csv(path: Path) -> Iterator[str]:
 
 
 def _names_in_parquet(path: Path) -> Iterator[str]:
-    import pyarrow
-    import pyarrow.parquet
-
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise EarmarkError(
+            f"{path}: a Parquet table needs pyarrow, which is not installed; pip install pyarrow brings it"
+        ) from None
     with _errors_named(path), path.open("rb") as file:
         try:
             table = pyarrow.parquet.ParquetFile(file)

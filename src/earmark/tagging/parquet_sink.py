@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from earmark import files
+from earmark.errors import EarmarkError
 from earmark.tagging.formats import rows
 from earmark.tagging.growing import GrowingFile
 from earmark.tagging.journal import State
@@ -19,8 +20,10 @@ class ParquetSink(FileSink):
     """A Parquet file, made at the end from rows that grow in a file beside it, ``OUT.rows``, which stays for the next run."""
 
     def __init__(self, out: Path, form: str, journal: Path, ledger: Path) -> None:
-        import pyarrow.parquet  # noqa: F401  (now, not after hours)
-
+        try:
+            import pyarrow.parquet  # noqa: F401  (now, not after hours)
+        except ModuleNotFoundError:
+            raise EarmarkError("--format parquet needs pyarrow, which is not installed; pip install pyarrow brings it") from None
         super().__init__(out, form, journal, ledger)
         self._out = out
 

@@ -22,8 +22,9 @@ from earmark.data.clips import ClipSet
 from earmark.data.store import Store
 from earmark.runs.data import load_run_clips
 from earmark.runs.run import Run
+from earmark.runtime import SCORES, WAVEFORM
 from earmark.scoring.clips import score_clips
-from earmark.scoring.onnx_scorer import SCORES, WAVEFORM, OnnxScorer
+from earmark.scoring.onnx_scorer import OnnxScorer
 from earmark.scoring.scorer import net_input
 from earmark.tagging.bundle import BundleMember, Proof
 from earmark.training.onnx_file import fastest

@@ -15,7 +15,7 @@ from earmark.errors import BundleError, EarmarkError
 from earmark.progress import progress_bar
 from earmark.runs.data import open_store
 from earmark.runs.run import Run
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleMember, bundle_folder, read_bundle
+from earmark.tagging.bundle import CONFIG, VERSION, BundleConfig, BundleMember, bundle_folder, read_bundle
 from earmark.tagging.card import NAME, with_section, write_card
 from earmark.tagging.card_files import HEADING, onnx_files
 from earmark.tagging.weights import open_net
@@ -74,7 +74,7 @@ def export_bundle(model: Path, out: Path, clips: Sequence[Path] | None = None, i
             for number, member in enumerate(config.members, start=1):
                 members.append(_put_net(folder, partial, config, member, sounds, trial, notes))
                 bar.update(number)
-        new = config.model_copy(update={"members": members})
+        new = config.model_copy(update={"version": VERSION, "members": members})
         files.write_text(partial / CONFIG, new.model_dump_json(indent=1) + "\n")
         _put_card(folder, partial, new)
         files.put_folder(partial, out)

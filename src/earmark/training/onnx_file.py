@@ -23,8 +23,7 @@ from earmark.nets.tagnet import TagNet
 from earmark.recipe import InputSettings, Part
 from earmark.runs.data import load_run_clips
 from earmark.runs.run import Run
-from earmark.runtime import open_session
-from earmark.scoring.onnx_scorer import EMBEDDING, SCORES, VECTORS, WAVEFORM
+from earmark.runtime import EMBEDDING, SCORES, VECTORS, WAVEFORM, open_session
 from earmark.scoring.scorer import net_input
 from earmark.scoring.torch_scorer import evaluating
 from earmark.tagging.bundle import Proof
@@ -122,12 +121,15 @@ def write_onnx(
         raise BundleError(f"{path.name}: this net cannot be written as ONNX: {error}") from None
     with files.replacing(path) as half:
         half.write_bytes(content)
-        proof = prove(half, net, net_inputs(net, frontend, settings, sounds, folder), sounds.source, settings.sample_rate)
-        if not proof.difference <= MOST_DIFFERENCE:
-            raise BundleError(
-                f"{path.name}: ONNX Runtime's scores differ from PyTorch's by up to {proof.difference:.2g}, more than {MOST_DIFFERENCE:g}; "
-                "it is not written"
-            )
+        try:
+            inputs = net_inputs(net, frontend, settings, sounds, folder)
+            proof = prove(half, net, inputs, sounds.source, settings.sample_rate)
+            if not proof.difference <= MOST_DIFFERENCE:
+                raise BundleError(
+                    f"ONNX Runtime's scores differ from PyTorch's by up to {proof.difference:.2g}, more than {MOST_DIFFERENCE:g}"
+                )
+        except BundleError as error:
+            raise BundleError(f"{path.name}: {error}; it is not written") from None
     return proof
 
 
@@ -154,14 +156,14 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
         sample_rate: in Hz.
 
     Raises:
-        BundleError: there are no sounds, the file cannot be run, its scores are not finite, or its embeddings are not PyTorch's.
+        BundleError: the reason why the file is not kept: there are no sounds, the file cannot be run, its scores are not finite, or its embeddings are not PyTorch's.
     """
     if not inputs:
-        raise BundleError(f"{path.name}: there is no sound to prove it on that the net can take; it is not written")
+        raise BundleError("there is no sound to prove it on that the net can take")
     try:
         session = open_session(path)
     except ValueError as error:
-        raise BundleError(f"{path}: ONNX Runtime cannot run it: {error}") from None
+        raise BundleError(f"ONNX Runtime cannot run it: {error}") from None
     name = VECTORS if net.frontend.takes_vectors else WAVEFORM
     domain: Literal["waveform", "embedding"] = "embedding" if net.frontend.takes_vectors else "waveform"
     difference, longest = 0.0, max(inputs, key=np.size)
@@ -177,10 +179,10 @@ def prove(path: Path, net: TagNet, inputs: Sequence[NDArray[np.float32]], source
         for batch in [*inputs, np.concatenate([longest, longest[:, ::-1]])]:  # both sounds of the last batch are different
             (scores, embedding), (own_scores, own_embedding) = by_onnx(batch), by_torch(batch)
             if not np.isfinite(scores - own_scores).all():  # `max` would pass over NaN
-                raise BundleError(f"{path.name}: its scores are not finite; it is not written")
+                raise BundleError("its scores are not finite")
             difference = max(difference, float(np.abs(scores - own_scores).max()))
             if not np.abs(embedding - own_embedding).max() <= MOST_RELATIVE * max(1.0, float(np.abs(own_embedding).max())):
-                raise BundleError(f"{path.name}: ONNX Runtime's embeddings are not PyTorch's; it is not written")
+                raise BundleError("ONNX Runtime's embeddings are not PyTorch's")
         milliseconds = [fastest(partial(run, longest)) for run in (by_torch, by_onnx)]
     return Proof(
         sounds=len(inputs),

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from earmark.nets.drawing.frontends import drawing_of
 from earmark.nets.drawing.graph import Graph, probabilities
 from earmark.nets.tagnet import TagNet
-
-WAVEFORM, VECTORS, PADDING = "waveform", "vectors", "padding"  # inputs
-SCORES, EMBEDDING = "scores", "embedding"  # outputs
+from earmark.runtime import EMBEDDING, PADDING, SCORES, VECTORS, WAVEFORM
 
 
 def onnx_file(net: TagNet, classes: int, facts: Mapping[str, str]) -> bytes:

@@ -20,11 +20,13 @@ Table = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bin:
-    """Where one frequency stands among the numbers that `Spectrum` makes: the places of its real and of its imaginary part."""
+    """Where a frequency stands among the numbers that `Spectrum` makes: the places of its real and of its imaginary part.
+
+    The imaginary part may have the other sign, which its square does not have.
+    """
 
     real: int
     imaginary: int
-    conjugate: bool  # whether the imaginary part has the other sign
 
 
 class Spectrum:
@@ -54,11 +56,10 @@ class Spectrum:
 
     def _bin(self, k: int) -> Bin:
         low, high = k % self.first, k // self.first
-        conjugate = low >= self.kept
-        if conjugate:  # X[n − k] is the conjugate of X[k], and n − k is among those that are kept
+        if low >= self.kept:  # X[n − k] is the conjugate of X[k], and n − k is among those that are kept
             low, high = (self.n - k) % self.first, (self.n - k) // self.first
         place = low * 2 * self.second + high
-        return Bin(place, place + self.second, conjugate)
+        return Bin(place, place + self.second)
 
     def draw(self, graph: Graph, frames: Value) -> Value:
         """Frames ``[M, n]`` → numbers ``[kept, M, 2 q]``; see `bins` and `rows`."""
