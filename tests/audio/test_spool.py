@@ -128,6 +128,7 @@ with ThreadPoolExecutor(1) as pool:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_waiting_for_somebody_to_write_can_be_stopped(where: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -18,6 +18,8 @@ from earmark.training.onnx_bundle import export_bundle
 from earmark.training.train import TrainRequest, train
 from tests.embedding.models import write_model
 
+pytestmark = pytest.mark.slow
+
 
 def scores_of(model: Path, rendered: Path, runtime: str = "auto") -> np.ndarray:
     tagger = Tagger.load(model, runtime=runtime)  # type: ignore[arg-type]

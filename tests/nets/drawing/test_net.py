@@ -77,7 +77,7 @@ def session_of(net: TagNet) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(onnx_file(net, CLASSES, {"kind": "test"}), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NETS)
 def test_scores_and_embeddings_are_torchs(name: str, seed: int) -> None:
     net = trained_net(name, seed)
