@@ -12,6 +12,8 @@ from earmark.data.manifest import read_manifest
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 import spoken
 
+pytestmark = pytest.mark.slow
+
 
 def beep(voice: str, speed: int, pitch: int, word: str) -> audio.Samples:
     seconds = np.arange(spoken.RATE * 30 // speed) / spoken.RATE

@@ -126,6 +126,7 @@ def test_without_patience_each_clip_is_scored_as_if_it_were_alone(member: str, c
             assert np.allclose(scores[i], by_hand(net, power, view), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("member", "fills"), [("A", "behind"), ("F", "both")])
 def test_with_patience_a_clip_is_scored_among_the_zeros_that_its_group_needs(member: str, fills: str, clips: ClipSet) -> None:
     """The group's longest clip is as if alone; a shorter one has zeros behind its mel, or on both sides of its waveform."""

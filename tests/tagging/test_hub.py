@@ -20,6 +20,8 @@ from earmark.errors import BundleError
 from earmark.tagging.hub import NEEDED, hub_name, model_folder
 from tests.tagging.hub_server import Files, HubServer, hub_server
 
+pytestmark = pytest.mark.slow
+
 Patch = pytest.MonkeyPatch
 NETS = ("logmel-fold0.safetensors", "logmel-fold1.safetensors")
 
