@@ -1,8 +1,8 @@
 """Frames of a signal and their spectra in an ONNX graph, as matrix products.
 
-ONNX's own operators DFT and STFT are some hundred times slower on CPUs than PyTorch's FFT. A DFT of n = p·q samples is drawn in two steps
-of Cooley and Tukey's: DFTs of p samples, and then DFTs of q with the twiddle factors in their matrices. It takes some
-eight times fewer multiplications than one product with the whole matrix, and less time than NumPy's FFT.
+ONNX's own operators DFT and STFT are slow on CPUs: in ONNX Runtime 1.31 six times slower than this, in earlier versions far more. A DFT of
+n = p·q samples is drawn in two steps of Cooley and Tukey's: DFTs of p samples, and then DFTs of q with the twiddle factors in their
+matrices. It takes some eight times fewer multiplications than one product with the whole matrix, and less time than NumPy's FFT.
 """
 
 import math
