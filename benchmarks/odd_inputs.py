@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 import soundfile
 from measure import show
-from trial import Trial, untrained
+from tag import untrained_bundle
+from trial import Trial
 
 from earmark.audio.mp3 import find_frames
 from tests.audio.media import MEDIA, Medium, tone, write
@@ -240,7 +241,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        trial = Trial(folder, given.model.resolve() if given.model else untrained(folder / "model"))
+        model = given.model.resolve() if given.model else folder / "model"
+        if not given.model:
+            untrained_bundle(model, "tiny", "logmel", ["members.*.backbone.growth=[4, 8, 8]"])
+        trial = Trial(folder, model)
         steps: tuple[Callable[[], None], ...] = (
             lambda: try_formats(trial, given.smoke),
             lambda: try_samples(trial),

@@ -15,11 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.cli import run as run_command
-from earmark.labels import LabelSet
-from earmark.nets.member import new_net, save_tensors
-from earmark.nets.tagnet import parameter_count
-from earmark.recipe import load_recipe
-from earmark.tagging.bundle import CONFIG, BundleConfig, BundleData, BundleMember
 
 PATIENCE = 60  # seconds
 FINE = (0, 2, 3)  # exit statuses: done, unusable, some skipped
@@ -149,24 +144,3 @@ def _no_longer_than(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def untrained(folder: Path) -> Path:
-    """A bundle of a small net that has learned nothing."""
-    settings = load_recipe("tiny", ["members.*.backbone.growth=[4, 8, 8]"]).members["logmel"]
-    labels = LabelSet(("a", "b", "c"))
-    net = new_net(settings, len(labels)).eval()
-    folder.mkdir()
-    save_tensors(folder / "net.safetensors", net.state_dict())
-    parts = {"input": settings.input, "frontend": settings.frontend, "backbone": settings.backbone, "head": settings.head}
-    member = BundleMember(
-        name="logmel", fold=0, file="net.safetensors", **parts, activation=net.activation, weight=1.0, views=["whole"],
-        parameters=parameter_count(net),
-    )  # fmt: skip
-    data = BundleData(source="none", clips=0, fingerprint="")
-    config = BundleConfig(
-        earmark="", recipe="tiny", fingerprint="", labels=list(labels.names), rule="geometric_mean", members=[member], data=data,
-        licence="",
-    )  # fmt: skip
-    (folder / CONFIG).write_text(config.model_dump_json())
-    return folder

@@ -1,10 +1,23 @@
 """ONNX Runtime: opening a model's file, what its errors say, and what exported nets call their inputs and outputs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 WAVEFORM, VECTORS, PADDING = "waveform", "vectors", "padding"  # inputs of the nets that earmark exports
 SCORES, EMBEDDING = "scores", "embedding"  # their outputs
+
+
+def load_runtime() -> Any:
+    """The module ``onnxruntime``, which tells nobody what is run.
+
+    From version 1.29 on it reports processes and models to its makers, and keeps a mark of the machine in the folder of temporary files, unless
+    ``ORT_DISABLE_TELEMETRY`` is set before it is imported. What the user has set holds.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime  # here, since it takes a while
+
+    return onnxruntime
 
 
 def open_session(path: Path) -> Any:
@@ -15,8 +28,7 @@ def open_session(path: Path) -> Any:
     Raises:
         ValueError: the file is no model that can be run; the message says why.
     """
-    import onnxruntime  # here, since it takes a while
-
+    onnxruntime = load_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # patterns are kept for every length of a sound, and memory would grow

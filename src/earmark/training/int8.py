@@ -22,7 +22,7 @@ from earmark.data.clips import ClipSet
 from earmark.data.store import Store
 from earmark.runs.data import load_run_clips
 from earmark.runs.run import Run
-from earmark.runtime import SCORES, WAVEFORM
+from earmark.runtime import SCORES, WAVEFORM, load_runtime
 from earmark.scoring.clips import score_clips
 from earmark.scoring.onnx_scorer import OnnxScorer
 from earmark.scoring.scorer import net_input
@@ -127,6 +127,7 @@ def quantise(old: Path, new: Path, sounds: Sequence[NDArray[np.float32]]) -> Non
         new: the file to write.
         sounds: what the scales are measured on, each ``[1, samples]`` as the net takes it.
     """
+    load_runtime()
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -149,8 +150,7 @@ def quantise(old: Path, new: Path, sounds: Sequence[NDArray[np.float32]]) -> Non
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the quantiser's advice, which is for people who write models, from the terminal."""
-    import onnxruntime
-
+    onnxruntime = load_runtime()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
